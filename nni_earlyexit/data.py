@@ -1,0 +1,127 @@
+"""Data in four fixed splits, each with one purpose.
+
+``train`` trains networks. ``validation`` is what the search sees. ``calibration`` fits cutoffs after the search. ``test``
+judges, in final tables only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nni_earlyexit.names import unknown
+
+SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs (inputs, *input_shape), float32, and their classes (inputs,), int64."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A classification task: four splits that share no input."""
+
+    name: str
+    num_classes: int
+    train: Split
+    validation: Split
+    calibration: Split
+    test: Split
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self.train.x.shape[1:])
+
+
+def _digits() -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    """scikit-learn's 1,797 handwritten digits, (1, 8, 8) pixels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return images.reshape(-1, 1, 8, 8) / 16, labels
+
+
+SETS: dict[str, Callable[[], tuple[NDArray[np.floating], NDArray[np.integer]]]] = {"digits": _digits}
+
+
+def check_name(name: str) -> None:
+    """``ValueError`` or ``FileNotFoundError`` unless ``name`` can be loaded; reads nothing."""
+    if name.endswith(".npz"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"data: there is no file {name!r}")
+    elif name not in SETS:
+        raise unknown("data", name, [*SETS, "a file.npz with arrays x and y"])
+
+
+def load(name: str, seed: int = 0) -> Data:
+    """The data set called ``name``, or the arrays ``x`` (inputs, *input_shape) and ``y`` (inputs,) of a ``.npz`` file.
+
+    Inputs are normalised with mean and standard deviation of the training split, per channel. ``seed`` fixes the splits,
+    which hold the same share of each class.
+    """
+    check_name(name)
+    if name in SETS:
+        x, y = SETS[name]()
+    else:
+        with np.load(name, allow_pickle=False) as arrays:
+            missing = {"x", "y"} - set(arrays)
+            if missing:
+                raise ValueError(f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed")
+            x, y = arrays["x"], arrays["y"]
+    return split(name, x, y, seed)
+
+
+def split(name: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
+    """Check arrays and split them; see :func:`load`."""
+    if x.ndim < 2 or y.shape != x.shape[:1]:
+        raise ValueError(f"data: in {name!r}, x has shape {x.shape} and y {y.shape}; (inputs, ...) and (inputs,) are needed")
+    if not np.isfinite(x).all():
+        raise ValueError(f"data: in {name!r}, x holds NaN or infinite values")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"data: in {name!r}, y is {y.dtype}; classes must be integers from 0")
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(f"data: {name!r} has {len(classes)} class; at least 2 are needed")
+    if classes[0] != 0 or classes[-1] != len(classes) - 1:
+        raise ValueError(
+            f"data: in {name!r}, y runs from {classes[0]} to {classes[-1]} with {len(classes)} different classes; "
+            f"they must be 0 to {len(classes) - 1}"
+        )
+    if counts.min() < 10:
+        raise ValueError(f"data: in {name!r}, class {classes[counts.argmin()]} has {counts.min()} inputs; 10 are needed for four splits")
+
+    rng = np.random.default_rng(seed)
+    members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in SHARES}
+    edges = np.cumsum([*SHARES.values()])[:-1]
+    for label in classes:
+        own = rng.permutation(np.flatnonzero(y == label))
+        for part, chosen in zip(SHARES, np.split(own, (edges * len(own)).round().astype(int)), strict=True):
+            members[part].append(chosen)
+    positions = {part: np.sort(np.concatenate(chosen)) for part, chosen in members.items()}
+
+    x32 = x.astype(np.float32)
+    axes = (0, *range(2, x.ndim))
+    mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
+    deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
+    normalised = (x32 - mean) / np.maximum(deviation, 1e-6)
+
+    def part(which: str) -> Split:
+        chosen = positions[which]
+        return Split(torch.from_numpy(normalised[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
+
+    return Data(name, len(classes), *(part(which) for which in SHARES))

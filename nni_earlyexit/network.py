@@ -1,0 +1,170 @@
+"""An early-exit network: a stem, stages, and an exit branch after some of the stages.
+
+It knows no search and no NNI: this is what a search ends in and what is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nni_earlyexit.policy import ExitPolicy
+
+
+class EarlyExitNetwork(nn.Module):
+    """Stages with exits between them.
+
+    Parameters
+    ----------
+    stem
+        What comes before the first stage.
+    stages
+        Runs of blocks, first to last.
+    exits
+        One per stage: the branch attached after it, mapping the stage's output to (batch, classes), or ``None`` where
+        there is no exit. The last one is the backbone's own classifier and is always there.
+    input_shape
+        Shape of one input, without the batch.
+    num_classes
+        Number of classes.
+    space, sample
+        The search space (name and version) and the point of it that this network is, if it came from one.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Sequence[nn.Module],
+        exits: Sequence[nn.Module | None],
+        *,
+        input_shape: Sequence[int],
+        num_classes: int,
+        space: str | None = None,
+        sample: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not stages or len(exits) != len(stages):
+            raise ValueError(f"exits: one per stage is needed (None where there is none), got {len(exits)} for {len(stages)}")
+        if exits[-1] is None:
+            raise ValueError("exits: the last one is the backbone's own classifier and cannot be None")
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        # keyed by stage, so that a branch keeps the names of its weights whichever other exits are present
+        self.exits = nn.ModuleDict({str(stage): branch for stage, branch in enumerate(exits) if branch is not None})
+        self.input_shape = tuple(input_shape)
+        self.num_classes = num_classes
+        self.space = space
+        self.sample = dict(sample) if sample is not None else None
+
+    @property
+    def exit_stages(self) -> tuple[int, ...]:
+        """The stage that each exit comes after, first exit first."""
+        return tuple(int(stage) for stage in self.exits)
+
+    def _outputs(self, x: Tensor) -> Iterator[Tensor]:
+        """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
+        x = self.stem(x)
+        for stage, blocks in enumerate(self.stages):
+            x = blocks(x)
+            if str(stage) in self.exits:
+                yield self.exits[str(stage)](x)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Logits of every exit, first exit first, each (batch, classes)."""
+        return list(self._outputs(x))
+
+    def predict(self, x: Tensor, policy: ExitPolicy) -> tuple[Tensor, Tensor]:
+        """Run ``x`` under ``policy``: an input that has left costs nothing afterwards.
+
+        Returns
+        -------
+        logits, exits
+            The logits (batch, classes) of the exit that each input left at, and which exit that was (batch,). They are
+            those of running all exits and applying the policy afterwards, up to the rounding of a smaller batch.
+        """
+        if len(policy.cutoffs) != len(self.exits):
+            raise ValueError(f"policy: it has {len(policy.cutoffs)} cutoffs, this network has {len(self.exits)} exits")
+        with inference(self):
+            logits = x.new_empty((len(x), self.num_classes), dtype=torch.float32)
+            exits = torch.empty(len(x), dtype=torch.long, device=x.device)
+            remaining = torch.arange(len(x), device=x.device)
+            x = self.stem(x)
+            exit = 0
+            for stage, blocks in enumerate(self.stages):
+                if len(remaining) == 0:
+                    break
+                x = blocks(x)
+                if str(stage) not in self.exits:
+                    continue
+                outputs = self.exits[str(stage)](x).float()
+                leaves = torch.from_numpy(policy.leaves(outputs.cpu().numpy(), exit)).to(x.device)
+                logits[remaining[leaves]] = outputs[leaves]
+                exits[remaining[leaves]] = exit
+                remaining, x = remaining[~leaves], x[~leaves]
+                exit += 1
+        return logits, exits
+
+    def truncate(self, k: int) -> EarlyExitNetwork:
+        """The network that ends at exit ``k`` (0-based), all earlier exits kept; it shares its weights with this one."""
+        if not 0 <= k < len(self.exits):
+            raise IndexError(f"k: exit {k} does not exist; this network has exits 0 to {len(self.exits) - 1}")
+        stages = self.exit_stages[k] + 1
+        return EarlyExitNetwork(
+            self.stem,
+            list(self.stages)[:stages],
+            [self.exits[str(stage)] if str(stage) in self.exits else None for stage in range(stages)],
+            input_shape=self.input_shape,
+            num_classes=self.num_classes,
+        )
+
+    @cached_property
+    def _macs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """MACs of the backbone up to each exit, and of each exit branch, counted by torch while one input runs."""
+        device = next(self.parameters()).device
+        backbone: list[int] = []
+        branches: list[int] = []
+        with inference(self), FlopCounterMode(display=False) as counter:
+
+            def counted() -> int:
+                return counter.get_total_flops() // 2
+
+            x = self.stem(torch.zeros(1, *self.input_shape, device=device))
+            spent_in_branches = 0
+            for stage, blocks in enumerate(self.stages):
+                x = blocks(x)
+                if str(stage) in self.exits:
+                    backbone.append(counted() - spent_in_branches)
+                    before = counted()
+                    self.exits[str(stage)](x)
+                    branches.append(counted() - before)
+                    spent_in_branches += branches[-1]
+        return tuple(backbone), tuple(branches)
+
+    @property
+    def exit_costs(self) -> list[int]:
+        """MACs to leave at each exit for one input: the backbone so far and every exit branch on the way."""
+        backbone, branches = self._macs
+        return [cost + sum(branches[: exit + 1]) for exit, cost in enumerate(backbone)]
+
+    @property
+    def branch_costs(self) -> list[int]:
+        """MACs of each exit branch alone: what later inputs save when that exit is dropped."""
+        return list(self._macs[1])
+
+
+@contextmanager
+def inference(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode that the network was in comes back afterwards."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)

@@ -1,0 +1,115 @@
+"""What a finished trial leaves in its folder: all that is needed to use the network later without training again.
+
+===================== ==========================================================================
+``trial.json``        space, sample, policy, metrics, exit costs, seed and data of the splits
+``weights.safetensors`` the network's weights
+``validation.npz``    ``logits`` (inputs, exits, classes), ``labels`` (inputs,), ``costs`` (exits,)
+===================== ==========================================================================
+
+``trial.json`` is written last and at once, so that a folder that has it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nni_earlyexit.policy import ExitPolicy
+
+if TYPE_CHECKING:
+    from nni_earlyexit.evaluator import Evaluation
+    from nni_earlyexit.network import EarlyExitNetwork
+
+FORMAT = 1
+SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "validation.npz"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished trial as it lies in ``folder``. ``policy`` is ``None`` for a network that missed a limit untrained."""
+
+    folder: Path
+    space: str
+    sample: dict[str, Any]
+    metrics: dict[str, Any]
+    policy: ExitPolicy | None
+    data: str
+    seed: int
+
+    def network(self) -> EarlyExitNetwork:
+        """The trained network, in evaluation mode."""
+        from safetensors.torch import load_file
+
+        from nni_earlyexit import search_spaces
+
+        network = search_spaces.create(self.space.split("/")[0]).freeze(self.sample)
+        network.load_state_dict(load_file(self.folder / WEIGHTS))
+        return network.eval()
+
+
+def save(evaluation: Evaluation, folder: Path, *, data: str, seed: int) -> None:
+    """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if evaluation.policy is not None and evaluation.logits is not None and evaluation.labels is not None:
+        from safetensors.torch import save as serialise
+
+        weights = {name: tensor.contiguous() for name, tensor in evaluation.network.state_dict().items()}
+        outputs = {
+            "logits": evaluation.logits,
+            "labels": evaluation.labels,
+            "costs": np.asarray(evaluation.network.exit_costs),
+        }
+        write_whole(folder / WEIGHTS, lambda path: path.write_bytes(serialise(weights)))
+        write_whole(folder / OUTPUTS, lambda path: np.savez_compressed(path.open("wb"), **outputs))
+    summary = {
+        "format": FORMAT,
+        "space": evaluation.network.space,
+        "sample": evaluation.metrics["sample"],
+        "policy": None if evaluation.policy is None else evaluation.policy.to_dict(),
+        "metrics": evaluation.metrics,
+        "exit_costs": evaluation.network.exit_costs,
+        "data": data,
+        "seed": seed,
+    }
+    write_json(folder / SUMMARY, summary)
+
+
+def load(folder: Path) -> Record | None:
+    """The finished trial in ``folder``, or ``None`` when there is none."""
+    path = folder / SUMMARY
+    if not path.is_file():
+        return None
+    summary: Mapping[str, Any] = json.loads(path.read_text())
+    if summary.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {summary.get('format')!r} is not {FORMAT}, the one that this version reads")
+    policy = summary["policy"]
+    return Record(
+        folder,
+        summary["space"],
+        summary["sample"],
+        summary["metrics"],
+        None if policy is None else ExitPolicy.from_dict(policy),
+        summary["data"],
+        summary["seed"],
+    )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` so that the file is either the old or the new one, whatever happens in between."""
+    write_whole(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n"))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in the place of ``path`` at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""Training an early-exit network with a joint loss over its exits, and running it.
+
+Plain functions around pytorch-lightning; what happens to the numbers is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from nni.nas.evaluator.pytorch import DataLoader, LightningModule
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, TensorDataset
+
+from nni_earlyexit.data import Split
+from nni_earlyexit.network import EarlyExitNetwork, inference
+
+
+class JointLoss(LightningModule):
+    """Lightning module: the weighted mean of the exits' cross entropies, AdamW, one learning rate cycle.
+
+    Parameters
+    ----------
+    exit_weights
+        Weight of the exit after each stage, the last one included; those of absent exits do not count. ``None``: equal.
+    learning_rate
+        Peak of the cycle.
+    """
+
+    def __init__(self, exit_weights: Sequence[float] | None = None, learning_rate: float = 0.01) -> None:
+        super().__init__()
+        self.exit_weights = None if exit_weights is None else tuple(exit_weights)
+        self.learning_rate = learning_rate
+
+    def set_model(self, model: nn.Module) -> None:
+        super().set_model(model)
+        stages = getattr(model, "exit_stages", None)
+        weights = None
+        if self.exit_weights is not None and stages is not None:
+            if len(self.exit_weights) != stages[-1] + 1:
+                raise ValueError(
+                    f"exit_weights: {len(self.exit_weights)} given, but the network has {stages[-1] + 1} stages; one per stage is needed"
+                )
+            weights = torch.tensor([self.exit_weights[stage] for stage in stages])
+            if weights.sum() <= 0:
+                raise ValueError(f"exit_weights: {self.exit_weights} leave no weight to exits after stages {stages}")
+        self.present_weights = weights
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        losses = torch.stack([cross_entropy(logits, y) for logits in self.model(x)])
+        if self.present_weights is None:
+            return losses.mean()
+        weights = self.present_weights.to(losses)
+        return (losses * weights).sum() / weights.sum()
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.05, fused=True)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def batches(split: Split, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
+    """Batches of ``split``, whole slices at a time; the last one may be smaller."""
+    dataset = TensorDataset(split.x, split.y)
+    order = RandomSampler(dataset, generator=torch.Generator().manual_seed(seed)) if shuffle else SequentialSampler(dataset)
+    # one input alone has no batch statistics
+    drop_last = shuffle and len(split) % batch_size == 1
+    return DataLoader(dataset, sampler=BatchSampler(order, batch_size, drop_last), batch_size=None)
+
+
+def outputs(network: EarlyExitNetwork, x: Tensor, batch_size: int = 512) -> NDArray[np.float32]:
+    """Logits (inputs, exits, classes) of every exit for inputs ``x``."""
+    device = next(network.parameters()).device
+    with inference(network):
+        logits = [torch.stack(network(part.to(device)), dim=1).float().cpu() for part in x.split(batch_size)]
+    return torch.cat(logits).numpy()

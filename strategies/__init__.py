@@ -1,0 +1,32 @@
+"""How a space is explored, one file each; the file's name is the strategy's name.
+
+Every strategy is an ask/tell object (see :mod:`nni_earlyexit.ask_tell`) and knows no NNI.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from nni_earlyexit.names import unknown
+
+if TYPE_CHECKING:
+    from nni_earlyexit.ask_tell import AskTell
+
+
+def names() -> list[str]:
+    """Every strategy."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def create(name: str, **arguments: Any) -> AskTell:
+    """The strategy called ``name``, constructed with ``arguments``; ``ValueError`` when either is unknown."""
+    if name not in names():
+        raise unknown("strategy", name, names())
+    strategy = importlib.import_module(f"{__name__}.{name}").Strategy
+    try:
+        return strategy(**arguments)
+    except TypeError as error:
+        # an argument that the strategy does not take
+        raise ValueError(f"strategy_arguments: {name} does not accept them: {error}") from None
