@@ -6,16 +6,14 @@ judges, in final tables only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nni_earlyexit.names import unknown
+from nni_earlyexit.settings import check_data_name
 
 SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
 
@@ -56,27 +54,15 @@ def _digits() -> tuple[NDArray[np.floating], NDArray[np.integer]]:
     return images.reshape(-1, 1, 8, 8) / 16, labels
 
 
-SETS: dict[str, Callable[[], tuple[NDArray[np.floating], NDArray[np.integer]]]] = {"digits": _digits}
-
-
-def check_name(name: str) -> None:
-    """``ValueError`` or ``FileNotFoundError`` unless ``name`` can be loaded; reads nothing."""
-    if name.endswith(".npz"):
-        if not Path(name).is_file():
-            raise FileNotFoundError(f"data: there is no file {name!r}")
-    elif name not in SETS:
-        raise unknown("data", name, [*SETS, "a file.npz with arrays x and y"])
-
-
 def load(name: str, seed: int = 0) -> Data:
     """The data set called ``name``, or the arrays ``x`` (inputs, *input_shape) and ``y`` (inputs,) of a ``.npz`` file.
 
     Inputs are normalised with mean and standard deviation of the training split, per channel. ``seed`` fixes the splits,
     which hold the same share of each class.
     """
-    check_name(name)
-    if name in SETS:
-        x, y = SETS[name]()
+    check_data_name(name)
+    if name == "digits":
+        x, y = _digits()
     else:
         with np.load(name, allow_pickle=False) as arrays:
             missing = {"x", "y"} - set(arrays)

@@ -6,7 +6,6 @@ It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 import warnings
@@ -23,13 +22,12 @@ import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from numpy.typing import NDArray
 
-from nni_earlyexit import confidence as measures
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training
 from nni_earlyexit.assignment import own_parameters
-from nni_earlyexit.goal import Goal
 from nni_earlyexit.network import EarlyExitNetwork
 from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class EarlyExitEvaluator(Lightning):
     def __init__(
         self,
         data: str = "digits",
-        epochs: int = 30,
+        epochs: int = 12,
         batch_size: int = 64,
         learning_rate: float = 0.01,
         exit_weights: Sequence[float] | None = None,
@@ -94,17 +92,21 @@ class EarlyExitEvaluator(Lightning):
         confidence: str = "max_prob",
         seed: int = 0,
     ) -> None:
-        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
-        if not (0 < learning_rate < math.inf):
-            raise ValueError(f"learning_rate: {learning_rate!r} is not possible; a positive number is")
-        if exit_weights is not None and not all(0 <= w < math.inf for w in exit_weights):
-            raise ValueError(f"exit_weights: {list(exit_weights)} must not be negative or infinite")
-        measures.get(confidence)
-        self.goal = Goal(max_avg_macs, max_full_macs, min_accuracy, max_drop, weight, confidence)
-        self.seed = seed
-        self.epochs = epochs
+        self.settings = Settings(
+            data=data,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            exit_weights=None if exit_weights is None else tuple(exit_weights),
+            max_avg_macs=max_avg_macs,
+            max_full_macs=max_full_macs,
+            min_accuracy=min_accuracy,
+            max_drop=max_drop,
+            weight=weight,
+            confidence=confidence,
+            seed=seed,
+        )
+        self.goal = self.settings.goal
         self.data = data_sets.load(data, seed)
         super().__init__(
             training.JointLoss(exit_weights, learning_rate),
@@ -116,7 +118,7 @@ class EarlyExitEvaluator(Lightning):
     def _trainer(self) -> pl.Trainer:
         with quiet():
             return Trainer(
-                max_epochs=self.epochs,
+                max_epochs=self.settings.epochs,
                 accelerator="auto",
                 devices=1,
                 logger=False,
@@ -154,7 +156,7 @@ class EarlyExitEvaluator(Lightning):
         if report:
             folder = os.environ.get("NNI_OUTPUT_DIR")
             if folder:
-                record.save(result, Path(folder), data=self.data.name, seed=self.seed)
+                record.save(result, Path(folder), self.settings)
             nni.report_final_result(result.metrics)
         return result
 
@@ -170,7 +172,7 @@ class EarlyExitEvaluator(Lightning):
             if report:
                 nni.report_intermediate_result(values)
 
-        torch.manual_seed(self.seed)
+        torch.manual_seed(self.settings.seed)
         trainer = self._trainer()  # a Trainer fits once
         trainer.callbacks.append(_EpochEnd(measure))
         # twice as fast on a CPU, and what cuDNN prefers
@@ -186,7 +188,7 @@ class EarlyExitEvaluator(Lightning):
         """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""
         if nni.get_current_parameter() is model:
             model = own_parameters()
-        torch.manual_seed(self.seed)
+        torch.manual_seed(self.settings.seed)
         return self.evaluate(model.executable_model())
 
 

@@ -1,7 +1,7 @@
 """What a finished trial leaves in its folder: all that is needed to use the network later without training again.
 
 ===================== ==========================================================================
-``trial.json``        space, sample, policy, metrics, exit costs, seed and data of the splits
+``trial.json``        space, sample, policy, metrics, exit costs and the settings of the training
 ``weights.safetensors`` the network's weights
 ``validation.npz``    ``logits`` (inputs, exits, classes), ``labels`` (inputs,), ``costs`` (exits,)
 ===================== ==========================================================================
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.settings import Settings
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluator import Evaluation
@@ -39,8 +40,7 @@ class Record:
     sample: dict[str, Any]
     metrics: dict[str, Any]
     policy: ExitPolicy | None
-    data: str
-    seed: int
+    settings: Settings
 
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode."""
@@ -53,7 +53,7 @@ class Record:
         return network.eval()
 
 
-def save(evaluation: Evaluation, folder: Path, *, data: str, seed: int) -> None:
+def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     if evaluation.policy is not None and evaluation.logits is not None and evaluation.labels is not None:
@@ -74,8 +74,7 @@ def save(evaluation: Evaluation, folder: Path, *, data: str, seed: int) -> None:
         "policy": None if evaluation.policy is None else evaluation.policy.to_dict(),
         "metrics": evaluation.metrics,
         "exit_costs": evaluation.network.exit_costs,
-        "data": data,
-        "seed": seed,
+        "settings": settings.to_dict(),
     }
     write_json(folder / SUMMARY, summary)
 
@@ -95,8 +94,7 @@ def load(folder: Path) -> Record | None:
         summary["sample"],
         summary["metrics"],
         None if policy is None else ExitPolicy.from_dict(policy),
-        summary["data"],
-        summary["seed"],
+        Settings.from_dict(summary["settings"]),
     )
 
 

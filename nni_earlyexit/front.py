@@ -1,0 +1,128 @@
+"""The Pareto front of an experiment: which networks the search found, and what they give on data it never saw.
+
+Networks are chosen by their validation metrics. Then, once, cutoffs are fitted again on the calibration split and judged
+on the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nni_earlyexit import objectives as known
+from nni_earlyexit import record
+from nni_earlyexit.goal import format_macs
+from nni_earlyexit.policy import ExitPolicy
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of the front with its refitted policy.
+
+    Attributes
+    ----------
+    accuracy, avg_macs
+        On the test split, under ``policy``.
+    shares
+        Share of test inputs that leave at each exit.
+    exit_costs
+        MACs to leave at each exit.
+    architecture
+        The network in one line.
+    """
+
+    record: record.Record
+    policy: ExitPolicy
+    accuracy: float
+    avg_macs: float
+    shares: tuple[float, ...]
+    exit_costs: tuple[int, ...]
+    architecture: str
+
+    @property
+    def full_macs(self) -> int:
+        """MACs of the last exit."""
+        return self.exit_costs[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "space": self.record.space,
+            "sample": self.record.sample,
+            "architecture": self.architecture,
+            "policy": self.policy.to_dict(),
+            "exit_costs": list(self.exit_costs),
+            "full_macs": self.full_macs,
+            "test": {"accuracy": self.accuracy, "avg_macs": self.avg_macs, "shares": list(self.shares)},
+            "validation": {name: self.record.metrics[name] for name in ("accuracy", "avg_macs")},
+            "trial_folder": str(self.record.folder),
+        }
+
+
+def finished(experiment: Path) -> list[record.Record]:
+    """The finished trials in the folder of an experiment on NNI's local platform, infeasible ones included."""
+    records = [record.load(folder) for folder in sorted(experiment.glob("environments/*/trials/*"))]
+    return [found for found in records if found is not None]
+
+
+def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
+    """The feasible trials that no other one beats in both validation accuracy and average MACs, cheapest first."""
+    best: list[record.Record] = []
+    feasible = [r for r in records if r.metrics["feasible"]]
+    for candidate in sorted(feasible, key=lambda r: known.losses(r.metrics, {"avg_macs": "min", "accuracy": "max"})):
+        if not best or candidate.metrics["accuracy"] > best[-1].metrics["accuracy"]:
+            best.append(candidate)
+    return best
+
+
+def judge(records: Sequence[record.Record]) -> list[Member]:
+    """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
+    from nni_earlyexit import data, search_spaces
+    from nni_earlyexit.thresholds import ThresholdOptimizer
+    from nni_earlyexit.training import outputs
+
+    members = []
+    for found in records:
+        task = data.load(found.settings.data, found.settings.seed)
+        network = found.network()
+        costs = network.exit_costs
+        optimizer = ThresholdOptimizer(**found.settings.goal.optimizer_arguments())
+        optimizer.fit(outputs(network, task.calibration.x), task.calibration.y.numpy(), costs)
+        logits, labels = outputs(network, task.test.x), task.test.y.numpy()
+        exits = optimizer.exits(logits)
+        members.append(
+            Member(
+                record=found,
+                policy=optimizer.policy_,
+                accuracy=float((optimizer.predict(logits) == labels).mean()),
+                avg_macs=float(np.asarray(costs)[exits].mean()),
+                shares=tuple(float(share) for share in np.bincount(exits, minlength=len(costs)) / len(exits)),
+                exit_costs=tuple(costs),
+                architecture=search_spaces.create(found.space.partition("/")[0]).describe(found.sample),
+            )
+        )
+    return members
+
+
+def table(members: Sequence[Member]) -> str:
+    """The front as text, one line per network."""
+    heads = ("test acc", "avg MACs", "full MACs", "avg/full", "share of inputs per exit", "cutoffs", "architecture")
+    rows = [
+        (
+            f"{member.accuracy:.4f}",
+            format_macs(member.avg_macs),
+            format_macs(member.full_macs),
+            f"{member.avg_macs / member.full_macs:.0%}",
+            " ".join(f"{share:.0%}" for share in member.shares),
+            " ".join(f"{cutoff:.3f}" for cutoff in member.policy.cutoffs[:-1]) or "-",
+            member.architecture,
+        )
+        for member in members
+    ]
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,0 +1,109 @@
+"""A running NNI experiment seen through its manager's REST interface, and its start and end through ``nnictl``."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from nni_earlyexit.experiment_file import environment, programs
+
+ENDED = ("DONE", "ERROR", "STOPPED", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The manager of experiment ``id``, listening on ``port`` of this machine."""
+
+    id: str
+    port: int
+
+    @classmethod
+    def start(cls, config: Path, port: int) -> Manager:
+        """``nnictl create --config config --port port``; ``OSError`` with what ``nnictl`` said when it fails."""
+        command = [str(programs() / "nnictl"), "create", "--config", str(config), "--port", str(port)]
+        # its own session: Ctrl-C ends this process, which then stops the experiment in order
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment(), start_new_session=True, check=False
+        )
+        said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr)
+        found = re.search(r"Experiment ID:\s*(\w+)", said)
+        if done.returncode != 0 or found is None:
+            raise OSError(f"nnictl create failed: {said.strip()[-2000:]}")
+        return cls(found.group(1), port)
+
+    @property
+    def address(self) -> str:
+        """Where the web UI is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> Any:
+        """The JSON that the manager answers for ``path``."""
+        response = requests.get(f"{self.address}/api/v1/nni/{path}", timeout=20)
+        response.raise_for_status()
+        return response.json()
+
+    def status(self) -> str:
+        """NNI's status of the experiment, such as ``RUNNING`` or ``DONE``."""
+        return self.get("check-status")["status"]
+
+    def trials(self) -> list[dict[str, Any]]:
+        """The trials with NNI's status and, where one reported, its final metrics as ``metrics``."""
+        trials = self.get("trial-jobs")
+        for trial in trials:
+            reported = trial.get("finalMetricData")
+            trial["metrics"] = unpack(reported[-1]["data"]) if reported else None
+        return trials
+
+    def stop(self) -> None:
+        """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
+        processes = self._processes()
+        command = [str(programs() / "nnictl"), "stop", self.id]
+        subprocess.run(command, capture_output=True, env=environment(), start_new_session=True, check=False)
+        _, alive = psutil.wait_procs(processes, timeout=15)
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            for process in alive:
+                try:
+                    process.send_signal(end)
+                except psutil.NoSuchProcess:
+                    continue
+            _, alive = psutil.wait_procs(alive, timeout=5)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The manager and all that descends from it."""
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                if "--experiment-id" in words and words[words.index("--experiment-id") + 1] == self.id:
+                    return [process, *process.children(recursive=True)]
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        return []
+
+    def wait_started(self, seconds: float = 60) -> None:
+        """Wait until the tuner is connected; ``OSError`` with the reason in its log when it is not."""
+        until = time.monotonic() + seconds
+        while self.status() in ("INITIALIZED", "VIEWED") and time.monotonic() < until:
+            time.sleep(0.3)
+
+
+def unpack(data: str) -> Any:
+    """A metric as NNI stores it: JSON in a JSON string."""
+    value = json.loads(data)
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def last_error(log: Path) -> str | None:
+    """The last error in the tuner's log, or ``None``."""
+    if not log.is_file():
+        return None
+    errors = [line for line in log.read_text(errors="replace").splitlines() if " ERROR " in line]
+    return re.sub(r"^.*? ERROR \([^)]*\)\s*", "", errors[-1]) if errors else None

@@ -1,0 +1,59 @@
+"""The front as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nni_earlyexit.front import Member
+from nni_earlyexit.record import Record, write_whole
+
+
+def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> None:
+    """Write a PNG: every trial by its validation metrics, the front by its test metrics, and what the front's networks
+    would give without leaving early is where their dotted lines end."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    feasible = [trial.metrics for trial in trials if trial.metrics["feasible"]]
+    axes.scatter(
+        [m["avg_macs"] for m in feasible],
+        [m["accuracy"] for m in feasible],
+        s=18,
+        color="0.7",
+        label=f"all {len(feasible)} networks (validation)",
+    )
+    ordered = sorted(members, key=lambda member: member.avg_macs)
+    for i, member in enumerate(ordered):
+        axes.plot(
+            [member.avg_macs, member.full_macs],
+            [member.accuracy, member.accuracy],
+            ":",
+            marker="|",
+            markevery=[1],
+            color="C0",
+            linewidth=1,
+            label="to the cost of running every layer and exit" if i == 0 else None,
+        )
+    axes.plot(
+        [member.avg_macs for member in ordered],
+        [member.accuracy for member in ordered],
+        "o-",
+        color="C3",
+        label="front (test, cutoffs fitted on calibration data)",
+    )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    # a few networks that failed to learn must not flatten the rest
+    shown = sorted([m["accuracy"] for m in feasible])[len(feasible) // 10 :] + [m.accuracy for m in members]
+    axes.set_ylim(min(shown) - 0.005, min(1.0, max(shown)) + 0.003)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.set_xlabel("average MACs per input")
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))

@@ -1,0 +1,71 @@
+"""How a trial trains and judges a network: checked plain data, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit import confidence as measures
+from nni_earlyexit.goal import Goal
+from nni_earlyexit.names import unknown
+
+DATA_SETS = ("digits",)
+"""Data sets that have a name; any other is a ``.npz`` file."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Arguments of :class:`nni_earlyexit.EarlyExitEvaluator`, which documents them; ``ValueError`` for one that cannot work."""
+
+    data: str = "digits"
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    exit_weights: tuple[float, ...] | None = None
+    max_avg_macs: float | None = None
+    max_full_macs: float | None = None
+    min_accuracy: float | None = None
+    max_drop: float | None = None
+    weight: float | None = None
+    confidence: str = "max_prob"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_data_name(self.data)
+        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate: {self.learning_rate!r} is not possible; a positive number is")
+        if self.exit_weights is not None and not all(0 <= weight < math.inf for weight in self.exit_weights):
+            raise ValueError(f"exit_weights: {list(self.exit_weights)} is not possible; numbers from 0 are")
+        measures.get(self.confidence)
+        _ = self.goal
+
+    @property
+    def goal(self) -> Goal:
+        """Limits, and which point of a network's trade-off is reported."""
+        return Goal(**{field.name: getattr(self, field.name) for field in fields(Goal)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of :meth:`to_dict`."""
+        weights = data.get("exit_weights")
+        return cls(**{**data, "exit_weights": None if weights is None else tuple(weights)})
+
+
+def check_data_name(name: str) -> None:
+    """``ValueError`` or ``FileNotFoundError`` unless ``name`` is a data set or a ``.npz`` file; reads nothing."""
+    if name.endswith(".npz"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"data: there is no file {name!r}")
+    elif name not in DATA_SETS:
+        raise unknown("data", name, [*DATA_SETS, "a file.npz with arrays x and y"])

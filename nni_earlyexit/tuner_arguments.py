@@ -1,0 +1,81 @@
+"""The class arguments of the tuner in an experiment file: checked plain data, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from nni_earlyexit import objectives as known
+from nni_earlyexit import search_spaces, strategies
+from nni_earlyexit.goal import Goal, parse_macs
+from nni_earlyexit.names import unknown
+
+
+@dataclass(frozen=True)
+class TunerArguments:
+    """What the ``classArgs`` of the ``EarlyExit`` tuner may hold.
+
+    Parameters
+    ----------
+    space
+        Name of the search space.
+    strategy
+        Name of the strategy.
+    strategy_arguments
+        Arguments of the strategy, such as ``population_size``.
+    objectives
+        Metrics with ``max`` or ``min``.
+    max_avg_macs, max_full_macs
+        Limits, as numbers or with a unit such as ``400k``. A sample that cannot meet them is never proposed.
+    seed
+        Fixes every random decision of the strategy.
+    """
+
+    space: str
+    strategy: str = "nsga2"
+    strategy_arguments: Mapping[str, Any] = field(default_factory=dict)
+    objectives: Mapping[str, str] = field(default_factory=lambda: dict(known.DEFAULT))
+    max_avg_macs: float | None = None
+    max_full_macs: float | None = None
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any] | None) -> TunerArguments:
+        """Arguments from an experiment file; ``ValueError`` that names the field, the value and what would be right."""
+        given = dict(arguments or {})
+        names = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise unknown("classArgs", name, names)
+        if "space" not in given:
+            raise ValueError(f"classArgs: space is missing; it can be {', '.join(search_spaces.names())}")
+        for name in ("max_avg_macs", "max_full_macs"):
+            if isinstance(given.get(name), str):
+                try:
+                    given[name] = parse_macs(given[name])
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        if self.space not in search_spaces.names():
+            raise unknown("space", self.space, search_spaces.names())
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed: {self.seed!r} is not possible; a whole number from 0 is")
+        known.check(self.objectives)
+        _ = self.goal
+        self.create_strategy()
+
+    @property
+    def goal(self) -> Goal:
+        """The limits."""
+        return Goal(self.max_avg_macs, self.max_full_macs)
+
+    def create_strategy(self) -> Any:
+        """The ask/tell strategy; ``ValueError`` for arguments that it does not accept."""
+        if not isinstance(self.strategy_arguments, Mapping):
+            raise ValueError(f"strategy_arguments: {self.strategy_arguments!r} is not possible; a mapping is")
+        return strategies.create(
+            self.strategy, objectives=self.objectives, seed=self.seed, **dict(self.strategy_arguments)
+        )
