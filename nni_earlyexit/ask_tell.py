@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from nni_earlyexit import objectives as known
 
 Sample = dict[str, Any]
@@ -110,6 +109,16 @@ class AskTell(ABC):
                 trial = Trial(canonical, tuple(values), float(metrics.get("excess_macs", 0)))
         self.pending.pop(key(canonical), None)
         self.trials[key(canonical)] = trial
+
+    def front(self) -> list[Trial]:
+        """The trials within the limits that no other one beats in every objective."""
+        within = [trial for trial in self.trials.values() if trial.losses is not None and trial.excess <= 0]
+        if not within:
+            return []
+        from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+        losses = np.array([trial.losses for trial in within])
+        return [within[i] for i in NonDominatedSorting().do(losses, only_non_dominated_front=True)]
 
     @abstractmethod
     def propose(self) -> Sample:

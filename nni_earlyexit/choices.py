@@ -12,10 +12,9 @@ from nni.mutable import Categorical, MutableExpression, Sample
 from nni.nas.nn.pytorch import LayerChoice, MutableModule, Repeat
 from nni.nas.profiler.pytorch.flops import FlopsResult, count_flops_params
 from nni.nas.space import current_model
+from nni_earlyexit import blocks
 from timm.layers import ClassifierHead
 from torch import Tensor, nn
-
-from nni_earlyexit import blocks
 
 PRESENT, ABSENT = "yes", "no"
 

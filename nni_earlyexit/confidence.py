@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
-
 from nni_earlyexit.names import lookup
+from numpy.typing import NDArray
 
 Measure = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 

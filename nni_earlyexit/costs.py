@@ -8,18 +8,17 @@ then only fills in the expressions. Normalisation, activation, pooling and bias 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+import nni_earlyexit.profiling  # noqa: F401  # registers the formulas
 import torch
 from nni.mutable import MutableExpression
 from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
 from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
-
-import nni_earlyexit.profiling  # noqa: F401  # registers the formulas
 from nni_earlyexit.choices import PRESENT, OptionalExit
 from nni_earlyexit.network import EarlyExitNetwork, inference
 
-Expression = MutableExpression | float | int
+Expression: TypeAlias = MutableExpression | float | int
 
 
 class SymbolicCosts:

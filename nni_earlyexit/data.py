@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from nni_earlyexit.settings import check_data_name
 from numpy.typing import NDArray
 from torch import Tensor
-
-from nni_earlyexit.settings import check_data_name
 
 SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
 
@@ -67,29 +66,35 @@ def load(name: str, seed: int = 0) -> Data:
         with np.load(name, allow_pickle=False) as arrays:
             missing = {"x", "y"} - set(arrays)
             if missing:
-                raise ValueError(f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed")
+                raise ValueError(
+                    f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed"
+                )
             x, y = arrays["x"], arrays["y"]
     return split(name, x, y, seed)
 
 
-def split(name: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
+def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
     """Check arrays and split them; see :func:`load`."""
     if x.ndim < 2 or y.shape != x.shape[:1]:
-        raise ValueError(f"data: in {name!r}, x has shape {x.shape} and y {y.shape}; (inputs, ...) and (inputs,) are needed")
+        raise ValueError(
+            f"data: in {source!r}, x has shape {x.shape} and y {y.shape}; (inputs, ...) and (inputs,) are needed"
+        )
     if not np.isfinite(x).all():
-        raise ValueError(f"data: in {name!r}, x holds NaN or infinite values")
+        raise ValueError(f"data: in {source!r}, x holds NaN or infinite values")
     if not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"data: in {name!r}, y is {y.dtype}; classes must be integers from 0")
+        raise ValueError(f"data: in {source!r}, y is {y.dtype}; classes must be integers from 0")
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
-        raise ValueError(f"data: {name!r} has {len(classes)} class; at least 2 are needed")
+        raise ValueError(f"data: {source!r} has {len(classes)} class; at least 2 are needed")
     if classes[0] != 0 or classes[-1] != len(classes) - 1:
         raise ValueError(
-            f"data: in {name!r}, y runs from {classes[0]} to {classes[-1]} with {len(classes)} different classes; "
+            f"data: in {source!r}, y runs from {classes[0]} to {classes[-1]} with {len(classes)} different classes; "
             f"they must be 0 to {len(classes) - 1}"
         )
     if counts.min() < 10:
-        raise ValueError(f"data: in {name!r}, class {classes[counts.argmin()]} has {counts.min()} inputs; 10 are needed for four splits")
+        raise ValueError(
+            f"data: in {source!r}, class {classes[counts.argmin()]} has {counts.min()} inputs; 10 are needed for four splits"
+        )
 
     rng = np.random.default_rng(seed)
     members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in SHARES}
@@ -106,8 +111,8 @@ def split(name: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int =
     deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
     normalised = (x32 - mean) / np.maximum(deviation, 1e-6)
 
-    def part(which: str) -> Split:
-        chosen = positions[which]
+    def take(name: str) -> Split:
+        chosen = positions[name]
         return Split(torch.from_numpy(normalised[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
 
-    return Data(name, len(classes), *(part(which) for which in SHARES))
+    return Data(source, len(classes), *(take(name) for name in SHARES))

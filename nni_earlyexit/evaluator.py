@@ -20,14 +20,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
-from numpy.typing import NDArray
-
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training
 from nni_earlyexit.assignment import own_parameters
 from nni_earlyexit.network import EarlyExitNetwork
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,8 @@ class EarlyExitEvaluator(Lightning):
         Confidence measure of the exits.
     seed : int
         Fixes initial weights, order of batches and the splits.
+    threads : int, optional
+        CPU threads of a trial; torch's default is all cores, which is slower for small networks run side by side.
 
     Raises
     ------
@@ -91,6 +92,7 @@ class EarlyExitEvaluator(Lightning):
         weight: float | None = None,
         confidence: str = "max_prob",
         seed: int = 0,
+        threads: int | None = None,
     ) -> None:
         self.settings = Settings(
             data=data,
@@ -105,6 +107,7 @@ class EarlyExitEvaluator(Lightning):
             weight=weight,
             confidence=confidence,
             seed=seed,
+            threads=threads,
         )
         self.goal = self.settings.goal
         self.data = data_sets.load(data, seed)
@@ -140,6 +143,8 @@ class EarlyExitEvaluator(Lightning):
                 f"the network takes {model.input_shape} of {model.num_classes}"
             )
         start = time.perf_counter()
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
         network = metrics.Network(
             sample=model.sample or {},
             exit_stages=model.exit_stages,
@@ -208,7 +213,11 @@ def quiet() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*(does not have many workers|logging interval|validation_step|GPU available|LeafSpec).*")
+            warnings.filterwarnings(
+                "ignore",
+                module="pytorch_lightning",
+                message=".*(does not have many workers|logging interval|validation_step|GPU available|LeafSpec).*",
+            )
             yield
     finally:
         logger.setLevel(level)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from nni_earlyexit import trial
+from nni_earlyexit.environment import environment, programs
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.tuner_arguments import TunerArguments
 
@@ -110,22 +110,6 @@ def check_port(port: int) -> None:
             raise ValueError(f"port: {port} is in use; stop what listens there or choose another one with --port")
 
 
-def environment() -> dict[str, str]:
-    """Environment of ``nnictl`` and all that it starts: this Python's programs first, web server on loopback only."""
-    loopback = Path(__file__).with_name("loopback.js")
-    options = os.environ.get("NODE_OPTIONS", "")
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(programs()), os.environ.get("PATH", "")]),
-        "NODE_OPTIONS": f'{options} --require "{loopback}"'.strip(),
-    }
-
-
-def programs() -> Path:
-    """The folder of this environment's programs."""
-    return Path(sys.executable).parent
-
-
 def _need(content: Mapping[str, Any], field: str) -> Any:
     if content.get(field) is None:
         raise ValueError(f"{field}: it is missing in the experiment file")
@@ -140,7 +124,7 @@ def _check_command(command: str, folder: Path) -> Settings:
     if words[1:3] != ["-m", trial.MODULE]:
         raise ValueError(f"trialCommand: {command!r} is not possible; 'python -m {trial.MODULE}' and its arguments are")
     try:
-        settings, _ = trial.parse(words[3:])
+        settings = trial.parse(words[3:])
     except (ValueError, OSError) as error:
         raise ValueError(f"trialCommand: {error}") from None
     _check_interpreter(words[0], folder)
@@ -189,9 +173,7 @@ def _check_with_nni(path: Path) -> None:
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
 
 
-def _check_space(
-    name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None
-) -> None:
+def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
     from nni_earlyexit import data, search_spaces
     from nni_earlyexit.domains import check_limits
     from nni_earlyexit.tuner import check_search_space

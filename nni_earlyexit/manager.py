@@ -6,15 +6,13 @@ import json
 import re
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
-
-from nni_earlyexit.experiment_file import environment, programs
+from nni_earlyexit.environment import environment, programs
 
 ENDED = ("DONE", "ERROR", "STOPPED", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
 
@@ -87,12 +85,6 @@ class Manager:
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
         return []
-
-    def wait_started(self, seconds: float = 60) -> None:
-        """Wait until the tuner is connected; ``OSError`` with the reason in its log when it is not."""
-        until = time.monotonic() + seconds
-        while self.status() in ("INITIALIZED", "VIEWED") and time.monotonic() < until:
-            time.sleep(0.3)
 
 
 def unpack(data: str) -> Any:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from nni_earlyexit.goal import Goal
 from nni_earlyexit.policy import ExitPolicy, finite_or_none
 from nni_earlyexit.thresholds import ThresholdOptimizer, TradeOff
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

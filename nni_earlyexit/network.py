@@ -11,10 +11,9 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from nni_earlyexit.policy import ExitPolicy
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-from nni_earlyexit.policy import ExitPolicy
 
 
 class EarlyExitNetwork(nn.Module):
@@ -50,7 +49,9 @@ class EarlyExitNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if not stages or len(exits) != len(stages):
-            raise ValueError(f"exits: one per stage is needed (None where there is none), got {len(exits)} for {len(stages)}")
+            raise ValueError(
+                f"exits: one per stage is needed (None where there is none), got {len(exits)} for {len(stages)}"
+            )
         if exits[-1] is None:
             raise ValueError("exits: the last one is the backbone's own classifier and cannot be None")
         self.stem = stem
@@ -67,13 +68,17 @@ class EarlyExitNetwork(nn.Module):
         """The stage that each exit comes after, first exit first."""
         return tuple(int(stage) for stage in self.exits)
 
+    def _exit_after(self, stage: int) -> nn.Module | None:
+        return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
+
     def _outputs(self, x: Tensor) -> Iterator[Tensor]:
         """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)
-            if str(stage) in self.exits:
-                yield self.exits[str(stage)](x)
+            branch = self._exit_after(stage)
+            if branch is not None:
+                yield branch(x)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Logits of every exit, first exit first, each (batch, classes)."""
@@ -100,9 +105,10 @@ class EarlyExitNetwork(nn.Module):
                 if len(remaining) == 0:
                     break
                 x = blocks(x)
-                if str(stage) not in self.exits:
+                branch = self._exit_after(stage)
+                if branch is None:
                     continue
-                outputs = self.exits[str(stage)](x).float()
+                outputs = branch(x).float()
                 leaves = torch.from_numpy(policy.leaves(outputs.cpu().numpy(), exit)).to(x.device)
                 logits[remaining[leaves]] = outputs[leaves]
                 exits[remaining[leaves]] = exit
@@ -118,7 +124,7 @@ class EarlyExitNetwork(nn.Module):
         return EarlyExitNetwork(
             self.stem,
             list(self.stages)[:stages],
-            [self.exits[str(stage)] if str(stage) in self.exits else None for stage in range(stages)],
+            [self._exit_after(stage) for stage in range(stages)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
         )
@@ -135,15 +141,14 @@ class EarlyExitNetwork(nn.Module):
                 return counter.get_total_flops() // 2
 
             x = self.stem(torch.zeros(1, *self.input_shape, device=device))
-            spent_in_branches = 0
             for stage, blocks in enumerate(self.stages):
                 x = blocks(x)
-                if str(stage) in self.exits:
-                    backbone.append(counted() - spent_in_branches)
+                branch = self._exit_after(stage)
+                if branch is not None:
+                    backbone.append(counted() - sum(branches))
                     before = counted()
-                    self.exits[str(stage)](x)
+                    branch(x)
                     branches.append(counted() - before)
-                    spent_in_branches += branches[-1]
         return tuple(backbone), tuple(branches)
 
     @property

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from nni_earlyexit import confidence as measures
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)

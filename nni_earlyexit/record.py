@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
 
@@ -44,9 +43,8 @@ class Record:
 
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode."""
-        from safetensors.torch import load_file
-
         from nni_earlyexit import search_spaces
+        from safetensors.torch import load_file
 
         network = search_spaces.create(self.space.split("/")[0]).freeze(self.sample)
         network.load_state_dict(load_file(self.folder / WEIGHTS))

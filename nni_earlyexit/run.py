@@ -60,7 +60,8 @@ def write_front(folder: Path, results: Path, say: Callable[[str], None] = print)
     say("\n" + front.table(members) + "\n")
     results.mkdir(parents=True, exist_ok=True)
     record.write_json(
-        results / "front.json", {"experiment": folder.name, "trials": len(trials), "front": [m.to_dict() for m in members]}
+        results / "front.json",
+        {"experiment": folder.name, "trials": len(trials), "front": [m.to_dict() for m in members]},
     )
     plot.save(members, trials, results / "front.png")
     say(f"wrote {results / 'front.json'} and {results / 'front.png'}")

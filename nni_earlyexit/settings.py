@@ -32,11 +32,14 @@ class Settings:
     weight: float | None = None
     confidence: str = "max_prob"
     seed: int = 0
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         check_data_name(self.data)
-        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("threads", 1)):
             value = getattr(self, name)
+            if value is None and name == "threads":
+                continue
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
         if not 0 < self.learning_rate < math.inf:

@@ -10,10 +10,9 @@ import numpy as np
 from nni.mutable import Categorical, LabeledMutable, Sample
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat
 from nni.nas.space import model_context
-from torch import Tensor, nn
-
 from nni_earlyexit.choices import PRESENT, OptionalExit
 from nni_earlyexit.network import EarlyExitNetwork
+from torch import Tensor, nn
 
 
 class Parts(NamedTuple):
@@ -24,7 +23,7 @@ class Parts(NamedTuple):
     exits: Sequence[nn.Module | None]
 
 
-class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):
+class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[call-arg]
     """Base class of the search spaces.
 
     A subclass sets :attr:`name`, :attr:`version`, :attr:`input_shape` and :attr:`num_classes`, and returns stem, stages
@@ -86,7 +85,9 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):
         labels = [choice.label for choice, _ in found]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
-            raise ValueError(f"{type(self).__name__}: label {twice[0]!r} stands for two choices; every label must stand for one")
+            raise ValueError(
+                f"{type(self).__name__}: label {twice[0]!r} stands for two choices; every label must stand for one"
+            )
         return found
 
     @cached_property
@@ -104,8 +105,10 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):
                 raise ValueError(f"sample: {label!r} is not a label of space {self.identity()}")
             # True == 1 in Python, but not in a search space
             if not any(value == known and type(value) is type(known) for known in self.choices[label]):
-                raise ValueError(f"sample: {label}={value!r} is not possible in space {self.identity()}; it can be "
-                                 f"{', '.join(map(repr, self.choices[label]))}")
+                raise ValueError(
+                    f"sample: {label}={value!r} is not possible in space {self.identity()}; it can be "
+                    f"{', '.join(map(repr, self.choices[label]))}"
+                )
 
     def active(self, sample: Mapping[str, Any]) -> list[str]:
         """The labels of ``sample`` that make a difference, in the order of the network."""
@@ -141,8 +144,11 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):
         active = set(self.active(sample))
 
         def chosen(prefix: str) -> str:
-            return " ".join(str(sample[label]) for label in self.choices
-                            if label in active and label.startswith(prefix) and not label.endswith(("_depth", "_present")))
+            return " ".join(
+                str(sample[label])
+                for label in self.choices
+                if label in active and label.startswith(prefix) and not label.endswith(("_depth", "_present"))
+            )
 
         parts = []
         for stage in range(len(self.network.stages)):

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nni_earlyexit import confidence as measures
+from nni_earlyexit.policy import ExitPolicy, finite_or_none
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-
-from nni_earlyexit import confidence as measures
-from nni_earlyexit.policy import ExitPolicy, finite_or_none
 
 MAX_EXITS = 4
 
@@ -167,15 +166,15 @@ class ThresholdOptimizer(BaseEstimator):
 
     def _check_goal(self) -> None:
         goals = {
-            name: value
-            for name in ("min_accuracy", "max_drop", "weight")
-            if (value := getattr(self, name)) is not None
+            name: value for name in ("min_accuracy", "max_drop", "weight") if (value := getattr(self, name)) is not None
         }
         if len(goals) > 1:
             raise ValueError(f"{' and '.join(goals)}: only one of min_accuracy, max_drop and weight can be the goal")
         for name, value in goals.items():
             if not math.isfinite(value) or value < 0 or (value > 1 and name != "weight"):
-                raise ValueError(f"{name}: {value} is not possible; a {'number from 0' if name == 'weight' else 'fraction in [0, 1]'} is")
+                raise ValueError(
+                    f"{name}: {value} is not possible; a {'number from 0' if name == 'weight' else 'fraction in [0, 1]'} is"
+                )
         if self.max_levels < 2:
             raise ValueError(f"max_levels: {self.max_levels} is too few; at least 2 are needed")
 
@@ -271,9 +270,7 @@ def _front(
         total = np.dot(left, costs[:last]) + at * costs[last] + (int(rest.sum()) - at) * costs[last + 1]
         cutoff = np.concatenate([[math.inf], swept[ends]])
         keep = _non_dominated(total, hits)
-        counts = np.column_stack(
-            [*(np.full(len(keep), n) for n in left), at[keep], int(rest.sum()) - at[keep]]
-        )
+        counts = np.column_stack([*(np.full(len(keep), n) for n in left), at[keep], int(rest.sum()) - at[keep]])
         vectors = np.column_stack([*(np.full(len(keep), c) for c in cutoffs), cutoff[keep]])
         found.append((total[keep], hits[keep], vectors, counts))
 
@@ -297,7 +294,9 @@ def _combinations(
     Yields the cutoffs, which inputs (inputs,) still remain, how many left at each exit, and how many of those rightly.
     """
 
-    def descend(k: int, cutoffs: tuple[float, ...], remaining: NDArray[np.bool_], left: tuple[int, ...], right: int) -> Iterator[Any]:
+    def descend(
+        k: int, cutoffs: tuple[float, ...], remaining: NDArray[np.bool_], left: tuple[int, ...], right: int
+    ) -> Iterator[Any]:
         if k == len(levels):
             yield cutoffs, remaining, left, right
             return

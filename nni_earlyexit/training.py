@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from nni.nas.evaluator.pytorch import DataLoader, LightningModule
+from nni_earlyexit.data import Split
+from nni_earlyexit.network import EarlyExitNetwork, inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, TensorDataset
-
-from nni_earlyexit.data import Split
-from nni_earlyexit.network import EarlyExitNetwork, inference
 
 
 class JointLoss(LightningModule):
@@ -42,7 +41,7 @@ class JointLoss(LightningModule):
         if self.exit_weights is not None and stages is not None:
             if len(self.exit_weights) != stages[-1] + 1:
                 raise ValueError(
-                    f"exit_weights: {len(self.exit_weights)} given, but the network has {stages[-1] + 1} stages; one per stage is needed"
+                    f"exit_weights: {len(self.exit_weights)} given for {stages[-1] + 1} stages; one per stage is needed"
                 )
             weights = torch.tensor([self.exit_weights[stage] for stage in stages])
             if weights.sum() <= 0:
@@ -67,7 +66,9 @@ class JointLoss(LightningModule):
 def batches(split: Split, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
     """Batches of ``split``, whole slices at a time; the last one may be smaller."""
     dataset = TensorDataset(split.x, split.y)
-    order = RandomSampler(dataset, generator=torch.Generator().manual_seed(seed)) if shuffle else SequentialSampler(dataset)
+    order = (
+        RandomSampler(dataset, generator=torch.Generator().manual_seed(seed)) if shuffle else SequentialSampler(dataset)
+    )
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
     return DataLoader(dataset, sampler=BatchSampler(order, batch_size, drop_last), batch_size=None)

@@ -47,17 +47,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weight", type=float, help="report the policy with the largest accuracy - weight * cost share")
     p.add_argument("--confidence", default=default.confidence, help="confidence measure of the exits")
     p.add_argument("--seed", type=int, default=default.seed, help="fixes weights, batches and splits")
-    p.add_argument("--threads", type=int, default=None, help="CPU threads of this trial (torch's default: all cores)")
+    p.add_argument("--threads", type=int, help="CPU threads of this trial (torch's default: all cores)")
     return p
 
 
-def parse(arguments: Sequence[str]) -> tuple[Settings, int | None]:
-    """Settings and number of threads from a command line; ``ValueError`` in one sentence when they cannot work."""
-    values = vars(parser().parse_args(arguments))
-    threads = values.pop("threads")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads: {threads} is not possible; a whole number from 1 is")
-    return Settings.from_dict(values), threads
+def parse(arguments: Sequence[str]) -> Settings:
+    """Settings from a command line; ``ValueError`` in one sentence when they cannot work."""
+    return Settings.from_dict(vars(parser().parse_args(arguments)))
 
 
 def split_parameters(parameters: Any) -> tuple[str, dict[str, Any]]:
@@ -80,10 +76,9 @@ def check_identity(identity: str, expected: str) -> None:
 
 @exits_with_one_sentence
 def main() -> None:
-    settings, threads = parse(sys.argv[1:])
+    settings = parse(sys.argv[1:])
 
     import nni
-
     from nni_earlyexit import record
     from nni_earlyexit.assignment import own_parameters
 
@@ -98,12 +93,9 @@ def main() -> None:
         return
 
     import torch
-
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluator import EarlyExitEvaluator
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     space = search_spaces.create(str(identity).partition("/")[0])
     check_identity(identity, space.identity())
     evaluator = EarlyExitEvaluator(**settings.to_dict())

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
 from nni.tuner import Tuner
-
 from nni_earlyexit.ask_tell import Exhausted, Sample
 from nni_earlyexit.trial import check_identity, split_parameters
 from nni_earlyexit.tuner_arguments import TunerArguments
@@ -106,7 +105,9 @@ class EarlyExitTuner(Tuner):
         if isinstance(value, Mapping) and isinstance(value.get("sample"), Mapping):
             self.strategy.tell(value["sample"], value)
         else:
-            _logger.error("A trial of %s reported %r, which lacks the metrics of nni_earlyexit.trial", parameters, value)
+            _logger.error(
+                "A trial of %s reported %r, which lacks the metrics of nni_earlyexit.trial", parameters, value
+            )
             self.strategy.tell(split_parameters(parameters)[1], None)
 
 
@@ -115,7 +116,9 @@ def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], id
     entry = found.get("space")
     values = entry.get("_value") if isinstance(entry, Mapping) else None
     if not isinstance(values, list) or len(values) != 1:
-        raise ValueError("searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'")
+        raise ValueError(
+            "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
+        )
     check_identity(values[0], identity)
     for label in [*expected, *found]:
         if found.get(label) != expected.get(label):

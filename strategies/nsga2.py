@@ -78,6 +78,4 @@ class Strategy(AskTell):
             F=np.array([trial.losses for trial in finished]),
             G=np.array([[trial.excess] for trial in finished]),
         )
-        return self._survival.do(
-            self._problem, population, n_survive=self.population_size, random_state=self.rng
-        )
+        return self._survival.do(self._problem, population, n_survive=self.population_size, random_state=self.rng)

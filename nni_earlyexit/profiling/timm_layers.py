@@ -24,7 +24,17 @@ def _pooled_shape(module: SelectAdaptivePool2d, x: ShapeTensor) -> MutableShape:
     return MutableShape(x.real_shape[0], channels) if flat else MutableShape(x.real_shape[0], channels, 1, 1)
 
 
-_keep_shape = (nn.Identity, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, BatchNormAct2d)
+_keep_shape = (
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SiLU,
+    nn.GELU,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Sigmoid,
+    BatchNormAct2d,
+)
 
 for _layer in _keep_shape:
     register_shape_inference_formula(_layer, _same_shape)

@@ -1,0 +1,38 @@
+# make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
+# make test: lint, types and all tests
+PYTHON ?= python3
+PORT ?= 8080
+BIN := .venv/bin
+
+.PHONY: demo test install constraints clean
+
+demo: install
+	$(BIN)/nni-earlyexit run examples/digits/experiment.yml --port $(PORT)
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+install: .venv/.installed
+
+# Touched last: an interrupted installation is taken up again, a finished one is left alone.
+.venv/.installed: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and \
+	    "PYTHON: %d.%d is not possible; Python 3.10 to 3.13 is, for example make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "installing into .venv, which takes some minutes and several GB (torch)"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/nni-earlyexit register
+	touch $@
+
+# The versions that are installed now, as the set that CI tests.
+constraints:
+	@{ echo "# The set that CI tests, with Python 3.11; other Python versions take the newest that setup.cfg admits."; \
+	   echo "# Written by: make constraints"; \
+	   $(BIN)/python -m pip freeze --exclude-editable | grep -ivE '^(nvidia|cuda|triton)' \
+	   | sed 's/$$/ ; python_version == "3.11"/'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+clean:
+	rm -rf .venv build *.egg-info examples/*/results

@@ -1,0 +1,112 @@
+"""NNI's ``Strategy`` around an ask/tell strategy, for ``NasExperiment``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nni.nas.execution import ExecutionEngine
+from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
+from nni.nas.space import ExecutableModelSpace, RawFormatModelSpace
+from nni.nas.strategy.base import Strategy
+from nni_earlyexit.ask_tell import AskTell, Exhausted, Sample, key
+from nni_earlyexit.domains import domain
+from nni_earlyexit.evaluator import EarlyExitEvaluator
+
+_logger = logging.getLogger(__name__)
+
+
+class SearchStrategy(Strategy):
+    """Explore an early-exit space with an ask/tell strategy.
+
+    Limits are those of the experiment's evaluator. A free worker never waits for another one.
+
+    Parameters
+    ----------
+    strategy
+        What proposes networks; see :mod:`nni_earlyexit.strategies`.
+    """
+
+    def __init__(self, strategy: AskTell) -> None:
+        super().__init__()
+        self.strategy = strategy
+        self._lock = threading.Lock()  # results arrive on the engine's thread
+        # the engine holds models weakly
+        self._running: dict[ExecutableModelSpace, Sample] = {}
+        self._finished: dict[str, tuple[ExecutableModelSpace, dict[str, Any]]] = {}
+
+    def extra_repr(self) -> str:
+        return f"{type(self.strategy).__module__.rpartition('.')[2]}, objectives={self.strategy.objectives}"
+
+    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
+        evaluator = model_space.evaluator
+        if not isinstance(evaluator, EarlyExitEvaluator):
+            raise TypeError(f"evaluator: {type(evaluator).__name__} is not possible; EarlyExitEvaluator is")
+        space = (
+            model_space.model_space
+            if isinstance(model_space, RawFormatModelSpace)
+            else model_space.model.trace_copy().get(traceable=False)  # type: ignore[attr-defined]
+        )
+        self.strategy.start(domain(space, evaluator.goal))
+        engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
+        engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
+        return model_space
+
+    def _cleanup(self) -> None:
+        self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
+        self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
+
+    def _run(self) -> None:
+        while self.engine.budget_available():
+            if not self.engine.idle_worker_available():
+                time.sleep(0.2)
+                continue
+            with self._lock:
+                try:
+                    sample = self.strategy.ask()
+                except Exhausted as reason:
+                    _logger.warning("No more networks: %s", reason)
+                    break
+                model = self.model_space.freeze(sample)
+                self._running[model] = sample
+            self.engine.submit_models(model)
+        self.engine.wait_models()
+
+    def _on_metric(self, event: FinalMetricEvent) -> None:
+        with self._lock:
+            # the sample that the trial says it ran, which NNI may have swapped with another one
+            metrics = event.metric
+            if isinstance(metrics, Mapping) and isinstance(metrics.get("sample"), Mapping):
+                self._running.pop(event.model, None)
+                self.strategy.tell(metrics["sample"], metrics)
+                self._finished[key(metrics["sample"])] = (event.model, dict(metrics))
+            else:
+                _logger.error("A model reported %r, which lacks the metrics of EarlyExitEvaluator", metrics)
+
+    def _on_end(self, event: TrainingEndEvent) -> None:
+        with self._lock:
+            sample = self._running.pop(event.model, None)
+            if sample is not None:
+                self.strategy.tell(sample, None)
+
+    def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[ExecutableModelSpace]:
+        """The models found: with ``sort``, those of the Pareto front, largest ``default`` metric first."""
+        if not sort:
+            yield from super().list_models(sort, limit)
+            return
+        best = [
+            self._finished[key(trial.sample)] for trial in self.strategy.front() if key(trial.sample) in self._finished
+        ]
+        best.sort(key=lambda found: found[1]["default"], reverse=True)
+        yield from (model for model, _ in best[:limit])
+
+    def state_dict(self) -> dict[str, Any]:
+        with self._lock:
+            return {"results": [metrics for _, metrics in self._finished.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for metrics in state_dict["results"]:
+            self.strategy.tell(metrics["sample"], metrics)
