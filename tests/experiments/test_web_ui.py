@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -141,6 +142,6 @@ def test_architecture_choices_are_readable_axes_under_hyper_parameters(page, tmp
     shown = wait(page).until(titles)
     page.save_screenshot(str(tmp_path / "hyper-parameters.png"))
     boxes = sorted((label.rect["x"], label.rect["x"] + label.rect["width"]) for label in shown)
-    assert all(left_end < right_start for (_, left_end), (right_start, _) in zip(boxes, boxes[1:], strict=False))
+    assert all(left_end < right_start for (_, left_end), (right_start, _) in itertools.pairwise(boxes))
     ticks = {label.text for label in page.find_elements(By.CSS_SELECTOR, "svg text")}
     assert {"yes", "no", "ds_k3", "mb_k3_e4", "fused_k3_e2"} <= ticks

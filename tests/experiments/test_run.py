@@ -1,0 +1,142 @@
+"""``nni-earlyexit run``: what ``make demo`` does, on a smaller experiment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+from support import free_port, write_config
+
+PROGRAM = Path(sys.executable).parent / "nni-earlyexit"
+
+
+def launch(folder, port, **changes):
+    config = write_config(folder, **changes)
+    return subprocess.Popen(
+        [str(PROGRAM), "run", str(config), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def lines_until(process, pattern):
+    """What the process says up to the first line that matches ``pattern``."""
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if re.search(pattern, line):
+            return said
+    raise AssertionError("".join(said))
+
+
+def listening_addresses(port):
+    return {
+        c.laddr.ip for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
+
+
+def left_behind(folder):
+    """Processes that have to do with an experiment kept in ``folder``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()) or process.cwd().startswith(str(folder)):
+                found.append(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder, port = tmp_path_factory.mktemp("finished"), free_port()
+    process = launch(
+        folder,
+        port,
+        trialCommand="python -m nni_earlyexit.trial --epochs 2 --threads 1 --max-avg-macs 600k",
+        maxTrialNumber=4,
+    )
+    said = lines_until(process, "web UI")
+    addresses = listening_addresses(port)
+    said += process.stdout.readlines()
+    return folder, port, process.wait(), "".join(said), addresses
+
+
+def test_it_ends_well_and_says_where_the_web_ui_is(finished):
+    _, port, code, said, _ = finished
+    assert code == 0, said
+    assert f"http://127.0.0.1:{port}" in said
+
+
+def test_the_web_server_listens_on_loopback_only(finished):
+    assert finished[4] == {"127.0.0.1"}
+
+
+def test_it_shows_trials_done_best_so_far_and_time_left(finished):
+    assert re.search(r"[1-4]/4 trials, best so far 0\.\d+ at \S+ average MACs, about \d+:\d\d left", finished[3])
+
+
+def test_it_writes_the_front_as_table_json_and_picture(finished):
+    folder, _, _, said, _ = finished
+    assert re.search(r"test acc +avg MACs +full MACs .* share of inputs per exit +cutoffs +architecture", said)
+    written = json.loads((folder / "results" / "front.json").read_text())
+    assert written["trials"] == 4
+    for member in written["front"]:
+        assert 0 < member["test"]["avg_macs"] <= member["full_macs"] == member["exit_costs"][-1]
+        assert sum(member["test"]["shares"]) == pytest.approx(1)
+        assert member["policy"]["cutoffs"][-1] is None
+        assert member["architecture"] in said
+    with Image.open(folder / "results" / "front.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 800
+
+
+def test_it_stops_what_it_started(finished):
+    folder, port, *_ = finished
+    assert left_behind(folder) == []
+    assert listening_addresses(port) == set()
+
+
+def test_ctrl_c_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
+    port = free_port()
+    process = launch(
+        tmp_path,
+        port,
+        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
+        maxTrialNumber=30,
+    )
+    said = lines_until(process, r"[12]/30 trials")
+    os.killpg(process.pid, signal.SIGINT)
+    said += process.stdout.readlines()
+    assert process.wait() == 130, "".join(said)
+    assert left_behind(tmp_path) == []
+    assert listening_addresses(port) == set()
+    finished = list(tmp_path.glob("nni/_latest/environments/*/trials/*/trial.json"))
+    assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] == len(finished) >= 1
+
+
+def test_a_busy_port_is_said_at_once(tmp_path, finished):
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        process = launch(tmp_path, port)
+        said = process.stdout.read()
+    assert process.wait() == 2
+    assert (
+        said.strip()
+        == f"nni-earlyexit: port: {port} is in use; stop what listens there or choose another one with --port"
+    )
+    assert not (tmp_path / "results").exists()

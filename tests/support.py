@@ -1,0 +1,54 @@
+"""Real NNI experiments for tests: Node manager, web UI, tuner and trials, in folders and on ports of their own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nni_earlyexit.manager import ENDED, Manager
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "digits"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """The digits example with ``changes``, its experiments kept in ``folder``; a change to ``None`` removes a field."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXAMPLE / "search_space.json", folder)
+    config = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
+    config |= {"experimentWorkingDirectory": str(folder / "nni"), "maxExperimentDuration": "300s", **changes}
+    path = folder / "experiment.yml"
+    path.write_text(yaml.safe_dump({field: value for field, value in config.items() if value is not None}))
+    return path
+
+
+@dataclass
+class Running:
+    """An experiment that was started for a test."""
+
+    manager: Manager
+    folder: Path
+
+    def wait(self, seconds: float = 300) -> list[dict[str, Any]]:
+        """Wait until it has ended; its trials."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            status, trials = self.manager.status(), self.manager.trials()
+            if status in ENDED and not any(trial["status"] in ("RUNNING", "WAITING") for trial in trials):
+                return trials
+            time.sleep(0.5)
+        raise TimeoutError(f"experiment {self.manager.id} is {status} after {seconds} s: {trials}")
+
+    @property
+    def trial_folders(self) -> Path:
+        return self.folder / "environments" / "local-env" / "trials"
