@@ -65,7 +65,9 @@ def main(repeats: int = 7) -> float:
     imports, trials = zip(*((seconds(IMPORTS), seconds(trial)) for _ in range(repeats)), strict=True)
     ratio = statistics.median(t / i for i, t in zip(imports, trials, strict=True))
     print(f"{IMPORTS}: median {statistics.median(imports):.2f} s ({min(imports):.2f} to {max(imports):.2f})")
-    print(f"trial to its first batch: median {statistics.median(trials):.2f} s ({min(trials):.2f} to {max(trials):.2f})")
+    print(
+        f"trial to its first batch: median {statistics.median(trials):.2f} s ({min(trials):.2f} to {max(trials):.2f})"
+    )
     print(f"median ratio over {repeats} pairs: {ratio:.2f}")
     return ratio
 
