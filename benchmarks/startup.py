@@ -54,7 +54,6 @@ def seconds(code: str) -> float:
 
 def main(repeats: int = 7) -> float:
     import numpy as np
-
     from nni_earlyexit import search_spaces
 
     space = search_spaces.create("digits")

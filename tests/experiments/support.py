@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from nni_earlyexit.manager import ENDED, Manager
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "digits"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
 
 def free_port() -> int:
