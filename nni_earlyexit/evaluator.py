@@ -19,7 +19,7 @@ import nni
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from nni.nas.evaluator.pytorch import Lightning, Trainer
+from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training
 from nni_earlyexit.assignment import own_parameters
@@ -114,9 +114,13 @@ class EarlyExitEvaluator(Lightning):
         super().__init__(
             training.JointLoss(exit_weights, learning_rate),
             self._trainer(),
-            train_dataloaders=training.batches(self.data.train, batch_size, shuffle=True, seed=seed),
+            train_dataloaders=self._train_batches(),
             val_dataloaders=training.batches(self.data.validation, batch_size, shuffle=False),
         )
+
+    def _train_batches(self) -> DataLoader:
+        """The training split in an order that the seed fixes from the start, however much was trained before."""
+        return training.batches(self.data.train, self.settings.batch_size, shuffle=True, seed=self.settings.seed)
 
     def _trainer(self) -> pl.Trainer:
         with quiet():
@@ -184,7 +188,7 @@ class EarlyExitEvaluator(Lightning):
         model.to(memory_format=torch.channels_last)
         self.module.set_model(model)
         with quiet():
-            trainer.fit(self.module, self.train_dataloaders)
+            trainer.fit(self.module, self._train_batches())
         if trainer.interrupted:
             raise KeyboardInterrupt
         return latest[0]

@@ -101,11 +101,12 @@ def test_more_levels_than_allowed_are_thinned_out_and_still_give_true_points():
         assert any(p.avg_cost <= point.avg_cost and p.accuracy >= point.accuracy for p in full.front_)
 
 
-class TestGoals:
-    @pytest.fixture(scope="class")
-    def data(self):
-        return outputs(3, 200, 3, ties=False)
+@pytest.fixture(scope="module")
+def data():
+    return outputs(3, 200, 3, ties=False)
 
+
+class TestGoals:
     def affordable(self, data, limit=math.inf):
         return [p for p in ThresholdOptimizer().fit(*data).front_ if p.avg_cost <= limit]
 

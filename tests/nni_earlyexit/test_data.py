@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from nni_earlyexit import data
+from sklearn.datasets import load_digits
+
+PARTS = ("train", "validation", "calibration", "test")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def rows(split):
+    return [tuple(row) for row in split.x.flatten(1).round(decimals=3).tolist()]
+
+
+def test_the_four_splits_share_no_input_and_hold_all_of_them(digits):
+    x = np.arange(400.0).reshape(400, 1)
+    own = data.split("own", x, np.arange(400) % 4)
+    found = [set(getattr(own, part).x.flatten().tolist()) for part in PARTS]
+    assert sum(map(len, found)) == len(set.union(*found)) == 400
+    assert sum(len(getattr(digits, part)) for part in PARTS) == len(load_digits().target)
+
+
+def test_every_split_holds_the_same_share_of_each_class(digits):
+    counts = np.array([np.bincount(getattr(digits, part).y, minlength=10) for part in PARTS])
+    shares = counts / counts.sum(axis=0)
+    expected = np.array(list(data.SHARES.values()))[:, None]
+    assert np.abs(shares - expected).max() < 0.02
+
+
+def test_the_seed_fixes_the_splits(digits):
+    again, other = data.load("digits"), data.load("digits", seed=1)
+    for part in PARTS:
+        assert torch.equal(getattr(again, part).x, getattr(digits, part).x)
+        assert rows(getattr(other, part)) != rows(getattr(digits, part))
+
+
+def test_only_the_training_split_decides_the_normalisation():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 2, 3, 3)), np.arange(200) % 2
+    plain = data.split("plain", x, y)
+    assert plain.train.x.mean(dim=(0, 2, 3)).abs().max() < 1e-5
+    assert (plain.train.x.std(dim=(0, 2, 3)) - 1).abs().max() < 0.01
+    # the same inputs, with the test split moved far away
+    moved = x.copy()
+    is_test = np.isin(np.arange(200), [i for i in range(200) if in_split(x[i], plain.test)])
+    moved[is_test] += 100
+    assert torch.allclose(data.split("moved", moved, y).train.x, plain.train.x)
+
+
+def in_split(image, split):
+    """Whether ``image`` (raw) is in ``split`` (normalised): images are told apart by their order of pixels."""
+    order = np.argsort(image.ravel()[:9])
+    return any((np.argsort(other.flatten()[:9].numpy()) == order).all() for other in split.x)
+
+
+def test_own_arrays_are_read_without_pickles(tmp_path):
+    file = tmp_path / "own.npz"
+    np.savez(file, x=np.random.default_rng(0).normal(size=(60, 3, 4, 4)), y=np.arange(60) % 2)
+    own = data.load(str(file))
+    assert (own.input_shape, own.num_classes) == ((3, 4, 4), 2)
+    np.savez(file, x=np.array([object()] * 60, dtype=object), y=np.arange(60) % 2)
+    with pytest.raises(ValueError, match="pickle"):
+        data.load(str(file))
+
+
+GOOD = np.zeros((40, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sentence"),
+    [
+        (GOOD, np.zeros(40, int), "has 1 class; at least 2 are needed"),
+        (np.full_like(GOOD, np.nan), np.arange(40) % 2, "x holds NaN or infinite values"),
+        (np.full_like(GOOD, np.inf), np.arange(40) % 2, "x holds NaN or infinite values"),
+        (GOOD, np.arange(40) % 2 + 1, "y runs from 1 to 2 with 2 different classes; they must be 0 to 1"),
+        (GOOD, np.arange(40) % 2 * 5, "y runs from 0 to 5 with 2 different classes"),
+        (GOOD, np.arange(40) % 2 - 1, "y runs from -1 to 0"),
+        (GOOD, (np.arange(40) % 2).astype(float), "y is float64; classes must be integers from 0"),
+        (GOOD, np.arange(39) % 2, r"y \(39,\)"),
+        (GOOD, np.arange(40) // 35, "class 1 has 5 inputs; 10 are needed"),
+    ],
+)
+def test_bad_data_get_one_sentence(x, y, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        data.split("own", x, y)
+
+
+def test_a_file_that_is_missing_or_lacks_an_array_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"data: there is no file '.*none.npz'"):
+        data.load(str(tmp_path / "none.npz"))
+    np.savez(tmp_path / "half.npz", x=GOOD)
+    with pytest.raises(ValueError, match="lacks the array 'y'"):
+        data.load(str(tmp_path / "half.npz"))

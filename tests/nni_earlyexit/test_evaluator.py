@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+
+import nni_earlyexit.evaluator
+import numpy as np
+import pytest
+import torch
+from nni_earlyexit import EarlyExitEvaluator, training
+from nni_earlyexit import data as data_sets
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    return EarlyExitEvaluator(data="digits", epochs=2, threads=1)
+
+
+def evaluate(evaluator, digits_space, sample):
+    torch.manual_seed(0)
+    return evaluator.evaluate(digits_space.freeze(sample))
+
+
+@pytest.fixture(scope="module")
+def result(evaluator, digits_space, two_exits):
+    return evaluate(evaluator, digits_space, two_exits)
+
+
+def test_training_learns(result):
+    assert result.metrics["accuracy"] > 0.7
+    assert result.metrics["exit3_accuracy"] > 0.7
+
+
+def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, result):
+    validation = evaluator.data.validation
+    logits = training.outputs(result.network, validation.x)
+    np.testing.assert_array_equal(logits, result.logits)
+    exits = result.policy.exits(logits)
+    costs = np.array(result.network.exit_costs)
+    assert result.metrics["avg_macs"] == pytest.approx(costs[exits].mean())
+    assert result.metrics["accuracy"] == pytest.approx((result.policy.predict(logits) == validation.y.numpy()).mean())
+    assert result.metrics["full_macs"] == costs[-1]
+    assert result.metrics["params"] == sum(p.numel() for p in result.network.parameters())
+    assert result.metrics["exit0_share"] == pytest.approx((exits == 0).mean())
+    assert result.metrics["exit3_share"] == pytest.approx((exits == 1).mean())
+    assert result.metrics["exit0_cutoff"] in (result.policy.cutoffs[0], None)
+
+
+def test_the_same_seed_gives_the_same_network(evaluator, digits_space, two_exits, result):
+    again = evaluate(evaluator, digits_space, two_exits)
+    seconds = {"train_seconds": 0}
+    assert {**again.metrics, **seconds} == {**result.metrics, **seconds}
+    for ours, theirs in zip(again.network.state_dict().values(), result.network.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_calibration_and_test_splits_are_never_touched(digits_space, two_exits):
+    class Forbidden:
+        def __getattribute__(self, name):
+            raise AssertionError(f"the search looked at {name} of a split that it must not see")
+
+    evaluator = EarlyExitEvaluator(data="digits", epochs=1, threads=1)
+    evaluator.data = dataclasses.replace(evaluator.data, calibration=Forbidden(), test=Forbidden())
+    assert evaluate(evaluator, digits_space, two_exits).policy is not None
+
+
+@pytest.mark.parametrize(("limit", "exit"), [("max_full_macs", -1), ("max_avg_macs", 0)])
+def test_a_network_over_a_limit_is_infeasible_by_the_amount_without_one_training_step(
+    digits_space, two_exits, limit, exit, monkeypatch
+):
+    monkeypatch.setattr(training.JointLoss, "training_step", lambda *args: pytest.fail("it was trained"))
+    network = digits_space.freeze(two_exits)
+    cost = network.exit_costs[exit]
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    result = EarlyExitEvaluator(data="digits", **{limit: cost - 1000}).evaluate(network)
+    assert (result.metrics["feasible"], result.metrics["excess_macs"]) == (0, 1000)
+    assert result.metrics["default"] < -1
+    assert result.policy is None
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_network_at_the_limit_is_trained_and_keeps_it(digits_space, two_exits):
+    first, full = digits_space.exit_costs(two_exits)
+    limit = (first + full) / 2
+    evaluator = EarlyExitEvaluator(data="digits", epochs=1, max_avg_macs=limit, max_full_macs=full, threads=1)
+    metrics = evaluate(evaluator, digits_space, two_exits).metrics
+    assert metrics["feasible"] == 1
+    assert metrics["avg_macs"] <= limit
+
+
+def test_every_network_reports_the_same_keys(evaluator, digits_space, result, rng):
+    keys = list(result.metrics)
+    quick = EarlyExitEvaluator(data="digits", epochs=1, max_full_macs=1, threads=1)
+    for _ in range(5):
+        infeasible = quick.evaluate(digits_space.freeze(digits_space.sample(rng))).metrics
+        assert list(infeasible) == keys
+    numbers = [name for name in keys if name != "sample" and not name.endswith("_cutoff")]
+    assert all(isinstance(result.metrics[name], (int, float)) for name in numbers)
+
+
+def test_intermediate_results_are_reported_every_epoch_and_the_final_one_once(
+    evaluator, digits_space, two_exits, monkeypatch
+):
+    intermediate, final = [], []
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "get_current_parameter", lambda: {"some": "parameter"})
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_intermediate_result", intermediate.append)
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_final_result", final.append)
+    monkeypatch.delenv("NNI_OUTPUT_DIR", raising=False)
+    result = evaluate(evaluator, digits_space, two_exits)
+    assert len(intermediate) == evaluator.settings.epochs
+    assert final == [result.metrics]
+    assert set(intermediate[0]) == set(final[0]) - {"train_seconds"}
+
+
+def test_exit_weights_decide_which_exits_are_trained(digits_space, two_exits):
+    def first_exit(weights):
+        evaluator = EarlyExitEvaluator(data="digits", epochs=2, exit_weights=weights, threads=1)
+        return evaluate(evaluator, digits_space, two_exits).metrics["exit0_accuracy"]
+
+    assert first_exit([0, 0, 0, 1]) < 0.4 < first_exit([1, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"epochs": 0}, "epochs: 0 is not possible; a whole number from 1 is"),
+        ({"batch_size": 1}, "batch_size: 1 is not possible"),
+        ({"learning_rate": 0}, "learning_rate: 0 is not possible"),
+        ({"exit_weights": [-1, 1, 1, 1]}, "exit_weights: .* is not possible"),
+        ({"data": "digit"}, "data: 'digit' is unknown; did you mean 'digits'"),
+        ({"confidence": "maxprob"}, "confidence: 'maxprob' is unknown; did you mean 'max_prob'"),
+        ({"max_avg_macs": -5}, "max_avg_macs: -5 is not possible"),
+        ({"min_accuracy": 0.9, "weight": 1}, "min_accuracy and weight: only one"),
+        ({"seed": -1}, "seed: -1 is not possible"),
+        ({"threads": 0}, "threads: 0 is not possible"),
+    ],
+)
+def test_bad_arguments_get_one_sentence(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        EarlyExitEvaluator(**arguments)
+
+
+def test_exit_weights_for_another_number_of_stages_are_refused(digits_space, two_exits):
+    with pytest.raises(ValueError, match="exit_weights: 2 given for 4 stages"):
+        EarlyExitEvaluator(exit_weights=[1, 1]).evaluate(digits_space.freeze(two_exits))
+
+
+def test_data_of_another_shape_are_refused(tmp_path, digits_space, two_exits):
+    file = tmp_path / "other.npz"
+    np.savez(file, x=np.zeros((60, 1, 9, 9)), y=np.arange(60) % 3)
+    with pytest.raises(ValueError, match=r"has inputs \(1, 9, 9\) of 3 classes, the network takes \(1, 8, 8\) of 10"):
+        EarlyExitEvaluator(data=str(file)).evaluate(digits_space.freeze(two_exits))
+
+
+def test_own_arrays_can_be_searched(tmp_path, digits_space, two_exits):
+    digits = data_sets.load("digits")
+    file = tmp_path / "own.npz"
+    np.savez(file, x=digits.train.x.numpy(), y=digits.train.y.numpy())
+    evaluator = EarlyExitEvaluator(data=str(file), epochs=1, threads=1)
+    assert evaluate(evaluator, digits_space, two_exits).metrics["accuracy"] > 0.15
