@@ -50,9 +50,11 @@ def check(path: Path) -> ExperimentFile:
         raise ValueError(f"config: {str(path)!r} is not YAML: {error}") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"config: {str(path)!r} must hold a mapping of NNI's fields")
+    # NNI reads trialCommand, trial_command and TrialCommand as the same field
+    content = {str(name).lower().replace("_", ""): value for name, value in content.items()}
     base = path.parent.resolve()
 
-    settings = _check_command(_need(content, "trialCommand"), base / content.get("trialCodeDirectory", "."))
+    settings = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
     tuner = _need(content, "tuner")
     arguments = None
     if isinstance(tuner, Mapping) and tuner.get("name") == ALGORITHM:
@@ -76,7 +78,7 @@ def check(path: Path) -> ExperimentFile:
             f"space: the tuner's is {arguments.space!r}, but the search space file belongs to {identity!r}; "
             f"write it with 'nni-earlyexit space {arguments.space}'"
         )
-    working_directory = Path(content.get("experimentWorkingDirectory", "~/nni-experiments")).expanduser()
+    working_directory = Path(content.get("experimentworkingdirectory", "~/nni-experiments")).expanduser()
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     _check_with_nni(path)
@@ -85,9 +87,9 @@ def check(path: Path) -> ExperimentFile:
         path=path.resolve(),
         space=name,
         settings=settings,
-        concurrency=int(content["trialConcurrency"]),
-        max_trials=content.get("maxTrialNumber"),
-        max_seconds=_seconds(content.get("maxExperimentDuration")),
+        concurrency=int(content["trialconcurrency"]),
+        max_trials=content.get("maxtrialnumber"),
+        max_seconds=_seconds(content.get("maxexperimentduration")),
         working_directory=working_directory,
     )
 
@@ -111,9 +113,10 @@ def check_port(port: int) -> None:
 
 
 def _need(content: Mapping[str, Any], field: str) -> Any:
-    if content.get(field) is None:
+    value = content.get(field.lower())
+    if value is None:
         raise ValueError(f"{field}: it is missing in the experiment file")
-    return content[field]
+    return value
 
 
 def _check_command(command: str, folder: Path) -> Settings:
@@ -149,7 +152,7 @@ def _check_interpreter(python: str, folder: Path) -> None:
 
 
 def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
-    found = content.get("searchSpace")
+    found = content.get("searchspace")
     if found is None:
         file = base / _need(content, "searchSpaceFile")
         if not file.is_file():
@@ -164,12 +167,13 @@ def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
 
 
 def _check_with_nni(path: Path) -> None:
-    from nni.experiment.config import ExperimentConfig
+    from nni.experiment.config import ExperimentConfig, utils
 
     register()
     try:
         ExperimentConfig.load(path).canonical_copy()
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
+        utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
 
 

@@ -82,7 +82,8 @@ def test_running_under_a_policy_equals_running_all_exits_and_applying_it_afterwa
     confidences = np.stack([policy.confidences(logits[:, k], k) for k in range(3)], axis=1)
     # between two confidences, so that rounding cannot decide; some exits for everything, some for nothing
     cutoffs = [
-        rng.choice([math.inf, confidences[:, k].min() - 1, np.sort(confidences[:, k])[[31, 32]].mean()]) for k in range(3)
+        rng.choice([math.inf, confidences[:, k].min() - 1, np.sort(confidences[:, k])[[31, 32]].mean()])
+        for k in range(3)
     ]
     policy = ExitPolicy((*map(float, cutoffs), -math.inf), measure)
     x = inputs[:batch]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nni_earlyexit import cli, search_spaces
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["nni-earlyexit", *map(str, arguments)])
+    cli.main()
+
+
+def test_space_prints_the_search_space_file(monkeypatch, capsys):
+    call(monkeypatch, "space", "digits")
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == search_spaces.create("digits").search_space()
+    assert printed == (EXAMPLE / "search_space.json").read_text()
+
+
+def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
+    call(monkeypatch, "check", EXAMPLE / "experiment.yml")
+    assert capsys.readouterr().out == f"{EXAMPLE / 'experiment.yml'} can be run\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["space", "digit"], "space: 'digit' is unknown; did you mean 'digits'?"),
+        (["check", "none.yml"], "config: there is no file 'none.yml'"),
+        (["run", "none.yml", "--port", "0"], "port: 0 is not possible; a number from 1 to 65535 is"),
+        (["run", "none.yml", "--port", "x"], "--port: invalid int value: 'x'"),
+        (["front", "nowhere"], "folder: there is no folder 'nowhere'"),
+        (["frontier"], "command: invalid choice: 'frontier'"),
+        ([], "the following arguments are required: command"),
+    ],
+)
+def test_bad_input_ends_with_exit_code_2_and_one_sentence(monkeypatch, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, *arguments)
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"nni-earlyexit: {sentence}")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["nni_earlyexit", "nni_earlyexit.trial", "nni_earlyexit.tuner", "nni_earlyexit.cli"])
+def test_importing_does_not_wait_for_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_public_names_are_listed_and_load_when_used():
+    import nni_earlyexit
+
+    assert set(nni_earlyexit.__all__) <= set(dir(nni_earlyexit))
+    for name in nni_earlyexit.__all__:
+        assert getattr(nni_earlyexit, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'; it has EarlyExitEvaluator"):
+        _ = nni_earlyexit.Nothing
+
+
+def test_nnis_warnings_about_recent_torch_do_not_reach_the_user_but_real_ones_do():
+    code = "import nni_earlyexit, warnings, nni.nas.nn.pytorch; warnings.warn('a real one')"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert "is found to be not a nn.Module" not in said
+    assert "a real one" in said

@@ -1,0 +1,189 @@
+"""Each mistake in an experiment file ends at once with one sentence that names field, value and what is right."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import venv
+
+import pytest
+import yaml
+from nni_earlyexit import experiment_file
+from nni_earlyexit.experiment_file import check, check_port, check_writable
+from support import free_port, write_config
+
+
+def tuner(**class_args):
+    return {"name": "EarlyExit", "classArgs": {"space": "digits", **class_args}}
+
+
+def command(arguments=""):
+    return f"python -m nni_earlyexit.trial {arguments}"
+
+
+def test_the_example_can_be_run(tmp_path):
+    checked = check(write_config(tmp_path))
+    assert checked.space == "digits"
+    assert (checked.concurrency, checked.max_trials, checked.max_seconds) == (2, 36, 300)
+    assert checked.settings.max_avg_macs == 600_000
+
+
+def test_any_tuner_of_nni_can_be_run(tmp_path):
+    assert check(write_config(tmp_path, tuner={"name": "TPE"})).space == "digits"
+
+
+def test_fields_may_be_spelt_as_nni_allows(tmp_path):
+    config = write_config(tmp_path)
+    config.write_text(
+        config.read_text().replace("trialCommand", "trial_command").replace("maxTrialNumber", "MaxTrialNumber")
+    )
+    assert check(config).max_trials == 36
+
+
+BAD = {
+    "unknown space": ({"tuner": tuner(space="digit")}, "space: 'digit' is unknown; did you mean 'digits'?"),
+    "unknown strategy": ({"tuner": tuner(strategy="nsga")}, "strategy: 'nsga' is unknown; did you mean 'nsga2'?"),
+    "unknown objective": ({"tuner": tuner(objectives={"acc": "max"})}, "objectives: 'acc' is unknown; known: accuracy"),
+    "unknown direction": ({"tuner": tuner(objectives={"accuracy": "up"})}, "objectives: direction 'up' of accuracy"),
+    "unknown class argument": ({"tuner": tuner(max_macs=5)}, "classArgs: 'max_macs' is unknown; did you mean"),
+    "no class arguments": ({"tuner": {"name": "EarlyExit"}}, "classArgs: space is missing; it can be digits"),
+    "strategy argument": (
+        {"tuner": tuner(strategy_arguments={"population": 3})},
+        "strategy_arguments: nsga2 does not accept them: .*'population'",
+    ),
+    "population": ({"tuner": tuner(strategy_arguments={"population_size": 1})}, "population_size: 1 is not possible"),
+    "limit that is no number": ({"tuner": tuner(max_avg_macs="5X")}, "max_avg_macs: '5X' is not a number of MACs"),
+    "unknown data": ({"trialCommand": command("--data digit")}, "data: 'digit' is unknown; did you mean 'digits'?"),
+    "missing data": ({"trialCommand": command("--data no.npz")}, "data: there is no file 'no.npz'"),
+    "zero epochs": ({"trialCommand": command("--epochs 0")}, "epochs: 0 is not possible; a whole number from 1 is"),
+    "epochs in words": ({"trialCommand": command("--epochs ten")}, "--epochs: invalid int value: 'ten'"),
+    "unknown argument": ({"trialCommand": command("--epoch 3")}, "unrecognized arguments: --epoch 3"),
+    "another trial": ({"trialCommand": "python train.py"}, "trialCommand: 'python train.py' is not possible"),
+    "no such python": (
+        {"trialCommand": "python9 -m nni_earlyexit.trial", "tuner": tuner()},
+        "trialCommand: there is no program 'python9'",
+    ),
+    "limits that differ": (
+        {"trialCommand": command("--max-avg-macs 500k"), "tuner": tuner(max_avg_macs="400k")},
+        "max_avg_macs: the tuner's is 400000.0 and the trialCommand's is 500000.0; they must be the same",
+    ),
+    "full limit below the cheapest": (
+        {"trialCommand": command("--max-full-macs 10k"), "tuner": tuner(max_full_macs="10k")},
+        r"max_full_macs: 10k is below the cheapest network of space digits/1, whose last exit costs 89.2k \(89152 MACs\)",
+    ),
+    "average limit below the cheapest": (
+        {"trialCommand": command("--max-avg-macs 10k"), "tuner": tuner(max_avg_macs="10k")},
+        r"max_avg_macs: 10k is below the cheapest network of space digits/1, whose first exit costs 35k \(34976 MACs\)",
+    ),
+    "exit weights": (
+        {"trialCommand": command("--exit-weights 1 1"), "tuner": tuner()},
+        "exit_weights: 2 given, space digits/1 has 4 stages",
+    ),
+    "no command": ({"trialCommand": None}, "trialCommand: it is missing"),
+    "no search space": ({"searchSpaceFile": None}, "searchSpaceFile: it is missing"),
+    "search space file missing": ({"searchSpaceFile": "none.json"}, "searchSpaceFile: there is no file '.*none.json'"),
+    "a field that NNI does not know": ({"maxTrials": 3}, "config: NNI refuses .*max_?[tT]rials"),
+    "no concurrency": ({"trialConcurrency": None}, "config: NNI refuses .*trial_?[cC]oncurrency"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), BAD.values(), ids=BAD)
+def test_mistake(tmp_path, changes, sentence):
+    # where the example's limit is not the point, it would only be in the way
+    if "trialCommand" in changes and "tuner" not in changes:
+        changes = {**changes, "tuner": tuner()}
+    with pytest.raises((ValueError, OSError), match=sentence) as mistake:
+        check(write_config(tmp_path, **changes))
+    assert "\n" not in str(mistake.value)
+
+
+def edit(space, change):
+    if change == "version":
+        space["space"]["_value"] = ["digits/0"]
+    elif change == "another space":
+        space["space"]["_value"] = ["mobilenetv3/1"]
+    elif change == "no space":
+        del space["space"]
+    elif change == "value":
+        space["stage0_depth"]["_value"] = [1, 2, 3, 4]
+    elif change == "label":
+        space["stage9_depth"] = {"_type": "choice", "_value": [1]}
+    else:
+        del space["exit0_present"]
+    return space
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("version", "space: 'digits/0' is not 'digits/1', which is installed; .* 'nni-earlyexit space digits'"),
+        ("another space", "space: the tuner's is 'digits', but the search space file belongs to 'mobilenetv3/1'"),
+        ("no space", "searchSpaceFile: it does not say which space it belongs to"),
+        ("value", r"searchSpaceFile: 'stage0_depth' is .*\[1, 2, 3, 4\].*, but .*\[1, 2, 3\]"),
+        ("label", "searchSpaceFile: 'stage9_depth' is .*, but None in space digits/1"),
+        ("removed label", "searchSpaceFile: 'exit0_present' is None, but"),
+    ],
+)
+def test_search_space_file_of_another_space_or_version(tmp_path, change, sentence):
+    config = write_config(tmp_path)
+    file = tmp_path / "search_space.json"
+    file.write_text(json.dumps(edit(json.loads(file.read_text()), change)))
+    with pytest.raises(ValueError, match=sentence):
+        check(config)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config: there is no file"):
+        check(tmp_path / "none.yml")
+    config = write_config(tmp_path)
+    (tmp_path / "search_space.json").write_text("{")
+    with pytest.raises(ValueError, match=r"searchSpaceFile: '.*search_space.json' is not JSON"):
+        check(config)
+    config.write_text("a: [")
+    with pytest.raises(ValueError, match=r"config: '.*experiment.yml' is not YAML"):
+        check(config)
+    config.write_text("just words")
+    with pytest.raises(ValueError, match="must hold a mapping"):
+        check(config)
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "below"
+    with pytest.raises(ValueError, match="experimentWorkingDirectory: .* is not a folder that can be written to"):
+        check(write_config(tmp_path / "config", experimentWorkingDirectory=str(folder)))
+    with pytest.raises(ValueError, match="results: "):
+        check_writable(folder, "results")
+    check_writable(tmp_path / "new" / "folder", "results")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_python_of_another_environment(tmp_path):
+    venv.create(tmp_path / "other", with_pip=False)
+    python = tmp_path / "other" / "bin" / "python"
+    with pytest.raises(ValueError, match=f"belongs to the environment '{tmp_path / 'other'}', not to '{sys.prefix}'"):
+        check(write_config(tmp_path / "config", trialCommand=f"{python} -m nni_earlyexit.trial", tuner=tuner()))
+
+
+def test_nnictl_that_is_missing_in_this_environment(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment_file, "programs", lambda: tmp_path)
+    with pytest.raises(ValueError, match="nnictl: it is not in this environment"):
+        check(write_config(tmp_path / "config"))
+
+
+def test_a_port_in_use():
+    check_port(free_port())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port: {port} is in use"):
+            check_port(port)
+    with pytest.raises(ValueError, match="port: 70000 is not possible"):
+        check_port(70000)
+
+
+def test_the_digits_example_says_what_the_tuner_and_the_trials_agree_on(tmp_path):
+    config = yaml.safe_load(write_config(tmp_path).read_text())
+    assert config["tuner"]["classArgs"]["max_avg_macs"] == config["trialCommand"].split()[-1]

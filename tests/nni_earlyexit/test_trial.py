@@ -1,0 +1,109 @@
+"""The trial process, with a channel in the process in place of NNI's manager."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import nni
+import pytest
+from nni.runtime.trial_command_channel import TrialCommandChannel, set_default_trial_command_channel
+from nni_earlyexit import record, trial
+from nni_earlyexit.settings import Settings
+
+
+class Channel(TrialCommandChannel):
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.sent = []
+
+    def receive_parameter(self):
+        return {"parameter_id": 7, "parameters": self.parameters}
+
+    def send_metric(self, type, parameter_id, trial_job_id, sequence, value):
+        self.sent.append((type, parameter_id, value))
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a trial with parameters; what it sent to NNI."""
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path))
+
+    def run(parameters, *arguments):
+        channel = Channel(parameters)
+        set_default_trial_command_channel(channel)
+        monkeypatch.setattr(nni.trial, "_params", None)
+        monkeypatch.setattr(sys, "argv", ["trial", "--threads", "1", *arguments])
+        trial.main()
+        return channel.sent
+
+    yield run
+    set_default_trial_command_channel(None)
+
+
+@pytest.fixture
+def parameters(two_exits):
+    return {"space": "digits/1", **two_exits}
+
+
+def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters, tmp_path):
+    sent = run(parameters, "--epochs", "2")
+    assert [(kind, id) for kind, id, _ in sent] == [("PERIODICAL", 7), ("PERIODICAL", 7), ("FINAL", 7)]
+    stored = record.load(tmp_path)
+    assert {"space": stored.space, **stored.sample} == parameters
+    assert stored.metrics == json.loads(json.dumps(sent[-1][2]))
+    assert stored.settings.epochs == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
+
+
+def test_its_own_finished_result_is_reported_again_without_training(run, parameters):
+    (*_, (_, _, first)) = run(parameters, "--epochs", "1")
+    ((kind, _, again),) = run(parameters, "--epochs", "1")
+    assert kind == "FINAL"
+    assert again == json.loads(json.dumps(first))
+
+
+def test_another_training_does_not_count_as_finished(run, parameters):
+    run(parameters, "--epochs", "1")
+    assert len(run(parameters, "--epochs", "2")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"stage0_depth": 9}, "sample: stage0_depth=9 is not possible in space digits/1; it can be 1, 2, 3"),
+        ({"stage0_depth": True}, "sample: stage0_depth=True is not possible in space digits/1"),
+        ({"other": 1}, "sample: 'other' is not a label of space digits/1"),
+        ({"space": "digits/0"}, "space: 'digits/0' is not 'digits/1', which is installed; write the search space file"),
+        ({"space": "digit/1"}, "space: 'digit' is unknown; did you mean 'digits'?"),
+    ],
+)
+def test_parameters_outside_the_space_are_refused_in_one_sentence(run, parameters, change, sentence, capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        run({**parameters, **change})
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"nni-earlyexit: {sentence}")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_that_name_no_space_are_refused(run, two_exits, capsys):
+    with pytest.raises(SystemExit):
+        run(two_exits)
+    assert "do not name a space; the search space file must come from" in capsys.readouterr().err
+
+
+def test_arguments_become_settings():
+    given = trial.parse(["--max-avg-macs", "400k", "--exit-weights", "1", "0.5", "--seed", "3"])
+    assert given == Settings(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
+    assert Settings.from_dict(json.loads(json.dumps(given.to_dict()))) == given
+
+
+@pytest.mark.parametrize("name", ["max-drop", "max_drop"])
+def test_abbreviations_and_other_spellings_are_not_guessed(name):
+    if name == "max-drop":
+        assert trial.parse(["--max-drop", "0.1"]).max_drop == 0.1
+    else:
+        with pytest.raises(ValueError, match="unrecognized arguments"):
+            trial.parse(["--max_drop", "0.1"])
