@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,22 @@ class Manager:
             _, alive = psutil.wait_procs(alive, timeout=5)
 
     def _processes(self) -> list[psutil.Process]:
-        """The manager and all that descends from it."""
+        """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
+        found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             try:
-                words = process.cmdline()
-                if "--experiment-id" in words and words[words.index("--experiment-id") + 1] == self.id:
-                    return [process, *process.children(recursive=True)]
+                if self._owns(process.cmdline(), process.environ()):
+                    found |= {member.pid: member for member in (process, *process.children(recursive=True))}
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
-        return []
+        return list(found.values())
+
+    def _owns(self, command: list[str], variables: dict[str, str]) -> bool:
+        return (
+            ("--experiment-id", self.id) in pairwise(command)
+            or variables.get("NNI_EXP_ID") == self.id
+            or self.id in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
+        )
 
 
 def unpack(data: str) -> Any:

@@ -40,6 +40,11 @@ class ExitPolicy:
             raise ValueError(f"cutoffs: the last exit takes every input, so it must be -inf, not {self.cutoffs[-1]}")
         if any(math.isnan(cutoff) for cutoff in self.cutoffs):
             raise ValueError(f"cutoffs: {self.cutoffs} holds NaN; use inf for an exit that nothing leaves at")
+        if -math.inf in self.cutoffs[:-1]:
+            raise ValueError(
+                f"cutoffs: {self.cutoffs} is -inf before the last exit, so that nothing reaches the exits after it; "
+                "truncate the network there, or use the lowest confidence"
+            )
         if self.temperatures is not None:
             if len(self.temperatures) != len(self.cutoffs):
                 raise ValueError(f"temperatures: {len(self.temperatures)} given for {len(self.cutoffs)} exits")
@@ -50,13 +55,14 @@ class ExitPolicy:
     def confidences(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
         """Confidence (inputs,) of ``exit`` in its logits (inputs, classes)."""
         if self.temperatures is not None:
-            logits = logits / logits.dtype.type(self.temperatures[exit])
+            # a plain number keeps the precision of the logits
+            logits = logits / float(self.temperatures[exit])
         return measures.get(self.confidence)(logits)
 
     def leaves(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.bool_]:
         """Which inputs (inputs,) leave at ``exit``, given that exit's logits (inputs, classes)."""
         if math.isinf(self.cutoffs[exit]):
-            return np.full(len(logits), self.cutoffs[exit] < 0)
+            return np.full(len(logits), exit == len(self.cutoffs) - 1)
         return self.confidences(logits, exit) >= self.cutoffs[exit]
 
     def exits(self, logits: ArrayLike) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import requests
 from nni_earlyexit import front, plot, record
 from nni_earlyexit.experiment_file import ExperimentFile, check, check_port, check_writable
 from nni_earlyexit.goal import format_macs
@@ -38,6 +39,9 @@ def run(config: Path, *, port: int, results: Path | None, say: Callable[[str], N
     except KeyboardInterrupt:
         say("interrupted; stopping the experiment, finished trials are kept")
         code = 130
+    except requests.ConnectionError:
+        say("NNI's manager does not answer any more; finished trials are kept")
+        code = 1
     finally:
         # a second Ctrl-C must not leave processes behind
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -13,6 +14,9 @@ from nni.nas.space import model_context
 from nni_earlyexit.choices import PRESENT, OptionalExit
 from nni_earlyexit.network import EarlyExitNetwork
 from torch import Tensor, nn
+
+Condition = tuple[str, frozenset[Any]]
+"""A label and the values of it under which something means anything."""
 
 
 class Parts(NamedTuple):
@@ -79,7 +83,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     # --- the choices -------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _conditions(self) -> list[tuple[Categorical, tuple[tuple[str, frozenset[Any]], ...]]]:
+    def _conditions(self) -> list[tuple[Categorical, tuple[Condition, ...]]]:
         """Each choice with what must hold for it to mean anything: (label, values) of the choices above it."""
         found = list(_walk(self.network, ()))
         labels = [choice.label for choice, _ in found]
@@ -189,9 +193,6 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return self.canonical(sample), cost
 
 
-Condition = tuple[str, frozenset[Any]]
-
-
 def _walk(module: nn.Module, above: tuple[Condition, ...]) -> Iterator[tuple[Categorical, tuple[Condition, ...]]]:
     """Choices in ``module`` and below, each with the conditions under which it means anything."""
     if isinstance(module, LayerChoice):
@@ -228,8 +229,8 @@ def _count(module: nn.Module) -> int:
     if isinstance(module, Repeat):
         depth = module.depth_choice
         depths = depth.values if isinstance(depth, Categorical) else [depth]
-        return sum(int(np.prod([_count(block) for block in module.blocks[:d]], dtype=object)) for d in depths)
+        return sum(math.prod(_count(block) for block in module.blocks[:d]) for d in depths)
     if isinstance(module, OptionalExit):
         return 1 + _count(module.branch)
     own = [len(mutable.values) for mutable in getattr(module, "mutables", ())]
-    return int(np.prod([*own, *(_count(child) for child in module.children())], dtype=object))
+    return math.prod([*own, *(_count(child) for child in module.children())])

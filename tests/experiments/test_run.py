@@ -125,6 +125,24 @@ def test_ctrl_c_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
     assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] == len(finished) >= 1
 
 
+def test_a_killed_manager_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
+    port = free_port()
+    process = launch(
+        tmp_path,
+        port,
+        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
+        maxTrialNumber=30,
+    )
+    said = lines_until(process, r"[12]/30 trials")
+    (manager,) = [c.pid for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == port]
+    os.kill(manager, signal.SIGKILL)
+    said = "".join([*said, *process.stdout.readlines()])
+    assert process.wait() == 1, said
+    assert "NNI's manager does not answer any more; finished trials are kept" in said
+    assert left_behind(tmp_path) == []
+    assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] >= 1
+
+
 def test_a_busy_port_is_said_at_once(tmp_path, finished):
     import socket
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import thop
 import torch
 from nni.nas.space import SimplifiedModelSpace
 from nni_earlyexit import search_spaces
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,6 +42,17 @@ def test_exit_costs_equal_the_referee_to_the_last_digit(space, samples):
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 network.truncate(k).eval()(torch.zeros(1, *space.input_shape))
             assert counter.get_total_flops() == 2 * cost
+
+
+def test_thop_agrees_where_it_counts_the_same_operations(space, samples):
+    def nothing(module, inputs, output):
+        """thop counts the additions of pooling, which are no multiply-accumulates."""
+
+    for sample in samples[:5]:
+        network = space.freeze(sample).eval()
+        x = torch.zeros(1, *space.input_shape)
+        macs, _ = thop.profile(network, (x,), custom_ops={nn.AdaptiveAvgPool2d: nothing}, verbose=False)
+        assert macs == space.exit_costs(sample)[-1]
 
 
 def test_samples_are_valid_and_canonical(space, samples):
