@@ -65,9 +65,10 @@ class Manager:
     def stop(self) -> None:
         """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
         processes = self._processes()
+        patience = 15 if self._answers() else 0  # without its manager nothing ends by itself for a while
         command = [str(programs() / "nnictl"), "stop", self.id]
         subprocess.run(command, capture_output=True, env=environment(), start_new_session=True, check=False)
-        _, alive = psutil.wait_procs(processes, timeout=15)
+        _, alive = psutil.wait_procs(processes, timeout=patience)
         for end in (signal.SIGTERM, signal.SIGKILL):
             for process in alive:
                 try:
@@ -75,6 +76,13 @@ class Manager:
                 except psutil.NoSuchProcess:
                     continue
             _, alive = psutil.wait_procs(alive, timeout=5)
+
+    def _answers(self) -> bool:
+        try:
+            self.status()
+        except requests.RequestException:
+            return False
+        return True
 
     def _processes(self) -> list[psutil.Process]:
         """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
@@ -106,4 +114,4 @@ def last_error(log: Path) -> str | None:
     if not log.is_file():
         return None
     errors = [line for line in log.read_text(errors="replace").splitlines() if " ERROR " in line]
-    return re.sub(r"^.*? ERROR \([^)]*\)\s*", "", errors[-1]) if errors else None
+    return re.sub(r"^.*? ERROR \(.*?\)+ ", "", errors[-1]) if errors else None

@@ -15,7 +15,7 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
     axes = figure.subplots()
     feasible = [trial.metrics for trial in trials if trial.metrics["feasible"]]
     axes.scatter(
@@ -55,5 +55,5 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
     axes.set_xlabel("average MACs per input")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))

@@ -143,6 +143,20 @@ def test_a_killed_manager_leaves_no_process_and_keeps_every_finished_trial(tmp_p
     assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] >= 1
 
 
+def test_an_experiment_that_fails_says_why_and_is_stopped(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "from nni.tuner import Tuner\nclass Broken(Tuner):\n    def __init__(self): raise ValueError('no such luck')\n"
+    )
+    port = free_port()
+    process = launch(tmp_path, port, tuner={"className": "broken.Broken", "codeDirectory": str(tmp_path)})
+    said = process.stdout.read()
+    assert process.wait() == 1
+    assert "NNI's experiment failed: no such luck" in said
+    assert "no finished trial" in said
+    assert left_behind(tmp_path) == []
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_busy_port_is_said_at_once(tmp_path, finished):
     import socket
 
