@@ -10,8 +10,8 @@ from nni_earlyexit.record import Record, write_whole
 
 
 def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> None:
-    """Write a PNG: every trial by its validation metrics, the front by its test metrics, and what the front's networks
-    would give without leaving early is where their dotted lines end."""
+    """Write a PNG: every trial and the front by validation metrics, the front's networks by their test metrics, with a
+    dotted line to what each costs when every input runs every layer and exit."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
@@ -25,8 +25,15 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
         color="0.7",
         label=f"all {len(feasible)} networks (validation)",
     )
-    ordered = sorted(members, key=lambda member: member.avg_macs)
-    for i, member in enumerate(ordered):
+    axes.plot(
+        [member.record.metrics["avg_macs"] for member in members],
+        [member.record.metrics["accuracy"] for member in members],
+        "-",
+        color="0.5",
+        drawstyle="steps-post",
+        label="their front (validation)",
+    )
+    for i, member in enumerate(members):
         axes.plot(
             [member.avg_macs, member.full_macs],
             [member.accuracy, member.accuracy],
@@ -35,14 +42,15 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
             markevery=[1],
             color="C0",
             linewidth=1,
-            label="to the cost of running every layer and exit" if i == 0 else None,
+            label="to what they cost without leaving early" if i == 0 else None,
         )
-    axes.plot(
-        [member.avg_macs for member in ordered],
-        [member.accuracy for member in ordered],
-        "o-",
+    axes.scatter(
+        [member.avg_macs for member in members],
+        [member.accuracy for member in members],
+        s=50,
         color="C3",
-        label="front (test, cutoffs fitted on calibration data)",
+        zorder=3,
+        label="the front's networks (test, cutoffs from calibration data)",
     )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -27,7 +27,9 @@ def run(config: Path, *, port: int, results: Path | None, say: Callable[[str], N
     say(f"checking {config}")
     experiment = check(config)
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    # also where SIGINT is ignored, as it is for what a script starts in the background
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     manager = Manager.start(experiment.path, port)
     folder = experiment.working_directory / manager.id
     code = 0
