@@ -1,0 +1,44 @@
+"""What the README shows works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nni_earlyexit import cli, data
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_python_runs():
+    in_nni, by_hand = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    prepare, run, nothing = in_nni.partition("experiment.run()")
+    assert run
+    assert nothing.strip() == ""
+    names = {"images": data.load("digits").test.x}
+    exec(prepare.replace("epochs=12", "epochs=1") + by_hand, names)
+    assert names["result"].metrics["feasible"] in (0, 1)
+    assert names["logits"].shape == (len(names["images"]), 10)
+    assert np.isin(names["exits"], range(len(names["network"].exit_costs))).all()
+
+
+def test_its_commands_exist():
+    commands = [line.partition("#")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")]
+    assert len(commands) >= 2
+    for command in commands:
+        cli.parser().parse_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/nni.md", "docs/results.md"])
+def test_its_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_files_that_the_architecture_names_exist():
+    for name in re.findall(r"`([a-z_/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()):
+        assert (ROOT / name).exists() or (ROOT / "nni_earlyexit" / name).exists(), name
