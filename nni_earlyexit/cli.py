@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from nni_earlyexit.errors import exits_with_one_sentence
+from nni_earlyexit.errors import Parser, exits_with_one_sentence
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
 
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]
-            raise ValueError(message.removeprefix("argument "))
-
     p = Parser(prog="nni-earlyexit", description="Search early-exit networks with NNI.")
-    commands = p.add_subparsers(dest="command", required=True, parser_class=Parser)
+    commands = p.add_subparsers(dest="command", required=True)
 
     space = commands.add_parser("space", help="print NNI's search space file of a space")
     space.add_argument("name", help="name of the space")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 P = ParamSpec("P")
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are ``ValueError``, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message.removeprefix("argument "))
 
 
 def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:

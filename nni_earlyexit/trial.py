@@ -13,19 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit.errors import exits_with_one_sentence
+from nni_earlyexit.errors import Parser, exits_with_one_sentence
 from nni_earlyexit.goal import parse_macs
 from nni_earlyexit.settings import Settings
 
 MODULE = "nni_earlyexit.trial"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line; it imports nothing heavy."""
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> Any:
-            raise ValueError(message.removeprefix("argument "))
 
     def macs(text: str) -> float:
         try:

@@ -29,6 +29,18 @@ def launch(folder, port, **changes):
     )
 
 
+def launch_and_wait_for_a_trial(folder):
+    """A long experiment of which the first trial has just finished: its port, its process and what it said."""
+    port = free_port()
+    process = launch(
+        folder,
+        port,
+        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
+        maxTrialNumber=30,
+    )
+    return port, process, lines_until(process, r"[12]/30 trials")
+
+
 def lines_until(process, pattern):
     """What the process says up to the first line that matches ``pattern``."""
     said = []
@@ -108,14 +120,7 @@ def test_it_stops_what_it_started(finished):
 
 
 def test_ctrl_c_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
-    port = free_port()
-    process = launch(
-        tmp_path,
-        port,
-        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
-        maxTrialNumber=30,
-    )
-    said = lines_until(process, r"[12]/30 trials")
+    port, process, said = launch_and_wait_for_a_trial(tmp_path)
     os.killpg(process.pid, signal.SIGINT)
     said += process.stdout.readlines()
     assert process.wait() == 130, "".join(said)
@@ -126,14 +131,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
 
 
 def test_a_killed_manager_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
-    port = free_port()
-    process = launch(
-        tmp_path,
-        port,
-        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
-        maxTrialNumber=30,
-    )
-    said = lines_until(process, r"[12]/30 trials")
+    port, process, said = launch_and_wait_for_a_trial(tmp_path)
     (manager,) = [c.pid for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == port]
     os.kill(manager, signal.SIGKILL)
     said = "".join([*said, *process.stdout.readlines()])
