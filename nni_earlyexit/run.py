@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,16 +76,17 @@ def write_front(folder: Path, results: Path, say: Callable[[str], None] = print)
 def _watch(manager: Manager, experiment: ExperimentFile, say: Callable[[str], None]) -> bool:
     """Show progress until the experiment ends. Returns whether it ended well."""
     start = time.monotonic()
-    shown = ""
+    shown, shown_at = "", start
     while True:
         status, trials = manager.status(), manager.trials()
         if status == "ERROR":
             return False
         running = sum(trial["status"] in ("RUNNING", "WAITING") for trial in trials)
         line = _progress(trials, experiment, time.monotonic() - start)
-        if line != shown and (sys.stdout.isatty() or line.split(",")[0] != shown.split(",")[0]):
+        news = line.partition(", about ")[0]
+        if news != shown or time.monotonic() - shown_at > 60:
             say(line)
-            shown = line
+            shown, shown_at = news, time.monotonic()
         if status in ENDED and running == 0:
             return True
         time.sleep(1)
