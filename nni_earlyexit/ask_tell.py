@@ -76,6 +76,13 @@ class AskTell(ABC):
         self.trials: dict[str, Trial] = {}
         self.pending: dict[str, Sample] = {}
 
+    def go_on(self) -> None:
+        """Draw other random numbers than from the start, after results of an earlier run were told.
+
+        Otherwise the first proposals of that run would come again, among them those that it was interrupted in.
+        """
+        self.rng = np.random.default_rng((self.seed, len(self.trials)))
+
     def ask(self) -> Sample:
         """A sample that was never proposed before, in canonical form.
 

@@ -110,3 +110,4 @@ class SearchStrategy(Strategy):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for metrics in state_dict["results"]:
             self.strategy.tell(metrics["sample"], metrics)
+        self.strategy.go_on()

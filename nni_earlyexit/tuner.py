@@ -99,6 +99,7 @@ class EarlyExitTuner(Tuner):
     def import_data(self, data: list[dict[str, Any]]) -> None:
         for entry in data:
             self._tell(entry["parameter"], entry["value"])
+        self.strategy.go_on()
 
     def _tell(self, parameters: Any, value: Any) -> None:
         """Trust the sample that the trial says it ran; fall back on the one that NNI says it was given."""

@@ -77,6 +77,16 @@ def test_results_of_an_earlier_run_are_known_after_resume(tuner, digits_space, r
     assert [trial.sample for trial in tuner.strategy.trials.values()] == samples
 
 
+def test_a_resumed_search_does_not_repeat_the_trials_that_it_was_interrupted_in(tuner, digits_space):
+    before = tuner.generate_multiple_parameters([0, 1, 2, 3])
+    finished = sample_of(before[0])
+    resumed = EarlyExitTuner(space="digits", max_avg_macs="400k", strategy_arguments={"population_size": 4})
+    resumed.update_search_space(digits_space.search_space())
+    resumed.import_data([{"parameter": before[0], "value": metrics(digits_space, finished)}])
+    after = resumed.generate_multiple_parameters([0, 1, 2])
+    assert all(parameters not in before for parameters in after)
+
+
 def test_an_exhausted_space_gives_fewer_parameters(tuner, monkeypatch):
     monkeypatch.setattr(tuner.strategy, "domain", tuner.strategy.domain.__class__({"a": [1, 2]}))
     monkeypatch.setattr(tuner.strategy, "propose", lambda: {"a": 1})
