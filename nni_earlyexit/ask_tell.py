@@ -35,11 +35,14 @@ class Domain:
         The one form that all samples of the same network share.
     excess
         By how much a sample is known to miss the limits before it is tried; 0 when it may meet them.
+    valid
+        Whether a sample keeps the space's constraints; ``canonical`` and ``excess`` are only asked of those that do.
     """
 
     choices: Mapping[str, list[Any]]
     canonical: Callable[[Mapping[str, Any]], Sample] = dict
     excess: Callable[[Mapping[str, Any]], float] = lambda sample: 0.0
+    valid: Callable[[Mapping[str, Any]], bool] = lambda sample: True
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ class AskTell(ABC):
         Raises :class:`Exhausted` when there is none.
         """
         for _ in range(self.TRIES):
-            sample = self.domain.canonical(self.propose())
+            proposed = self.propose()
+            if not self.domain.valid(proposed):
+                continue
+            sample = self.domain.canonical(proposed)
             if self._is_new(sample) and self.domain.excess(sample) <= 0:
                 break
         else:
@@ -100,7 +106,7 @@ class AskTell(ABC):
     def tell(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
         """Take in what ``sample`` gave; ``None`` when it failed. It need not have been asked for.
 
-        ``metrics`` holds the objectives and, if the network misses a limit, ``excess_macs`` > 0.
+        ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0.
         """
         canonical = self.domain.canonical(sample)
         if metrics is None:
@@ -113,7 +119,7 @@ class AskTell(ABC):
             if not all(map(math.isfinite, values)):
                 trial = Trial(canonical, None, math.inf)
             else:
-                trial = Trial(canonical, tuple(values), float(metrics.get("excess_macs", 0)))
+                trial = Trial(canonical, tuple(values), float(metrics.get("excess", 0)))
         self.pending.pop(key(canonical), None)
         self.trials[key(canonical)] = trial
 
@@ -135,6 +141,14 @@ class AskTell(ABC):
         """Every choice drawn uniformly."""
         return {label: values[self.rng.integers(len(values))] for label, values in self.domain.choices.items()}
 
+    def _valid_sample(self) -> Sample:
+        """Proposed, or else drawn until the space's constraints are kept."""
+        for draw in (self.propose, *[self.random_sample] * 10_000):
+            sample = draw()
+            if self.domain.valid(sample):
+                return sample
+        raise Exhausted("none of 10,000 random samples keeps the space's constraints")
+
     def _is_new(self, sample: Sample) -> bool:
         return key(sample) not in self.trials and key(sample) not in self.pending
 
@@ -143,7 +157,7 @@ class AskTell(ABC):
 
         Downhill in excess first, then breadth-first among what meets the limits, so that a small space is used up whole.
         """
-        sample = self.domain.canonical(self.propose())
+        sample = self.domain.canonical(self._valid_sample())
         while self.domain.excess(sample) > 0:
             better = min(self._neighbours(sample), key=self.domain.excess, default=sample)
             if self.domain.excess(better) >= self.domain.excess(sample):
@@ -168,10 +182,10 @@ class AskTell(ABC):
     def _neighbours(self, sample: Sample) -> list[Sample]:
         """Canonical samples that differ in one choice, in random order."""
         found = [
-            self.domain.canonical({**sample, label: value})
+            self.domain.canonical(other)
             for label, values in self.domain.choices.items()
             for value in values
-            if value != sample[label]
+            if value != sample[label] and self.domain.valid(other := {**sample, label: value})
         ]
         return [found[i] for i in self.rng.permutation(len(found))]
 

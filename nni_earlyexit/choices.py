@@ -18,51 +18,90 @@ from torch import Tensor, nn
 
 PRESENT, ABSENT = "yes", "no"
 
+EXIT_LAYERS = ("ds_k3", "mb_k3_e2", "mb_k5_e2", "mb_k3_e2_se", "mb_k5_e2_se", "conv_k3")
+EXIT_HEADS = ("avg", "catavgmax")
+EXIT_DEPTH = (0, 3)
 
-def layer(names: Sequence[str], in_chs: int, out_chs: int, stride: int = 1, *, label: str) -> nn.Module:
-    """A ``LayerChoice`` over the blocks called ``names`` (see :mod:`nni_earlyexit.blocks`)."""
+
+def choose(build: Callable[[str], nn.Module], names: Sequence[str], *, label: str) -> nn.Module:
+    """A ``LayerChoice`` between ``build(name)`` for each of ``names``; only the chosen one is built under a sample."""
     sample = current_model()
     if sample is not None:
-        return blocks.build(Categorical(list(names), label=label).freeze(sample), in_chs, out_chs, stride)
-    return LayerChoice({name: blocks.build(name, in_chs, out_chs, stride) for name in names}, label=label)
+        return build(Categorical(list(names), label=label).freeze(sample))
+    return LayerChoice({name: build(name) for name in names}, label=label)
 
 
-def layers(
-    names: Sequence[str], in_chs: int, out_chs: int, stride: int, depth: tuple[int, int], *, label: str, item: str
+def layer(
+    names: Sequence[str], in_chs: int, out_chs: int, stride: int = 1, *, label: str, act_layer: str = "relu"
 ) -> nn.Module:
-    """A ``Repeat`` of layer choices: ``label_depth`` of them, called ``label_<item>0``, ``label_<item>1``, ...
+    """A ``LayerChoice`` over the blocks called ``names`` (see :mod:`nni_earlyexit.blocks`)."""
+    return choose(lambda name: blocks.build(name, in_chs, out_chs, stride, act_layer), names, label=label)
 
-    The first one changes the channels and the resolution, the others keep them. With depth 0, the input comes out.
+
+def stage(
+    names: Sequence[str],
+    in_chs: int,
+    out_chs: int,
+    stride: int,
+    depth: tuple[int, int],
+    *,
+    label: str,
+    first: Sequence[str] | None = None,
+    act_layer: str = "relu",
+) -> nn.Module:
+    """A searchable stage: ``label_depth`` blocks, and which one at each place, ``label_block0``, ``label_block1``, ...
+
+    The first block changes the channels and the resolution, the others keep them. ``first`` names the blocks that can
+    stand there, where not all of ``names`` can.
     """
 
     def build(index: int) -> nn.Module:
-        first = index == 0
-        return layer(
-            names, in_chs if first else out_chs, out_chs, stride if first else 1, label=f"{label}_{item}{index}"
-        )
+        here = f"{label}_block{index}"
+        if index == 0:
+            return layer(first or names, in_chs, out_chs, stride, label=here, act_layer=act_layer)
+        return layer(names, out_chs, out_chs, label=here, act_layer=act_layer)
 
     return Repeat(build, depth, label=f"{label}_depth")
 
 
-def stage(
-    names: Sequence[str], in_chs: int, out_chs: int, stride: int, depth: tuple[int, int], *, label: str
-) -> nn.Module:
-    """A searchable stage: how many blocks, and which one at each place."""
-    return layers(names, in_chs, out_chs, stride, depth, label=label, item="block")
-
-
 def exit_branch(
-    names: Sequence[str], channels: int, num_classes: int, depth: tuple[int, int], *, label: str, stride: int = 1
-) -> nn.Module | None:
-    """A searchable exit: present or not, how many layers (0: classifier only), and which one at each place."""
+    channels: int,
+    num_classes: int,
+    *,
+    label: str,
+    layers: Sequence[str] = EXIT_LAYERS,
+    depth: tuple[int, int] = EXIT_DEPTH,
+    heads: Sequence[str] = EXIT_HEADS,
+    pool: int = 1,
+    act_layer: str = "relu",
+    head: Callable[[str], nn.Module] | None = None,
+) -> nn.Module:
+    """A searchable exit branch: how many layers (0: classifier only), which one at each place, and which head.
 
-    def build() -> nn.Module:
-        return nn.Sequential(
-            layers(names, channels, channels, stride, depth, label=label, item="layer"),
-            ClassifierHead(channels, num_classes),
-        )
+    Parameters
+    ----------
+    channels
+        Channels of the stage that it is attached to; its layers keep them.
+    label
+        Start of its labels: ``label_depth``, ``label_layer0``, ..., ``label_head``.
+    layers, depth, heads
+        What can be chosen.
+    pool
+        Images are averaged over squares of this size first, which makes the layers cheaper.
+    head
+        Makes the head of a name; timm's ``ClassifierHead`` by default, the name being its ``pool_type``.
+    """
+    make_head = head or (lambda name: ClassifierHead(channels, num_classes, pool_type=name))
 
-    return OptionalExit(build, label=f"{label}_present")
+    def build(index: int) -> nn.Module:
+        # Something always comes first, so that depth 0 is a module too: NNI's one-shot strategies need one.
+        if index == 0:
+            return nn.AvgPool2d(pool) if pool > 1 else nn.Identity()
+        return layer(layers, channels, channels, label=f"{label}_layer{index - 1}", act_layer=act_layer)
+
+    shallowest, deepest = depth
+    choice = Categorical(list(range(shallowest, deepest + 1)), label=f"{label}_depth")
+    return nn.Sequential(Repeat(build, choice + 1), choose(make_head, heads, label=f"{label}_head"))
 
 
 class OptionalExit(MutableModule):
@@ -93,9 +132,9 @@ class OptionalExit(MutableModule):
     def create_fixed_module(cls, sample: Sample, build: Callable[[], nn.Module], *, label: str) -> nn.Module | None:
         return build() if cls._presence(label).freeze(sample) == PRESENT else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        # A view, because NNI's shape inference writes a Repeat's output shape onto the tensor that comes out; with depth 0
-        # that is the tensor that went in, which the next stage reads too.
+    def forward(self, x: Tensor) -> Tensor | None:
+        # A view, because NNI's shape inference writes the shape of what comes out of a Repeat onto the tensor itself, which
+        # may be the one that went in and that the next stage reads too.
         return self.branch(x.view(x.shape))
 
     def _count_flops(self, inputs: Any, outputs: Any, *, name: str, shapes: Any, config: Any) -> FlopsResult:

@@ -1,28 +1,46 @@
-"""MACs of every exit of a sample, without building its network.
+"""Costs of every exit of a sample, without building its network: multiply-accumulates, parameters, memory, seconds.
 
 NNI's profiler walks the space once and returns each part's multiply-accumulates as an expression of the choices. A sample
 then only fills in the expressions. Normalisation, activation, pooling and bias are not counted; the numbers equal torch's
-``FlopCounterMode`` / 2 on the frozen network.
+``FlopCounterMode`` / 2 on the frozen network. The other costs are those of the units that a sample is made of (see
+:mod:`nni_earlyexit.units`): parameters and seconds add up, and of memory the largest counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import nni_earlyexit.profiling  # noqa: F401  # registers the formulas
-import torch
-from nni.mutable import MutableExpression
 from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
 from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
 from nni_earlyexit.choices import PRESENT, OptionalExit
-from nni_earlyexit.network import EarlyExitNetwork, inference
+from nni_earlyexit.expressions import Function, added, compiled
+from nni_earlyexit.memory import peak_bytes
+from nni_earlyexit.network import EarlyExitNetwork, example, inference
+from nni_earlyexit.units import Choice, Node, Part, Unit, take_apart, units
 
-Expression: TypeAlias = MutableExpression | float | int
+
+class ExitPresence:
+    """Which stages have an exit in a sample."""
+
+    def __init__(self, network: EarlyExitNetwork) -> None:
+        self._labels: dict[int, str | None] = {
+            int(stage): branch.presence.label if isinstance(branch, OptionalExit) else None
+            for stage, branch in network.exits.items()
+        }
+        self.stages = len(network.stages)
+
+    def __call__(self, sample: Mapping[str, Any]) -> list[bool]:
+        """For each stage, whether an exit follows it."""
+        return [
+            stage in self._labels and ((label := self._labels[stage]) is None or sample[label] == PRESENT)
+            for stage in range(self.stages)
+        ]
 
 
-class SymbolicCosts:
-    """Costs of the networks of a space.
+class SymbolicMacs:
+    """Multiply-accumulates to leave at each exit of the networks of a space.
 
     Parameters
     ----------
@@ -33,32 +51,142 @@ class SymbolicCosts:
     def __init__(self, network: EarlyExitNetwork) -> None:
         config = FlopsParamsCounterConfig(count_bias=False, count_normalization=False, count_activation=False)
         with inference(network):
-            shapes = submodule_input_output_shapes(network, ShapeTensor(torch.zeros(1, *network.input_shape), True))
+            shapes = submodule_input_output_shapes(network, ShapeTensor(example(network.input_shape), True))
 
-        def macs(name: str) -> Expression:
-            return count_flops_params(name, network.get_submodule(name), shapes, config).flops
+        def macs(name: str) -> Function:
+            return compiled(count_flops_params(name, network.get_submodule(name), shapes, config).flops)
 
         self._stem = macs("stem")
         self._stages = [macs(f"stages.{stage}") for stage in range(len(network.stages))]
-        self._exits = {int(stage): macs(f"exits.{stage}") for stage in network.exits}
-        self._presence = {
-            int(stage): branch.presence.label if isinstance(branch, OptionalExit) else None
-            for stage, branch in network.exits.items()
-        }
+        self._exits = [macs(f"exits.{s}") if str(s) in network.exits else None for s in range(len(network.stages))]
+        self._present = ExitPresence(network)
 
-    def exit_costs(self, sample: Mapping[str, Any]) -> list[int]:
+    def __call__(self, sample: Mapping[str, Any]) -> list[int]:
         """MACs to leave at each present exit of ``sample``, first exit first."""
         costs = []
-        spent = _evaluate(self._stem, sample)
-        for stage, blocks in enumerate(self._stages):
-            spent += _evaluate(blocks, sample)
-            presence = self._presence.get(stage, "")
-            if presence is None or sample.get(presence) == PRESENT:
-                spent += _evaluate(self._exits[stage], sample)
+        spent = self._stem(sample)
+        for blocks, branch, present in zip(self._stages, self._exits, self._present(sample), strict=True):
+            spent += blocks(sample)
+            if present and branch is not None:
+                spent += branch(sample)
+                costs.append(round(spent))
+        return costs
+
+
+class AdditiveCosts:
+    """Costs that add up over what runs.
+
+    Parameters
+    ----------
+    network
+        The network of a space, its choices open.
+    parts
+        It taken apart.
+    cost
+        Cost of one unit.
+    """
+
+    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], float]) -> None:
+        known = {unit.name: cost(unit) for unit in units(parts)}
+        self._stem = _sum(parts[0].nodes, known)
+        self._stages = [_sum(part.nodes, known) for part in parts[1:]]
+        self._exits = [_sum(part.branch or (), known) for part in parts[1:]]
+        self._present = ExitPresence(network)
+
+    def __call__(self, sample: Mapping[str, Any]) -> list[Any]:
+        """The cost to leave at each present exit of ``sample``."""
+        costs = []
+        spent = self._stem(sample)
+        for blocks, branch, present in zip(self._stages, self._exits, self._present(sample), strict=True):
+            spent += blocks(sample)
+            if present:
+                spent += branch(sample)
                 costs.append(spent)
         return costs
 
 
-def _evaluate(expression: Expression, sample: Mapping[str, Any]) -> int:
-    value = expression.evaluate(sample) if isinstance(expression, MutableExpression) else expression
-    return round(value)
+def _sum(nodes: Sequence[Node], known: Mapping[str, float]) -> Function:
+    def function(node: Node) -> Function:
+        if isinstance(node, Unit):
+            constant = known[node.name]
+            return lambda sample: constant
+        cases = {value: _sum(case, known) for value, case in node.cases.items()}
+        label = node.label
+        return lambda sample: cases[sample[label]](sample)
+
+    fixed = sum(known[node.name] for node in nodes if isinstance(node, Unit))
+    return added([lambda sample: fixed, *(function(node) for node in nodes if isinstance(node, Choice))])
+
+
+class PeakMemory:
+    """Activation memory to leave at each exit, in bytes, for one float32 input.
+
+    It is what torch holds at once as it runs a network unit by unit: what a unit makes, its input, the input of its stage
+    or exit branch, and the outputs of earlier exits; neither weights nor the network's own input.
+    """
+
+    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part]) -> None:
+        with inference(network):
+            self._known = {unit.name: _Allocation.of(unit) for unit in units(parts)}
+        self._parts = parts
+        self._present = ExitPresence(network)
+        self._logits = 4 * network.num_classes
+
+    def __call__(self, sample: Mapping[str, Any]) -> list[int]:
+        """Peak bytes until each present exit of ``sample``."""
+        costs: list[int] = []
+        peak, held = self._run(self._parts[0].nodes, 0, sample)
+        for part, present in zip(self._parts[1:], self._present(sample), strict=True):
+            earlier = len(costs) * self._logits
+            here, output = self._run(part.nodes, held, sample)
+            peak, held = max(peak, here + earlier), output
+            if present:
+                here, _ = self._run(part.branch or (), held, sample)
+                peak = max(peak, here + earlier)
+                costs.append(peak)
+        return costs
+
+    def _run(self, nodes: Sequence[Node], held: int, sample: Mapping[str, Any]) -> tuple[int, int]:
+        """Peak of a stage or branch whose input has ``held`` bytes, and the bytes of its output."""
+        peak, current, same = held, held, True
+        for unit in _chosen(nodes, sample):
+            allocation = self._known[unit.name]
+            # the stage's input stays alive; a unit's input is another tensor once something was made
+            alive = held if same else held + current
+            peak = max(peak, alive + allocation.peak)
+            if not allocation.passes:
+                current, same = allocation.output, False
+        return peak, current
+
+
+def _chosen(nodes: Sequence[Node], sample: Mapping[str, Any]) -> list[Unit]:
+    found: list[Unit] = []
+    for node in nodes:
+        if isinstance(node, Unit):
+            found.append(node)
+        else:
+            found += _chosen(node.cases[sample[node.label]], sample)
+    return found
+
+
+class _Allocation:
+    """What one unit makes: at most at once, what comes out, and whether that is only its input again (all in bytes)."""
+
+    def __init__(self, peak: int, output: int, passes: bool) -> None:
+        self.peak, self.output, self.passes = peak, output, passes
+
+    @classmethod
+    def of(cls, unit: Unit) -> _Allocation:
+        peak, y = peak_bytes(lambda: unit.module(unit.x))
+        storage = y.untyped_storage()
+        return cls(peak, storage.nbytes(), storage.data_ptr() == unit.x.untyped_storage().data_ptr())
+
+
+class UnitCosts:
+    """Parameters and activation memory of the networks of a space, from its units."""
+
+    def __init__(self, network: EarlyExitNetwork) -> None:
+        with inference(network):
+            parts = take_apart(network, example(network.input_shape))
+        self.params = AdditiveCosts(network, parts, lambda unit: sum(p.numel() for p in unit.module.parameters()))
+        self.activation_bytes = PeakMemory(network, parts)

@@ -7,19 +7,21 @@ judges, in final tables only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from nni_earlyexit.settings import check_data_name
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs (inputs, *input_shape), float32, and their classes (inputs,), int64."""
+    """Inputs (inputs, *input_shape), float32 or token ids of int64, and their classes (inputs,), int64."""
 
     x: Tensor
     y: Tensor
@@ -53,11 +55,12 @@ def _digits() -> tuple[NDArray[np.floating], NDArray[np.integer]]:
     return images.reshape(-1, 1, 8, 8) / 16, labels
 
 
-def load(name: str, seed: int = 0) -> Data:
+def load(name: str, seed: int = 0, input_shape: tuple[int, ...] | None = None) -> Data:
     """The data set called ``name``, or the arrays ``x`` (inputs, *input_shape) and ``y`` (inputs,) of a ``.npz`` file.
 
-    Inputs are normalised with mean and standard deviation of the training split, per channel. ``seed`` fixes the splits,
-    which hold the same share of each class.
+    Inputs are normalised with mean and standard deviation of the training split, per channel; rows of integers are token
+    ids and stay as they are. ``seed`` fixes the splits, which hold the same share of each class. Images are resized to
+    ``input_shape`` (channels, height, width) when it is given, grey ones repeated to its channels.
     """
     check_data_name(name)
     if name == "digits":
@@ -70,7 +73,27 @@ def load(name: str, seed: int = 0) -> Data:
                     f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed"
                 )
             x, y = arrays["x"], arrays["y"]
-    return split(name, x, y, seed)
+    return split(name, x if input_shape is None else _resized(name, x, input_shape), y, seed)
+
+
+def _resized(source: str, x: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    if x.shape[1:] == shape:
+        return x
+    if x.ndim != 4 or len(shape) != 3 or x.shape[1] not in (1, shape[0]):
+        raise ValueError(f"input_shape: inputs {x.shape[1:]} of {source!r} cannot be made {shape}")
+    images = torch.from_numpy(x.astype(np.float32)).expand(-1, shape[0], -1, -1)
+    return interpolate(images, shape[1:], mode="bilinear", antialias=True).numpy()
+
+
+def check_fits(task: Data, network: Any) -> None:
+    """``ValueError`` unless ``network`` (or a space) takes the inputs of ``task`` and has its classes."""
+    if (task.input_shape, task.num_classes) != (tuple(network.input_shape), network.num_classes):
+        resize = f"; give input_shape {' '.join(map(str, network.input_shape))}" if len(task.input_shape) == 3 else ""
+        raise ValueError(
+            f"data: {task.name!r} has inputs {task.input_shape} of {task.num_classes} classes, the network takes "
+            f"{tuple(network.input_shape)} of {network.num_classes}"
+            f"{resize if task.num_classes == network.num_classes else ''}"
+        )
 
 
 def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
@@ -105,14 +128,18 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
             members[part].append(chosen)
     positions = {part: np.sort(np.concatenate(chosen)) for part, chosen in members.items()}
 
+    def take(name: str) -> Split:
+        chosen = positions[name]
+        return Split(torch.from_numpy(prepared[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
+
+    if x.ndim == 2 and np.issubdtype(x.dtype, np.integer):
+        prepared = x.astype(np.int64)  # token ids
+        return Data(source, len(classes), *(take(name) for name in SHARES))
+
     x32 = x.astype(np.float32)
     axes = (0, *range(2, x.ndim))
     mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
     deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
-    normalised = (x32 - mean) / np.maximum(deviation, 1e-6)
-
-    def take(name: str) -> Split:
-        chosen = positions[name]
-        return Split(torch.from_numpy(normalised[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
+    prepared = (x32 - mean) / np.maximum(deviation, 1e-6)
 
     return Data(source, len(classes), *(take(name) for name in SHARES))

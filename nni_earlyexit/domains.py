@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nni.mutable import Categorical
+from nni.nas.nn.pytorch import ModelSpace
 from nni_earlyexit.ask_tell import Domain
-from nni_earlyexit.goal import Goal, format_macs
+from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.goal import LIMITS, Goal, format_amount
 from nni_earlyexit.space import EarlyExitSpace
 
+Latencies = Callable[[Mapping[str, Any]], Sequence[float]]
+"""Seconds until each present exit of a sample."""
 
-def domain(space: EarlyExitSpace, goal: Goal) -> Domain:
+
+def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> Domain:
     """The choices of ``space``, with the limits of ``goal`` as far as they are known before training.
 
     Raises ``ValueError`` when even the cheapest network misses a limit.
     """
-    check_limits(space, goal)
-    return Domain(space.choices, space.canonical, lambda sample: goal.excess_macs(space.exit_costs(sample)))
+    check_limits(space, goal, latencies)
+    functions = {LIMITS[name].cost: _cost(space, LIMITS[name].cost, latencies) for name in goal.limits()}
+    functions["macs"] = space.exit_costs
+
+    def excess(sample: Mapping[str, Any]) -> float:
+        return goal.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
+
+    return Domain(
+        space.choices,
+        space.canonical,
+        excess if goal.limits() else lambda sample: 0.0,
+        lambda s: not space.violation(s),
+    )
 
 
-def check_limits(space: EarlyExitSpace, goal: Goal) -> None:
+def plain_domain(space: ModelSpace) -> Domain:
+    """The choices of any space of NNI's, such as those of its hub: no exits, and no limits before training.
+
+    Raises ``TypeError`` for a choice that is not one of several values.
+    """
+    choices = {}
+    for label, mutable in space.simplify().items():
+        if not isinstance(mutable, Categorical):
+            raise TypeError(f"{label}: {type(mutable).__name__} is not possible in a search; Categorical is")
+        choices[label] = list(mutable.values)
+    return Domain(choices)
+
+
+def check_limits(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> None:
     """``ValueError`` that says what the cheapest network costs when no network of ``space`` can meet ``goal``."""
-    for name, exit, what in (("max_full_macs", -1, "last"), ("max_avg_macs", 0, "first")):
-        limit = getattr(goal, name)
-        if limit is None:
-            continue
-        _, cheapest = space.cheapest(exit=exit)
-        if cheapest > limit:
+    for name, limit in goal.limits().items():
+        cost, exit, unit = LIMITS[name]
+        _, least = space.extreme(_cost(space, cost, latencies), exit=exit)
+        if least > limit:
             raise ValueError(
-                f"{name}: {format_macs(limit)} is below the cheapest network of space {space.identity()}, "
-                f"whose {what} exit costs {format_macs(cheapest)} ({cheapest} MACs)"
+                f"{name}: {format_amount(limit)} is below the cheapest network of space {space.identity()}, "
+                f"whose {'last' if exit else 'first'} exit costs {format_amount(least)} ({least} {unit})"
             )
+
+
+def _cost(space: EarlyExitSpace, name: str, latencies: Latencies | None) -> Callable[[Mapping[str, Any]], Any]:
+    if name == "latency_s":
+        if latencies is None:
+            raise ValueError("max_latency_s: it needs a latency table")
+        return latencies
+    return {
+        "macs": space.exit_costs,
+        "params": space.exit_params,
+        "activation_bytes": space.exit_activation_bytes,
+    }[name]

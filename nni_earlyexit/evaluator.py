@@ -9,7 +9,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,14 @@ from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training
 from nni_earlyexit.assignment import own_parameters
-from nni_earlyexit.network import EarlyExitNetwork
+from nni_earlyexit.domains import Latencies
+from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.space import EarlyExitSpace
 from numpy.typing import NDArray
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,13 @@ class EarlyExitEvaluator(Lightning):
         Peak of the learning rate cycle.
     exit_weights : sequence of float, optional
         Weight in the loss of the exit after each stage of the space, the last one included. Equal by default.
-    max_avg_macs, max_full_macs : float, optional
-        Limits in MACs; see :class:`nni_earlyexit.goal.Goal`. A network that is known to miss one is reported as
-        infeasible, with the amount by which it misses, without one training step.
+    max_avg_macs, max_full_macs, max_params, max_activation_bytes, max_latency_s : float, optional
+        Limits; see :class:`nni_earlyexit.goal.Goal`. A network that is known to miss one is reported as infeasible, with
+        the amount by which it misses, without one training step.
+    latency_table : str, optional
+        File of a latency table of this machine (see :mod:`nni_earlyexit.latency`); ``latency_s`` is reported then.
+    input_shape : sequence of int, optional
+        Shape that images are resized to: (channels, height, width).
     min_accuracy, max_drop, weight : float, optional
         Which point of the network's trade-off is reported; see :class:`nni_earlyexit.goal.Goal`.
     confidence : str
@@ -87,6 +95,11 @@ class EarlyExitEvaluator(Lightning):
         exit_weights: Sequence[float] | None = None,
         max_avg_macs: float | None = None,
         max_full_macs: float | None = None,
+        max_params: float | None = None,
+        max_activation_bytes: float | None = None,
+        max_latency_s: float | None = None,
+        latency_table: str | None = None,
+        input_shape: Sequence[int] | None = None,
         min_accuracy: float | None = None,
         max_drop: float | None = None,
         weight: float | None = None,
@@ -102,6 +115,11 @@ class EarlyExitEvaluator(Lightning):
             exit_weights=None if exit_weights is None else tuple(exit_weights),
             max_avg_macs=max_avg_macs,
             max_full_macs=max_full_macs,
+            max_params=max_params,
+            max_activation_bytes=max_activation_bytes,
+            max_latency_s=max_latency_s,
+            latency_table=latency_table,
+            input_shape=None if input_shape is None else tuple(input_shape),
             min_accuracy=min_accuracy,
             max_drop=max_drop,
             weight=weight,
@@ -110,7 +128,8 @@ class EarlyExitEvaluator(Lightning):
             threads=threads,
         )
         self.goal = self.settings.goal
-        self.data = data_sets.load(data, seed)
+        self.data = data_sets.load(data, seed, self.settings.input_shape)
+        self._latencies: dict[str, Any] = {}
         super().__init__(
             training.JointLoss(exit_weights, learning_rate),
             self._trainer(),
@@ -135,17 +154,17 @@ class EarlyExitEvaluator(Lightning):
                 num_sanity_val_steps=0,
             )
 
-    def evaluate(self, model: EarlyExitNetwork) -> Evaluation:
+    def evaluate(self, model: nn.Module, sample: Mapping[str, Any] | None = None) -> Evaluation:
         """Train ``model`` and measure it on the validation split.
+
+        A network without exits, such as one of NNI's hub, is one with the last exit only; ``sample`` says what it is then.
 
         Inside an NNI trial, the metrics are reported after every epoch and at the end, and what is needed to use the
         network later is written to the trial's folder first (see :mod:`nni_earlyexit.record`).
         """
-        if model.input_shape != self.data.input_shape or model.num_classes != self.data.num_classes:
-            raise ValueError(
-                f"data: {self.data.name!r} has inputs {self.data.input_shape} of {self.data.num_classes} classes, "
-                f"the network takes {model.input_shape} of {model.num_classes}"
-            )
+        if not isinstance(model, EarlyExitNetwork):
+            model = without_exits(model, self.data.input_shape, self.data.num_classes, sample)
+        data_sets.check_fits(self.data, model)
         start = time.perf_counter()
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
@@ -153,11 +172,15 @@ class EarlyExitEvaluator(Lightning):
             sample=model.sample or {},
             exit_stages=model.exit_stages,
             num_stages=len(model.stages),
-            exit_costs=model.exit_costs,
-            params=sum(parameter.numel() for parameter in model.parameters()),
+            costs=ExitCosts(
+                macs=model.exit_costs,
+                params=model.exit_params,
+                activation_bytes=model.exit_activation_bytes,
+                latency_s=self._latency(model),
+            ),
         )
         report = nni.get_current_parameter() is not None
-        if self.goal.excess_macs(network.exit_costs) > 0:
+        if self.goal.excess(network.costs) > 0:
             result = Evaluation(model, metrics.infeasible(network, self.goal), None, None, None)
         else:
             result = self._train(model, network, report)
@@ -168,6 +191,25 @@ class EarlyExitEvaluator(Lightning):
                 record.save(result, Path(folder), self.settings)
             nni.report_final_result(result.metrics)
         return result
+
+    def latencies(self, space: EarlyExitSpace) -> Latencies | None:
+        """What predicts the seconds until each exit of a sample of ``space``, if there is a latency table."""
+        if self.settings.latency_table is None:
+            return None
+        from nni_earlyexit.latency import LatencyTable
+
+        return LatencyTable.load(Path(self.settings.latency_table), space).predictor(space)
+
+    def _latency(self, model: EarlyExitNetwork) -> Sequence[float] | None:
+        if self.settings.latency_table is None:
+            return None
+        if model.space is None or model.sample is None:
+            raise ValueError("latency_table: it only knows the networks of its search space")
+        if model.space not in self._latencies:
+            from nni_earlyexit import search_spaces
+
+            self._latencies[model.space] = self.latencies(search_spaces.create(model.space))
+        return self._latencies[model.space](model.sample)
 
     def _train(self, model: EarlyExitNetwork, network: metrics.Network, report: bool) -> Evaluation:
         validation = self.data.validation
@@ -187,10 +229,13 @@ class EarlyExitEvaluator(Lightning):
         # twice as fast on a CPU, and what cuDNN prefers
         model.to(memory_format=torch.channels_last)
         self.module.set_model(model)
-        with quiet():
-            trainer.fit(self.module, self._train_batches())
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        if any(parameter.requires_grad for parameter in model.parameters()):
+            with quiet():
+                trainer.fit(self.module, self._train_batches())
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+        else:
+            measure()  # a frozen network without early exits
         return latest[0]
 
     def _execute(self, model: Any) -> Any:
@@ -198,7 +243,7 @@ class EarlyExitEvaluator(Lightning):
         if nni.get_current_parameter() is model:
             model = own_parameters()
         torch.manual_seed(self.settings.seed)
-        return self.evaluate(model.executable_model())
+        return self.evaluate(model.executable_model(), model.sample)
 
 
 class _EpochEnd(pl.Callback):

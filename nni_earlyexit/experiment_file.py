@@ -21,6 +21,8 @@ from typing import Any
 import yaml
 from nni_earlyexit import trial
 from nni_earlyexit.environment import environment, programs
+from nni_earlyexit.goal import LIMITS
+from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.tuner_arguments import TunerArguments
 
@@ -59,7 +61,7 @@ def check(path: Path) -> ExperimentFile:
     arguments = None
     if isinstance(tuner, Mapping) and tuner.get("name") == ALGORITHM:
         arguments = TunerArguments.parse(tuner.get("classArgs"))
-        for limit in ("max_avg_macs", "max_full_macs"):
+        for limit in (*LIMITS, "latency_table"):
             ours, theirs = getattr(arguments, limit), getattr(settings, limit)
             if ours != theirs:
                 raise ValueError(
@@ -72,8 +74,8 @@ def check(path: Path) -> ExperimentFile:
         raise ValueError(
             "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
         )
-    name = str(identity).partition("/")[0]
-    if arguments is not None and arguments.space != name:
+    wanted = parse_identity(str(identity))
+    if arguments is not None and parse_identity(arguments.space)[::2] != wanted[::2]:
         raise ValueError(
             f"space: the tuner's is {arguments.space!r}, but the search space file belongs to {identity!r}; "
             f"write it with 'nni-earlyexit space {arguments.space}'"
@@ -82,10 +84,10 @@ def check(path: Path) -> ExperimentFile:
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     _check_with_nni(path)
-    _check_space(name, found, settings, arguments)
+    _check_space(str(identity), found, settings, arguments)
     return ExperimentFile(
         path=path.resolve(),
-        space=name,
+        space=wanted.name,
         settings=settings,
         concurrency=int(content["trialconcurrency"]),
         max_trials=content.get("maxtrialnumber"),
@@ -184,13 +186,13 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
 
     space = search_spaces.create(name)
     check_search_space(found, space.search_space(), space.identity())
-    check_limits(space, settings.goal)
-    task = data.load(settings.data, settings.seed)
-    if (task.input_shape, task.num_classes) != (space.input_shape, space.num_classes):
-        raise ValueError(
-            f"data: {settings.data!r} has inputs {task.input_shape} of {task.num_classes} classes, "
-            f"space {space.identity()} takes {space.input_shape} of {space.num_classes}"
-        )
+    latencies = None
+    if settings.latency_table is not None:
+        from nni_earlyexit.latency import LatencyTable
+
+        latencies = LatencyTable.load(Path(settings.latency_table), space).predictor(space)
+    check_limits(space, settings.goal, latencies)
+    data.check_fits(data.load(settings.data, settings.seed, settings.input_shape), space)
     if settings.exit_weights is not None and len(settings.exit_weights) != len(space.network.stages):
         raise ValueError(
             f"exit_weights: {len(settings.exit_weights)} given, space {space.identity()} has "

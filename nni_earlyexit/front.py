@@ -101,7 +101,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
                 avg_macs=float(np.asarray(costs)[exits].mean()),
                 shares=tuple(float(share) for share in np.bincount(exits, minlength=len(costs)) / len(exits)),
                 exit_costs=tuple(costs),
-                architecture=search_spaces.create(found.space.partition("/")[0]).describe(found.sample),
+                architecture=search_spaces.create(found.space).describe(found.sample),
             )
         )
     return members

@@ -6,9 +6,31 @@ Plain data and arithmetic; no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
+
+from nni_earlyexit.exit_costs import ExitCosts
+
+
+class Limit(NamedTuple):
+    """What a limit is about: a field of :class:`ExitCosts`, and the exit at which it is known before training.
+
+    An average is known to miss its limit only when even the first exit does.
+    """
+
+    cost: str
+    exit: int
+    unit: str
+
+
+LIMITS = {
+    "max_avg_macs": Limit("macs", 0, "MACs"),
+    "max_full_macs": Limit("macs", -1, "MACs"),
+    "max_params": Limit("params", -1, "parameters"),
+    "max_activation_bytes": Limit("activation_bytes", -1, "bytes"),
+    "max_latency_s": Limit("latency_s", 0, "seconds"),
+}
+"""Every limit that a network can be given."""
 
 HALVING = 0.01
 """Accuracy that halving the average MACs is worth in the scalar ``default`` metric."""
@@ -22,8 +44,11 @@ class Goal:
     ----------
     max_avg_macs
         Limit on average MACs. Before training, only a network whose first exit already costs more is known to miss it.
-    max_full_macs
-        Limit on the last exit's cost, known before training.
+    max_full_macs, max_params, max_activation_bytes
+        Limits on the whole network, known before training: MACs of the last exit, parameters, and bytes of activations
+        that are alive at once (see :class:`ExitCosts`).
+    max_latency_s
+        Limit on the average seconds of an input, as a latency table predicts them.
     min_accuracy, max_drop, weight
         Which point is reported, as in :class:`ThresholdOptimizer`; at most one. By default the one with the least
         average MACs within 0.005 of the best accuracy on the front.
@@ -33,32 +58,44 @@ class Goal:
 
     max_avg_macs: float | None = None
     max_full_macs: float | None = None
+    max_params: float | None = None
+    max_activation_bytes: float | None = None
+    max_latency_s: float | None = None
     min_accuracy: float | None = None
     max_drop: float | None = None
     weight: float | None = None
     confidence: str = "max_prob"
 
     def __post_init__(self) -> None:
-        for name in ("max_avg_macs", "max_full_macs"):
-            limit = getattr(self, name)
-            if limit is not None and not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
-                raise ValueError(f"{name}: {limit!r} is not possible; a positive number of MACs is")
+        for name, limit in self.limits().items():
+            if not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
+                raise ValueError(f"{name}: {limit!r} is not possible; a positive number of {LIMITS[name].unit} is")
         given = [name for name in ("min_accuracy", "max_drop", "weight") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}: only one of min_accuracy, max_drop and weight can be the goal")
         if not given:
             object.__setattr__(self, "max_drop", 0.005)
 
-    def excess_macs(self, exit_costs: Sequence[int]) -> float:
-        """MACs by which a network with these exit costs is known to miss the limits before training; 0 if it may meet them."""
-        over_full = exit_costs[-1] - self.max_full_macs if self.max_full_macs is not None else 0
-        over_avg = exit_costs[0] - self.max_avg_macs if self.max_avg_macs is not None else 0
-        return max(0, over_full, over_avg)
+    def limits(self) -> dict[str, float]:
+        """The limits that are set."""
+        return {name: limit for name in LIMITS if (limit := getattr(self, name)) is not None}
+
+    def excess(self, costs: ExitCosts) -> float:
+        """By how much a network is known to miss the limits before training; 0 if it may meet them.
+
+        It is the sum, over the limits, of the share by which each is exceeded.
+        """
+        over = 0.0
+        for name, limit in self.limits().items():
+            known = getattr(costs, LIMITS[name].cost)
+            if known is None:
+                raise ValueError(f"{name}: {LIMITS[name].cost} is not known; a latency table is needed")
+            over += max(0.0, known[LIMITS[name].exit] / limit - 1)
+        return over
 
     def optimizer_arguments(self) -> dict[str, Any]:
         """Arguments of the :class:`ThresholdOptimizer` that picks the reported point."""
-        own = {"max_avg_macs", "max_full_macs"}
-        rest = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in own}
+        rest = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in LIMITS}
         return {"max_cost": self.max_avg_macs, **rest}
 
     def score(self, accuracy: float, avg_macs: float) -> float:
@@ -68,19 +105,24 @@ class Goal:
         """
         return accuracy - HALVING * math.log2(avg_macs / 1e6)
 
-    def penalty(self, exit_costs: Sequence[int]) -> float:
+    def penalty(self, costs: ExitCosts) -> float:
         """The scalar ``default`` metric of a network over the limits: below that of every network within them."""
-        return -1 - self.excess_macs(exit_costs) / exit_costs[-1]
+        return -1 - self.excess(costs)
 
 
-def parse_macs(text: str) -> float:
+def parse_amount(text: str) -> float:
     """``"2M"`` -> 2000000.0; k, M and G are thousand, million and billion."""
     units = {"k": 1e3, "m": 1e6, "g": 1e9}
     number, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1.0)
     try:
         return float(number) * unit
     except ValueError:
-        raise ValueError(f"{text!r} is not a number of MACs; examples: 150000, 150k, 2M") from None
+        raise ValueError(f"{text!r} is not a number; examples: 150000, 150k, 2M") from None
+
+
+def format_amount(amount: float) -> str:
+    """As :func:`format_macs`, small numbers such as seconds too."""
+    return f"{amount:.3g}" if amount < 1 else format_macs(amount)
 
 
 def format_macs(macs: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.goal import Goal
 from nni_earlyexit.policy import ExitPolicy, finite_or_none
 from nni_earlyexit.thresholds import ThresholdOptimizer, TradeOff
@@ -24,15 +25,17 @@ class Network:
     sample: Mapping[str, Any]
     exit_stages: Sequence[int]
     num_stages: int
-    exit_costs: Sequence[int]
-    params: int
+    costs: ExitCosts
 
 
 def measured(
     network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
 ) -> tuple[dict[str, Any], ExitPolicy]:
     """Metrics and policy of a trained network from its outputs (inputs, exits, classes) on validation data."""
-    optimizer = ThresholdOptimizer(**goal.optimizer_arguments()).fit(logits, y, network.exit_costs)
+    optimizer = ThresholdOptimizer(**goal.optimizer_arguments()).fit(logits, y, network.costs.macs)
+    if goal.max_latency_s is not None:
+        limit = goal.max_latency_s
+        optimizer.choose(lambda point: _latency(network, point.shares) <= limit)
     chosen = optimizer.chosen_
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
@@ -40,8 +43,8 @@ def measured(
         "accuracy": chosen.accuracy,
         "avg_macs": chosen.avg_cost,
         "feasible": 1,
-        "excess_macs": 0,
-        **_known(network),
+        "excess": 0,
+        **_known(network, chosen.shares),
         **_per_exit(network, accuracies.tolist(), chosen),
     }
     return metrics, optimizer.policy_
@@ -49,19 +52,35 @@ def measured(
 
 def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
     """Metrics of a network that is known to miss a limit and was not trained."""
+    all_stay = [0.0] * (len(network.costs.macs) - 1) + [1.0]
     return {
-        "default": goal.penalty(network.exit_costs),
+        "default": goal.penalty(network.costs),
         "accuracy": 0.0,
-        "avg_macs": float(network.exit_costs[-1]),
+        "avg_macs": float(network.costs.macs[-1]),
         "feasible": 0,
-        "excess_macs": goal.excess_macs(network.exit_costs),
-        **_known(network),
+        "excess": goal.excess(network.costs),
+        **_known(network, all_stay),
         **_per_exit(network, None, None),
     }
 
 
-def _known(network: Network) -> dict[str, Any]:
-    return {"full_macs": network.exit_costs[-1], "params": network.params, "sample": dict(network.sample)}
+def _known(network: Network, shares: Sequence[float]) -> dict[str, Any]:
+    costs = network.costs
+    known: dict[str, Any] = {"full_macs": costs.macs[-1]}
+    if costs.params is not None:
+        known["params"] = costs.params[-1]
+    if costs.activation_bytes is not None:
+        known["activation_bytes"] = costs.activation_bytes[-1]
+    if costs.latency_s is not None:
+        known["latency_s"] = _latency(network, shares)
+        known["full_latency_s"] = float(costs.latency_s[-1])
+    return {**known, "sample": dict(network.sample)}
+
+
+def _latency(network: Network, shares: Sequence[float]) -> float:
+    """Average seconds of an input when these ``shares`` leave at each exit."""
+    assert network.costs.latency_s is not None
+    return float(np.dot(shares, network.costs.latency_s))
 
 
 def _per_exit(network: Network, accuracies: Sequence[float] | None, chosen: TradeOff | None) -> dict[str, Any]:

@@ -13,16 +13,19 @@ from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEn
 from nni.nas.space import ExecutableModelSpace, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
 from nni_earlyexit.ask_tell import AskTell, Exhausted, Sample, key
-from nni_earlyexit.domains import domain
+from nni_earlyexit.domains import domain, plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.space import EarlyExitSpace
 
 _logger = logging.getLogger(__name__)
 
 
 class SearchStrategy(Strategy):
-    """Explore an early-exit space with an ask/tell strategy.
+    """Explore a space with an ask/tell strategy.
 
-    Limits are those of the experiment's evaluator. A free worker never waits for another one.
+    Limits are those of the experiment's evaluator; in an early-exit space, a network that is known to miss them is not
+    proposed. Any other space of NNI's is searched too, its networks having one exit. A free worker never waits for
+    another one.
 
     Parameters
     ----------
@@ -50,7 +53,10 @@ class SearchStrategy(Strategy):
             if isinstance(model_space, RawFormatModelSpace)
             else model_space.model.trace_copy().get(traceable=False)  # type: ignore[attr-defined]
         )
-        self.strategy.start(domain(space, evaluator.goal))
+        if isinstance(space, EarlyExitSpace):
+            self.strategy.start(domain(space, evaluator.goal, evaluator.latencies(space)))
+        else:
+            self.strategy.start(plain_domain(space))
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
         return model_space

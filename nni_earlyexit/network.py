@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from nni_earlyexit.memory import peak_bytes
 from nni_earlyexit.policy import ExitPolicy
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -71,7 +72,7 @@ class EarlyExitNetwork(nn.Module):
     def _exit_after(self, stage: int) -> nn.Module | None:
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
-    def _outputs(self, x: Tensor) -> Iterator[Tensor]:
+    def _outputs(self, x: Tensor) -> Iterator[Any]:
         """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
@@ -82,7 +83,8 @@ class EarlyExitNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Logits of every exit, first exit first, each (batch, classes)."""
-        return list(self._outputs(x))
+        # in a supernet of NNI's, the branch of an exit that was not sampled gives None
+        return [logits for logits in self._outputs(x) if logits is not None]
 
     def predict(self, x: Tensor, policy: ExitPolicy) -> tuple[Tensor, Tensor]:
         """Run ``x`` under ``policy``: an input that has left costs nothing afterwards.
@@ -140,7 +142,7 @@ class EarlyExitNetwork(nn.Module):
             def counted() -> int:
                 return counter.get_total_flops() // 2
 
-            x = self.stem(torch.zeros(1, *self.input_shape, device=device))
+            x = self.stem(example(self.input_shape, device=device))
             for stage, blocks in enumerate(self.stages):
                 x = blocks(x)
                 branch = self._exit_after(stage)
@@ -158,9 +160,46 @@ class EarlyExitNetwork(nn.Module):
         return [cost + sum(branches[: exit + 1]) for exit, cost in enumerate(backbone)]
 
     @property
+    def exit_params(self) -> list[int]:
+        """Parameters of what runs until each exit."""
+        return [sum(parameter.numel() for parameter in self.truncate(k).parameters()) for k in range(len(self.exits))]
+
+    @cached_property
+    def exit_activation_bytes(self) -> list[int]:
+        """The most bytes of tensors alive at once until each exit, for one input, which is not counted (float32)."""
+        x = example(self.input_shape, device=next(self.parameters()).device)
+        return [self.truncate(k)._peak_bytes(x) for k in range(len(self.exits))]
+
+    def _peak_bytes(self, x: Tensor) -> int:
+        with inference(self):
+            return peak_bytes(lambda: self(x))[0]
+
+    @property
     def branch_costs(self) -> list[int]:
         """MACs of each exit branch alone: what later inputs save when that exit is dropped."""
         return list(self._macs[1])
+
+
+def without_exits(
+    model: nn.Module, input_shape: Sequence[int], num_classes: int, sample: Mapping[str, Any] | None = None
+) -> EarlyExitNetwork:
+    """Any classifier as an early-exit network with the last exit only."""
+    return EarlyExitNetwork(
+        nn.Identity(),
+        [model],
+        [nn.Identity()],
+        input_shape=input_shape,
+        num_classes=num_classes,
+        space=type(model).__name__,
+        sample=sample,
+    )
+
+
+def example(input_shape: Sequence[int], batch_size: int = 1, device: torch.device | None = None) -> Tensor:
+    """Inputs of this shape: images of zeros, or, where the shape is one number, sentences of token 1."""
+    if len(input_shape) == 1:
+        return torch.ones(batch_size, *input_shape, dtype=torch.long, device=device)
+    return torch.zeros(batch_size, *input_shape, device=device)
 
 
 @contextmanager

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from nni_earlyexit.names import unknown
 
-DIRECTIONS = {"accuracy": "max", "avg_macs": "min", "full_macs": "min", "params": "min"}
+DIRECTIONS = {
+    "accuracy": "max",
+    "avg_macs": "min",
+    "full_macs": "min",
+    "params": "min",
+    "activation_bytes": "min",
+    "latency_s": "min",
+}
 """Every metric that can be an objective, with its usual direction."""
 
 DEFAULT: Mapping[str, str] = {"accuracy": "max", "avg_macs": "min"}

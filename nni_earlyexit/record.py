@@ -46,7 +46,7 @@ class Record:
         from nni_earlyexit import search_spaces
         from safetensors.torch import load_file
 
-        network = search_spaces.create(self.space.split("/")[0]).freeze(self.sample)
+        network = search_spaces.create(self.space).freeze(self.sample)
         network.load_state_dict(load_file(self.folder / WEIGHTS))
         return network.eval()
 

@@ -27,6 +27,11 @@ class Settings:
     exit_weights: tuple[float, ...] | None = None
     max_avg_macs: float | None = None
     max_full_macs: float | None = None
+    max_params: float | None = None
+    max_activation_bytes: float | None = None
+    max_latency_s: float | None = None
+    latency_table: str | None = None
+    input_shape: tuple[int, ...] | None = None
     min_accuracy: float | None = None
     max_drop: float | None = None
     weight: float | None = None
@@ -46,6 +51,14 @@ class Settings:
             raise ValueError(f"learning_rate: {self.learning_rate!r} is not possible; a positive number is")
         if self.exit_weights is not None and not all(0 <= weight < math.inf for weight in self.exit_weights):
             raise ValueError(f"exit_weights: {list(self.exit_weights)} is not possible; numbers from 0 are")
+        if self.input_shape is not None and (
+            len(self.input_shape) not in (1, 3) or not all(isinstance(n, int) and n > 0 for n in self.input_shape)
+        ):
+            raise ValueError(f"input_shape: {list(self.input_shape)} is not possible; 3 32 32 is, for colour images")
+        if self.latency_table is not None and not Path(self.latency_table).is_file():
+            raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
+        if self.max_latency_s is not None and self.latency_table is None:
+            raise ValueError("max_latency_s: it needs a latency_table; 'nni-earlyexit latency' makes one")
         measures.get(self.confidence)
         _ = self.goal
 
@@ -61,8 +74,10 @@ class Settings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:
         """The inverse of :meth:`to_dict`."""
-        weights = data.get("exit_weights")
-        return cls(**{**data, "exit_weights": None if weights is None else tuple(weights)})
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**plain)
 
 
 def check_data_name(name: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,8 +12,12 @@ import numpy as np
 from nni.mutable import Categorical, LabeledMutable, Sample
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat
 from nni.nas.space import model_context
-from nni_earlyexit.choices import PRESENT, OptionalExit
+from nni_earlyexit import identity
+from nni_earlyexit.choices import ABSENT, PRESENT, OptionalExit
+from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.names import unknown
 from nni_earlyexit.network import EarlyExitNetwork
+from nni_earlyexit.units import depths
 from torch import Tensor, nn
 
 Condition = tuple[str, frozenset[Any]]
@@ -20,65 +25,186 @@ Condition = tuple[str, frozenset[Any]]
 
 
 class Parts(NamedTuple):
-    """What a network is put together from; see :class:`EarlyExitNetwork`."""
+    """What a network is put together from.
+
+    Attributes
+    ----------
+    stem
+        What comes before the first stage.
+    stages
+        Runs of blocks, first to last.
+    exits
+        One per stage but the last: what builds the exit branch after it, called only if there is one. ``None`` where
+        there can be none.
+    head
+        The backbone's own classifier, after the last stage.
+    input_shape
+        Shape of one input.
+    num_classes
+        Number of classes.
+    """
 
     stem: nn.Module
     stages: Sequence[nn.Module]
-    exits: Sequence[nn.Module | None]
+    exits: Sequence[Callable[[], nn.Module] | None]
+    head: nn.Module
+    input_shape: tuple[int, ...]
+    num_classes: int
+
+
+class ExitRules(NamedTuple):
+    """Which exits can be there; stages count from 0, and the last exit is always there.
+
+    Attributes
+    ----------
+    max_exits
+        At most so many, the last one not counted.
+    first_exit
+        None before this stage.
+    fixed_exits
+        Always after these stages.
+    banned_exits
+        Never after these stages.
+    """
+
+    max_exits: int | None = None
+    first_exit: int = 0
+    fixed_exits: tuple[int, ...] = ()
+    banned_exits: tuple[int, ...] = ()
+
+    def check(self, stages: int) -> None:
+        """``ValueError`` unless the rules can be kept by a network of so many ``stages``."""
+        for name, value, least in (("max_exits", self.max_exits, 0), ("first_exit", self.first_exit, 0)):
+            if value is not None and (type(value) is not int or value < least):
+                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        for name, given in (("fixed_exits", self.fixed_exits), ("banned_exits", self.banned_exits)):
+            for stage in given:
+                if type(stage) is not int or not 0 <= stage < stages - 1:
+                    raise ValueError(f"{name}: {stage!r} is not possible; stages 0 to {stages - 2} are")
+        for stage in self.fixed_exits:
+            if self.bans(stage):
+                raise ValueError(f"fixed_exits: stage {stage} is banned by first_exit or banned_exits")
+        if self.max_exits is not None and len(set(self.fixed_exits)) > self.max_exits:
+            raise ValueError(f"fixed_exits: {len(set(self.fixed_exits))} are more than max_exits={self.max_exits}")
+
+    def bans(self, stage: int) -> bool:
+        """Whether there is never an exit after ``stage``."""
+        return stage < self.first_exit or stage in self.banned_exits
 
 
 class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[call-arg]
     """Base class of the search spaces.
 
-    A subclass sets :attr:`name`, :attr:`version`, :attr:`input_shape` and :attr:`num_classes`, and returns stem, stages
-    and exits from :meth:`parts`, with the choices of :mod:`nni_earlyexit.choices` (or any of NNI's) where something is
-    to be searched. Every label stands for one choice.
+    A subclass sets :attr:`name` and :attr:`version`, and returns stem, stages, exits and head from :meth:`parts`, with the
+    choices of :mod:`nni_earlyexit.choices` (or any of NNI's) where something is to be searched. Every label stands for
+    one choice. The arguments of :meth:`parts` are those of the space; every space also takes the exit rules.
 
     Frozen, by :meth:`freeze` as by NNI, it is a plain :class:`EarlyExitNetwork` that holds only what was chosen.
+
+    Parameters
+    ----------
+    max_exits, first_exit, fixed_exits, banned_exits
+        Which exits can be there; see :class:`ExitRules`.
+    **arguments
+        Those of :meth:`parts`.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is unknown or cannot work.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     """Raised whenever a sample of an earlier version would mean another network."""
-    input_shape: ClassVar[tuple[int, ...]]
-    num_classes: ClassVar[int]
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    """Arguments that the space is listed and tested with."""
 
     @classmethod
     def parts(cls) -> Parts:
-        """Stem, stages and exits of the space, or of one network of it when NNI has set a sample."""
+        """The parts of the space, or of one network of it when NNI has set a sample."""
         raise NotImplementedError(f"{cls.__name__} must define parts()")
 
-    def __init__(self) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__()
-        self.network = EarlyExitNetwork(*self.parts(), input_shape=self.input_shape, num_classes=self.num_classes)
+        self.arguments = self._checked(arguments)
+        self.rules, own = self._split(self.arguments)
+        parts = self.parts(**own)
+        self.input_shape, self.num_classes = parts.input_shape, parts.num_classes
+        self.network = self._network(parts, self.rules)
 
     @classmethod
-    def create_fixed_module(cls, sample: Sample) -> EarlyExitNetwork:
+    def create_fixed_module(cls, sample: Sample, **arguments: Any) -> EarlyExitNetwork:
         """NNI's way to make one network: called instead of the constructor when a sample is set."""
-        return EarlyExitNetwork(
-            *cls.parts(),
-            input_shape=cls.input_shape,
-            num_classes=cls.num_classes,
-            space=cls.identity(),
-            sample=sample,
+        arguments = cls._checked(arguments)
+        rules, own = cls._split(arguments)
+        return cls._network(
+            cls.parts(**own), rules, space=identity.write(cls.name, cls.version, arguments), sample=sample
         )
+
+    @staticmethod
+    def _network(parts: Parts, rules: ExitRules, **origin: Any) -> EarlyExitNetwork:
+        rules.check(len(parts.stages))
+        exits: list[nn.Module | None] = []
+        for stage, build in enumerate(parts.exits):
+            if build is None or rules.bans(stage):
+                exits.append(None)
+            elif stage in rules.fixed_exits:
+                exits.append(build())
+            else:
+                exits.append(OptionalExit(build, label=f"exit{stage}_present"))
+        return EarlyExitNetwork(
+            parts.stem,
+            parts.stages,
+            [*exits, parts.head],
+            input_shape=parts.input_shape,
+            num_classes=parts.num_classes,
+            **origin,
+        )
+
+    @classmethod
+    def _checked(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """``arguments`` without those that equal their default."""
+        known = {**ExitRules._field_defaults, **_defaults(cls.parts)}
+        for name in arguments:
+            if name not in known:
+                raise unknown(f"space {cls.name}", name, list(known))
+        missing = [name for name, default in known.items() if default is inspect.Parameter.empty]
+        for name in missing:
+            if name not in arguments:
+                raise ValueError(f"space {cls.name}: {name} is missing")
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+        for name in ("fixed_exits", "banned_exits"):  # written as one number when there is one
+            if isinstance(given.get(name), int):
+                given[name] = (given[name],)
+        return {
+            name: value
+            for name, value in given.items()
+            if value != known[name] or isinstance(value, bool) != isinstance(known[name], bool)
+        }
+
+    @staticmethod
+    def _split(arguments: Mapping[str, Any]) -> tuple[ExitRules, dict[str, Any]]:
+        rules = {name: value for name, value in arguments.items() if name in ExitRules._fields}
+        return ExitRules(**rules), {name: value for name, value in arguments.items() if name not in rules}
 
     def freeze(self, sample: Sample) -> EarlyExitNetwork:
         """The network that ``sample`` means, with new weights.
 
         Raises ``ValueError`` when the sample does not belong to the space.
         """
+        # what NNI's Proxyless exports has labels of its own, one per place of a Repeat
+        sample = {label: value for label, value in sample.items() if "/in_repeat_" not in label}
         self.check(sample)
         with model_context(dict(sample)):
-            return type(self)()  # type: ignore[return-value]  # create_fixed_module
+            return type(self)(**self.arguments)  # type: ignore[return-value]  # create_fixed_module
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.network(x)
 
-    @classmethod
-    def identity(cls) -> str:
-        """Name and version, as search space files carry it."""
-        return f"{cls.name}/{cls.version}"
+    def identity(self) -> str:
+        """Name, version and arguments in one line, as search space files carry it."""
+        return identity.write(self.name, self.version, self.arguments)
 
     # --- the choices -------------------------------------------------------------------------------------------------
 
@@ -113,6 +239,24 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
                     f"sample: {label}={value!r} is not possible in space {self.identity()}; it can be "
                     f"{', '.join(map(repr, self.choices[label]))}"
                 )
+        violation = self.violation(sample)
+        if violation is not None:
+            raise ValueError(f"sample: {violation}, which space {self.identity()} does not allow")
+
+    def violation(self, sample: Mapping[str, Any]) -> str | None:
+        """What is wrong with a combination of choices that are possible one by one; ``None`` when nothing is.
+
+        A subclass with constraints of its own extends this.
+        """
+        if self.rules.max_exits is not None:
+            present = len(self.rules.fixed_exits) + sum(sample[label] == PRESENT for label in self._presences)
+            if present > self.rules.max_exits:
+                return f"it has {present} early exits, more than max_exits={self.rules.max_exits}"
+        return None
+
+    @cached_property
+    def _presences(self) -> list[str]:
+        return [exit.presence.label for exit in self.network.exits.values() if isinstance(exit, OptionalExit)]
 
     def active(self, sample: Mapping[str, Any]) -> list[str]:
         """The labels of ``sample`` that make a difference, in the order of the network."""
@@ -123,20 +267,36 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         ]
 
     def canonical(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """The one form that all samples of the same network share: labels that make no difference get their first value."""
+        """The one form that all samples of the same network share: labels that make no difference get their first value.
+
+        Raises ``ValueError`` when the sample does not belong to the space.
+        """
         self.check(sample)
         active = set(self.active(sample))
         return {label: sample[label] if label in active else values[0] for label, values in self.choices.items()}
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        """A random point, every choice drawn uniformly, in canonical form."""
-        drawn = {label: values[rng.integers(len(values))] for label, values in self.choices.items()}
-        return self.canonical(drawn)
+        """A random point, every choice drawn uniformly from those that are valid together, in canonical form."""
+        for _ in range(10_000):
+            drawn = {label: values[rng.integers(len(values))] for label, values in self.choices.items()}
+            if self.violation(drawn) is None:
+                return self.canonical(drawn)
+        raise ValueError(f"space {self.identity()}: none of 10,000 random samples is valid")
 
     def size(self) -> int:
-        """Number of distinct networks."""
+        """Number of distinct networks; constraints of a subclass are not considered."""
         _ = self._conditions  # no label twice: the count below relies on it
-        return _count(self.network)
+        # ways to have so many optional exits, by their number
+        ways = [1]
+        fixed = 1
+        for exit in self.network.exits.values():
+            if isinstance(exit, OptionalExit):
+                ways = [a + b * _count(exit.branch) for a, b in zip([*ways, 0], [0, *ways], strict=True)]
+            else:
+                fixed *= _count(exit)
+        if self.rules.max_exits is not None:
+            ways = ways[: self.rules.max_exits - len(self.rules.fixed_exits) + 1]
+        return _count(self.network.stem) * math.prod(map(_count, self.network.stages)) * fixed * sum(ways)
 
     def search_space(self) -> dict[str, dict[str, Any]]:
         """NNI's search space file for this space; its first entry says which space and version it belongs to."""
@@ -161,36 +321,104 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
                 parts.append(f"[{chosen(f'exit{stage}_') or 'classifier'}]")
         return " | ".join(parts).replace("| [", "[")
 
+    def extra_oneshot_hooks(self, strategy: Any) -> list[Callable[..., Any]]:
+        """What NNI's one-shot strategies ask for: how an optional exit becomes part of a supernet."""
+        from nni_earlyexit.oneshot import hooks
+
+        return hooks(strategy)
+
     # --- costs -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _costs(self) -> Any:
-        from nni_earlyexit.costs import SymbolicCosts
+    def _macs(self) -> Any:
+        from nni_earlyexit.costs import SymbolicMacs
 
-        return SymbolicCosts(self.network)
+        return SymbolicMacs(self.network)
+
+    @cached_property
+    def _unit_costs(self) -> Any:
+        from nni_earlyexit.costs import UnitCosts
+
+        return UnitCosts(self.network)
 
     def exit_costs(self, sample: Mapping[str, Any]) -> list[int]:
         """MACs to leave at each present exit, as :attr:`EarlyExitNetwork.exit_costs`, without building the network."""
-        return self._costs.exit_costs(sample)
+        return self._macs(sample)
+
+    def exit_params(self, sample: Mapping[str, Any]) -> list[int]:
+        """Parameters of what runs until each present exit, as :attr:`EarlyExitNetwork.exit_params`."""
+        return self._unit_costs.params(sample)
+
+    def exit_activation_bytes(self, sample: Mapping[str, Any]) -> list[int]:
+        """Peak bytes until each present exit, as :attr:`EarlyExitNetwork.exit_activation_bytes`."""
+        return self._unit_costs.activation_bytes(sample)
+
+    def all_costs(self, sample: Mapping[str, Any]) -> ExitCosts:
+        """Every cost that needs no measurement."""
+        return ExitCosts(self.exit_costs(sample), self.exit_params(sample), self.exit_activation_bytes(sample))
+
+    def extreme(
+        self, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
+    ) -> tuple[dict[str, Any], Any]:
+        """A sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
+
+        Found by changing one choice at a time until nothing gets better, from samples with every single exit and with
+        none. It is exact where the cost of a part does not depend on choices in other parts.
+        """
+        sign = -1 if most else 1
+        found = []
+        for sample in self._starts():
+            best = sign * cost(sample)[exit]
+            improved = True
+            while improved:
+                improved = False
+                for label, values in self.choices.items():
+                    for value in values:
+                        other = {**sample, label: value}
+                        if value != sample[label] and self.violation(other) is None:
+                            other_cost = sign * cost(other)[exit]
+                            if other_cost < best:
+                                sample, best, improved = other, other_cost, True
+            found.append((best, self.canonical(sample)))
+        best, sample = min(found, key=lambda pair: pair[0])
+        return sample, sign * best
+
+    def _starts(self) -> Iterator[dict[str, Any]]:
+        """Valid samples with at most one optional exit, where there are any."""
+        first = {label: values[0] for label, values in self.choices.items()}
+        none = {**first, **dict.fromkeys(self._presences, ABSENT)}
+        starts = [none, *({**none, label: PRESENT} for label in self._presences)]
+        valid = [start for start in starts if self.violation(start) is None]
+        yield from valid or [self.sample(np.random.default_rng(0))]
 
     def cheapest(self, *, exit: int) -> tuple[dict[str, Any], int]:
-        """A sample with the least MACs to leave at ``exit`` (0: the first one, -1: the last one), and those MACs.
+        """A sample with the least MACs to leave at ``exit`` (0: the first one, -1: the last one), and those MACs."""
+        return self.extreme(self.exit_costs, exit=exit)
 
-        Found by changing one choice at a time until nothing gets cheaper, which is exact where the cost of a part does
-        not depend on choices in other parts.
-        """
-        sample = {label: values[0] for label, values in self.choices.items()}
-        cost = self.exit_costs(sample)[exit]
-        improved = True
-        while improved:
-            improved = False
-            for label, values in self.choices.items():
-                for value in values:
-                    other = {**sample, label: value}
-                    other_cost = self.exit_costs(other)[exit]
-                    if other_cost < cost:
-                        sample, cost, improved = other, other_cost, True
-        return self.canonical(sample), cost
+
+def check_number(name: str, value: object, least: float, multiple_of: int = 1) -> None:
+    """``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, where ``least`` is whole."""
+    whole = isinstance(least, int)
+    possible = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value >= least
+    if not possible or (whole and value % multiple_of):  # type: ignore[operator]
+        kind = "a whole number" if whole else "a number"
+        kind = f"a multiple of {multiple_of}" if multiple_of > 1 else kind
+        raise ValueError(f"{name}: {value!r} is not possible; {kind} from {least} is")
+
+
+def check_divides(resolution: object, divisor: int) -> None:
+    """``ValueError`` unless images of this ``resolution`` can be divided evenly by all the strides, ``divisor`` in all."""
+    check_number("resolution", resolution, divisor)
+    if resolution % divisor:  # type: ignore[operator]
+        near = round(resolution / divisor) * divisor  # type: ignore[operator]
+        raise ValueError(
+            f"resolution: {resolution} cannot be divided evenly by the strides; a multiple of {divisor} can, such as {near}"
+        )
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of ``function`` with their defaults."""
+    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
 
 def _walk(module: nn.Module, above: tuple[Condition, ...]) -> Iterator[tuple[Categorical, tuple[Condition, ...]]]:
@@ -200,17 +428,14 @@ def _walk(module: nn.Module, above: tuple[Condition, ...]) -> Iterator[tuple[Cat
         for name in module.names:
             yield from _walk(module[name], (*above, (module.choice.label, frozenset([name]))))
     elif isinstance(module, Repeat):
-        depth = module.depth_choice
-        if isinstance(depth, Categorical):
-            yield depth, above
-        elif not isinstance(depth, int):
-            raise TypeError(f"Repeat: depth {depth!r} must be a number, a range or a choice")
+        choice, lengths = depths(module)
+        if choice is not None:
+            yield choice, above
         for index, block in enumerate(module.blocks):
-            if isinstance(depth, Categorical):
-                reached = frozenset(value for value in depth.values if value > index)
-                yield from _walk(block, (*above, (depth.label, reached)))
-            else:
-                yield from _walk(block, above)
+            reached = frozenset(value for value, depth in lengths.items() if depth > index)
+            # a block that is always there depends on nothing
+            deeper = choice is None or len(reached) == len(lengths)
+            yield from _walk(block, above if deeper or choice is None else (*above, (choice.label, reached)))
     elif isinstance(module, OptionalExit):
         yield module.presence, above
         yield from _walk(module.branch, (*above, (module.presence.label, frozenset([PRESENT]))))
@@ -227,9 +452,8 @@ def _count(module: nn.Module) -> int:
     if isinstance(module, LayerChoice):
         return sum(_count(module[name]) for name in module.names)
     if isinstance(module, Repeat):
-        depth = module.depth_choice
-        depths = depth.values if isinstance(depth, Categorical) else [depth]
-        return sum(math.prod(_count(block) for block in module.blocks[:d]) for d in depths)
+        _, lengths = depths(module)
+        return sum(math.prod(_count(block) for block in module.blocks[:depth]) for depth in lengths.values())
     if isinstance(module, OptionalExit):
         return 1 + _count(module.branch)
     own = [len(mutable.values) for mutable in getattr(module, "mutables", ())]

@@ -6,7 +6,7 @@ It needs numpy and scikit-learn only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-MAX_EXITS = 4
+MAX_EXITS = 15
+MAX_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class ThresholdOptimizer(BaseEstimator):
     Every non-dominated policy is found, not only the chosen one. A cutoff is worth considering only where the next less
     confident group of inputs holds one that this exit gets wrong: letting a right one leave saves cost and loses
     nothing. That leaves few candidates per exit; all their combinations are tried, the last cutoff by a sweep over the
-    sorted inputs. With at most ``max_levels`` candidates at each exit but the last two, the front is the exact one.
+    sorted inputs. The front is the exact one unless candidates have to be thinned out: those of an exit to ``max_levels``,
+    and with five exits or more, so many that 10,000 combinations are tried.
 
     The policy chosen from the front is, among those within ``max_cost``: with ``min_accuracy``, ``max_drop`` or
     ``weight`` the one they describe; without them and with ``max_cost``, the most accurate; with nothing given, that of
@@ -147,7 +149,12 @@ class ThresholdOptimizer(BaseEstimator):
         correct = outputs.argmax(axis=-1) == labels[:, None]
         confidences = measure(outputs)[:, :-1]
         self.front_ = _front(confidences, correct, exit_costs, self.max_levels)
-        self.chosen_ = self._choose(exit_costs)
+        self._full_cost = float(exit_costs[-1])
+        return self.choose()
+
+    def choose(self, allowed: Callable[[TradeOff], bool] | None = None) -> ThresholdOptimizer:
+        """Choose from the front again, only among the points that are ``allowed``, such as those within another limit."""
+        self.chosen_ = self._choose([point for point in self.front_ if allowed is None or allowed(point)])
         self.policy_ = ExitPolicy(self.chosen_.cutoffs, self.confidence)
         return self
 
@@ -178,10 +185,12 @@ class ThresholdOptimizer(BaseEstimator):
         if self.max_levels < 2:
             raise ValueError(f"max_levels: {self.max_levels} is too few; at least 2 are needed")
 
-    def _choose(self, costs: NDArray[np.floating]) -> TradeOff:
-        affordable = self.front_
+    def _choose(self, allowed: Sequence[TradeOff]) -> TradeOff:
+        if not allowed:
+            raise ValueError("front_: no policy on it is allowed")
+        affordable = allowed
         if self.max_cost is not None:
-            affordable = [point for point in self.front_ if point.avg_cost <= self.max_cost]
+            affordable = [point for point in allowed if point.avg_cost <= self.max_cost]
             if not affordable:
                 raise ValueError(
                     f"max_cost: {self.max_cost:g} is below {self.front_[0].avg_cost:g}, the cheapest that inputs can leave at"
@@ -189,7 +198,7 @@ class ThresholdOptimizer(BaseEstimator):
         best = affordable[-1].accuracy
         if self.weight is not None:
             weight = self.weight
-            return max(affordable, key=lambda point: point.accuracy - weight * point.avg_cost / costs[-1])
+            return max(affordable, key=lambda point: point.accuracy - weight * point.avg_cost / self._full_cost)
         if self.min_accuracy is not None:
             wanted = self.min_accuracy
             if wanted > best:
@@ -256,6 +265,8 @@ def _front(
     order = np.argsort(-confidences[:, last], kind="stable")
     swept = confidences[order, last]
     here, after = correct[order, last].astype(np.int64), correct[order, last + 1].astype(np.int64)
+    if last > 2:
+        max_levels = min(max_levels, max(2, int(MAX_COMBINATIONS ** (1 / last))))
     levels = [_thin(_candidates(confidences[:, k], correct[:, k]), max_levels) for k in range(last)]
 
     found: list[tuple[NDArray[np.floating], ...]] = []
@@ -335,7 +346,11 @@ def _thin(levels: NDArray[np.floating], most: int) -> NDArray[np.floating]:
 
 
 def _non_dominated(cost: NDArray[np.floating], gain: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Indices of the points that no other point beats in both, cheapest first; equal points once."""
+    """Indices of the points that no other point beats in both, cheapest first; equal points once.
+
+    Costs that differ by no more than the rounding of their sums are equal.
+    """
+    cost = np.round(cost / cost.max(), 12)
     order = np.lexsort((-gain, cost))
     best_before = np.concatenate([[-math.inf], np.maximum.accumulate(gain[order])[:-1]])
     return order[gain[order] > best_before]

@@ -48,9 +48,20 @@ class JointLoss(LightningModule):
                 raise ValueError(f"exit_weights: {self.exit_weights} leave no weight to exits after stages {stages}")
         self.present_weights = weights
 
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log the mean accuracy of the exits; NNI's one-shot strategies want one number of a supernet's validation."""
+        x, y = batch
+        hits = torch.stack([(logits.argmax(dim=1) == y).float().mean() for logits in self._exits(x)])
+        self.log("default", hits.mean(), batch_size=len(y))
+
+    def _exits(self, x: Tensor) -> list[Tensor]:
+        """Logits of each exit; a model of one tensor has one exit."""
+        logits = self.model(x)
+        return [logits] if isinstance(logits, Tensor) else logits
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
-        losses = torch.stack([cross_entropy(logits, y) for logits in self.model(x)])
+        losses = torch.stack([cross_entropy(logits, y) for logits in self._exits(x)])
         if self.present_weights is None:
             return losses.mean()
         weights = self.present_weights.to(losses)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_earlyexit.errors import Parser, exits_with_one_sentence
-from nni_earlyexit.goal import parse_macs
+from nni_earlyexit.goal import parse_amount
 from nni_earlyexit.settings import Settings
 
 MODULE = "nni_earlyexit.trial"
@@ -23,21 +23,28 @@ MODULE = "nni_earlyexit.trial"
 def parser() -> Parser:
     """The command line; it imports nothing heavy."""
 
-    def macs(text: str) -> float:
+    def amount(text: str) -> float:
         try:
-            return parse_macs(text)
+            return parse_amount(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     p = Parser(prog=f"python -m {MODULE}", description=__doc__, allow_abbrev=False)
     default = Settings
     p.add_argument("--data", default=default.data, help="name of a data set, or a .npz file with arrays x and y")
+    p.add_argument("--input-shape", type=int, nargs="+", help="shape that images are resized to, such as 3 32 32")
     p.add_argument("--epochs", type=int, default=default.epochs, help="passes over the training split")
     p.add_argument("--batch-size", type=int, default=default.batch_size, help="inputs per step")
     p.add_argument("--learning-rate", type=float, default=default.learning_rate, help="peak of the learning rate cycle")
     p.add_argument("--exit-weights", type=float, nargs="+", help="weight in the loss of the exit after each stage")
-    p.add_argument("--max-avg-macs", type=macs, help="limit on average MACs, such as 400k")
-    p.add_argument("--max-full-macs", type=macs, help="limit on the last exit's MACs, such as 2M")
+    p.add_argument("--max-avg-macs", type=amount, help="limit on average MACs, such as 400k")
+    p.add_argument("--max-full-macs", type=amount, help="limit on the last exit's MACs, such as 2M")
+    p.add_argument("--max-params", type=amount, help="limit on parameters, such as 1M")
+    p.add_argument(
+        "--max-activation-bytes", type=amount, help="limit on bytes of activations alive at once, such as 256k"
+    )
+    p.add_argument("--max-latency-s", type=float, help="limit on average seconds, by the latency table")
+    p.add_argument("--latency-table", help="file of 'nni-earlyexit latency'; latency_s is then reported too")
     p.add_argument("--min-accuracy", type=float, help="report the cheapest policy with this accuracy")
     p.add_argument("--max-drop", type=float, help="report the cheapest policy this close to the best accuracy (0.005)")
     p.add_argument("--weight", type=float, help="report the policy with the largest accuracy - weight * cost share")
@@ -66,7 +73,7 @@ def check_identity(identity: str, expected: str) -> None:
     if identity != expected:
         raise ValueError(
             f"space: {identity!r} is not {expected!r}, which is installed; write the search space file again with "
-            f"'nni-earlyexit space {expected.split('/')[0]}'"
+            f"'nni-earlyexit space {expected.partition('/')[0]}'"
         )
 
 
@@ -92,7 +99,7 @@ def main() -> None:
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluator import EarlyExitEvaluator
 
-    space = search_spaces.create(str(identity).partition("/")[0])
+    space = search_spaces.create(str(identity))
     check_identity(identity, space.identity())
     evaluator = EarlyExitEvaluator(**settings.to_dict())
     torch.manual_seed(settings.seed)

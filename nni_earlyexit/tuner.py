@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
@@ -68,7 +69,12 @@ class EarlyExitTuner(Tuner):
         space = search_spaces.create(self.arguments.space)
         check_search_space(search_space, space.search_space(), space.identity())
         self.identity = space.identity()
-        self.strategy.start(domain(space, self.arguments.goal))
+        latencies = None
+        if self.arguments.latency_table is not None:
+            from nni_earlyexit.latency import LatencyTable
+
+            latencies = LatencyTable.load(Path(self.arguments.latency_table), space).predictor(space)
+        self.strategy.start(domain(space, self.arguments.goal, latencies))
 
     @_visible_failure
     def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:

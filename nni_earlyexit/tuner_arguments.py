@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from nni_earlyexit import identity, search_spaces, strategies
 from nni_earlyexit import objectives as known
-from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.goal import Goal, parse_macs
+from nni_earlyexit.goal import LIMITS, Goal, parse_amount
 from nni_earlyexit.names import unknown
 
 
@@ -26,8 +27,10 @@ class TunerArguments:
         Arguments of the strategy, such as ``population_size``.
     objectives
         Metrics with ``max`` or ``min``.
-    max_avg_macs, max_full_macs
+    max_avg_macs, max_full_macs, max_params, max_activation_bytes, max_latency_s
         Limits, as numbers or with a unit such as ``400k``. A sample that cannot meet them is never proposed.
+    latency_table
+        File of a latency table, which a limit on latency needs.
     seed
         Fixes every random decision of the strategy.
     """
@@ -38,6 +41,10 @@ class TunerArguments:
     objectives: Mapping[str, str] = field(default_factory=lambda: dict(known.DEFAULT))
     max_avg_macs: float | None = None
     max_full_macs: float | None = None
+    max_params: float | None = None
+    max_activation_bytes: float | None = None
+    max_latency_s: float | None = None
+    latency_table: str | None = None
     seed: int = 0
 
     @classmethod
@@ -50,27 +57,36 @@ class TunerArguments:
                 raise unknown("classArgs", name, names)
         if "space" not in given:
             raise ValueError(f"classArgs: space is missing; it can be {', '.join(search_spaces.names())}")
-        for name in ("max_avg_macs", "max_full_macs"):
+        for name in LIMITS:
             if isinstance(given.get(name), str):
                 try:
-                    given[name] = parse_macs(given[name])
+                    given[name] = parse_amount(given[name])
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
         return cls(**given)
 
     def __post_init__(self) -> None:
-        if self.space not in search_spaces.names():
-            raise unknown("space", self.space, search_spaces.names())
+        wanted = identity.parse(str(self.space))
+        if wanted.name not in search_spaces.names():
+            raise unknown("space", wanted.name, search_spaces.names())
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: {self.seed!r} is not possible; a whole number from 0 is")
         known.check(self.objectives)
+        for what, asked in (
+            ("max_latency_s", self.max_latency_s),
+            ("objectives: latency_s", self.objectives.get("latency_s")),
+        ):
+            if asked is not None and self.latency_table is None:
+                raise ValueError(f"{what} needs a latency_table; 'nni-earlyexit latency' makes one")
+        if self.latency_table is not None and not Path(self.latency_table).is_file():
+            raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
         _ = self.goal
         self.create_strategy()
 
     @property
     def goal(self) -> Goal:
         """The limits."""
-        return Goal(self.max_avg_macs, self.max_full_macs)
+        return Goal(**{name: getattr(self, name) for name in LIMITS})
 
     def create_strategy(self) -> Any:
         """The ask/tell strategy; ``ValueError`` for arguments that it does not accept."""

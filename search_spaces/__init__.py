@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nni_earlyexit import identity
 from nni_earlyexit.names import unknown
 
 if TYPE_CHECKING:
@@ -20,9 +21,25 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def create(name: str) -> EarlyExitSpace:
-    """The space called ``name``; ``ValueError`` with the nearest names when there is none."""
+def find(name: str) -> type[EarlyExitSpace]:
+    """The class of the space called ``name``; ``ValueError`` with the nearest names when there is none."""
     if name not in names():
         raise unknown("space", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
-    return module.Space()
+    return importlib.import_module(f"{__name__}.{name}").Space
+
+
+def create(space: str, **arguments: Any) -> EarlyExitSpace:
+    """The space called ``space``, with ``arguments``.
+
+    ``space`` may be a whole identity such as ``mobilenetv3/1 resolution=224`` or ``timm:resnet18`` (see
+    :mod:`nni_earlyexit.identity`). ``ValueError`` for an unknown name or argument and for a version that is not the
+    installed one.
+    """
+    wanted = identity.parse(space)
+    created = find(wanted.name)(**{**wanted.arguments, **arguments})
+    if wanted.version not in (None, created.version):
+        raise ValueError(
+            f"space: {space!r} is not {created.identity()!r}, which is installed; write the search space file again with "
+            f"'nni-earlyexit space {wanted.name}'"
+        )
+    return created

@@ -120,7 +120,7 @@ def test_architecture_is_readable_in_a_trial(page):
     shown = wait(page).until(lambda d: "stage0_block0" in d.find_element(By.TAG_NAME, "body").text)
     assert shown
     page_text = page.find_element(By.TAG_NAME, "body").text
-    for choice in ("digits/1", "stage0_depth", "stage3_block0", "exit0_present", "exit2_layer1"):
+    for choice in ("digits/2", "stage0_depth", "stage3_block0", "exit0_present", "exit2_layer1"):
         assert choice in page_text
 
 

@@ -63,16 +63,25 @@ def test_calibration_and_test_splits_are_never_touched(digits_space, two_exits):
     assert evaluate(evaluator, digits_space, two_exits).policy is not None
 
 
-@pytest.mark.parametrize(("limit", "exit"), [("max_full_macs", -1), ("max_avg_macs", 0)])
+@pytest.mark.parametrize(
+    ("limit", "costs", "exit"),
+    [
+        ("max_full_macs", "exit_costs", -1),
+        ("max_avg_macs", "exit_costs", 0),
+        ("max_params", "exit_params", -1),
+        ("max_activation_bytes", "exit_activation_bytes", -1),
+    ],
+)
 def test_a_network_over_a_limit_is_infeasible_by_the_amount_without_one_training_step(
-    digits_space, two_exits, limit, exit, monkeypatch
+    digits_space, two_exits, limit, costs, exit, monkeypatch
 ):
     monkeypatch.setattr(training.JointLoss, "training_step", lambda *args: pytest.fail("it was trained"))
     network = digits_space.freeze(two_exits)
-    cost = network.exit_costs[exit]
+    cost = getattr(network, costs)[exit]
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    result = EarlyExitEvaluator(data="digits", **{limit: cost - 1000}).evaluate(network)
-    assert (result.metrics["feasible"], result.metrics["excess_macs"]) == (0, 1000)
+    result = EarlyExitEvaluator(data="digits", **{limit: cost * 0.8}).evaluate(network)
+    assert result.metrics["feasible"] == 0
+    assert result.metrics["excess"] == pytest.approx(0.25)
     assert result.metrics["default"] < -1
     assert result.policy is None
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

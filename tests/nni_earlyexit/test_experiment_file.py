@@ -53,7 +53,7 @@ BAD = {
         "strategy_arguments: nsga2 does not accept them: .*'population'",
     ),
     "population": ({"tuner": tuner(strategy_arguments={"population_size": 1})}, "population_size: 1 is not possible"),
-    "limit that is no number": ({"tuner": tuner(max_avg_macs="5X")}, "max_avg_macs: '5X' is not a number of MACs"),
+    "limit that is no number": ({"tuner": tuner(max_avg_macs="5X")}, "max_avg_macs: '5X' is not a number"),
     "unknown data": ({"trialCommand": command("--data digit")}, "data: 'digit' is unknown; did you mean 'digits'?"),
     "missing data": ({"trialCommand": command("--data no.npz")}, "data: there is no file 'no.npz'"),
     "zero epochs": ({"trialCommand": command("--epochs 0")}, "epochs: 0 is not possible; a whole number from 1 is"),
@@ -70,15 +70,15 @@ BAD = {
     ),
     "full limit below the cheapest": (
         {"trialCommand": command("--max-full-macs 10k"), "tuner": tuner(max_full_macs="10k")},
-        r"max_full_macs: 10k is below the cheapest network of space digits/1, whose last exit costs 89.2k \(89152 MACs\)",
+        r"max_full_macs: 10k is below the cheapest network of space digits/2, whose last exit costs 89.2k \(89152 MACs\)",
     ),
     "average limit below the cheapest": (
         {"trialCommand": command("--max-avg-macs 10k"), "tuner": tuner(max_avg_macs="10k")},
-        r"max_avg_macs: 10k is below the cheapest network of space digits/1, whose first exit costs 35k \(34976 MACs\)",
+        r"max_avg_macs: 10k is below the cheapest network of space digits/2, whose first exit costs 35k \(34976 MACs\)",
     ),
     "exit weights": (
         {"trialCommand": command("--exit-weights 1 1"), "tuner": tuner()},
-        "exit_weights: 2 given, space digits/1 has 4 stages",
+        "exit_weights: 2 given, space digits/2 has 4 stages",
     ),
     "no command": ({"trialCommand": None}, "trialCommand: it is missing"),
     "no search space": ({"searchSpaceFile": None}, "searchSpaceFile: it is missing"),
@@ -117,11 +117,11 @@ def edit(space, change):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("version", "space: 'digits/0' is not 'digits/1', which is installed; .* 'nni-earlyexit space digits'"),
+        ("version", "space: 'digits/0' is not 'digits/2', which is installed; .* 'nni-earlyexit space digits'"),
         ("another space", "space: the tuner's is 'digits', but the search space file belongs to 'mobilenetv3/1'"),
         ("no space", "searchSpaceFile: it does not say which space it belongs to"),
         ("value", r"searchSpaceFile: 'stage0_depth' is .*\[1, 2, 3, 4\].*, but .*\[1, 2, 3\]"),
-        ("label", "searchSpaceFile: 'stage9_depth' is .*, but None in space digits/1"),
+        ("label", "searchSpaceFile: 'stage9_depth' is .*, but None in space digits/2"),
         ("removed label", "searchSpaceFile: 'exit0_present' is None, but"),
     ],
 )

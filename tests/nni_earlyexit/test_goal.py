@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from nni_earlyexit.goal import Goal, format_macs, parse_macs
+from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.goal import Goal, format_macs, parse_amount
 
 
 def test_halving_the_average_macs_is_worth_one_point_of_accuracy():
@@ -12,9 +13,9 @@ def test_halving_the_average_macs_is_worth_one_point_of_accuracy():
 def test_every_network_over_the_limit_scores_below_every_one_within_it():
     goal = Goal(max_full_macs=1e6)
     worst = goal.score(0.0, 1e15)
-    assert goal.penalty([10, 1_000_001]) < -1 < worst
+    assert goal.penalty(ExitCosts([10, 1_000_001])) < -1 < worst
     # and missing it by more scores less
-    assert goal.penalty([10, 3_000_000]) < goal.penalty([10, 2_000_000])
+    assert goal.penalty(ExitCosts([10, 3_000_000])) < goal.penalty(ExitCosts([10, 2_000_000]))
 
 
 @pytest.mark.parametrize(
@@ -22,19 +23,29 @@ def test_every_network_over_the_limit_scores_below_every_one_within_it():
     [
         ({}, 0),
         ({"max_full_macs": 100}, 0),
-        ({"max_full_macs": 90}, 10),
+        ({"max_full_macs": 80}, 0.25),
         ({"max_avg_macs": 40}, 0),
-        ({"max_avg_macs": 39}, 1),
-        ({"max_avg_macs": 39, "max_full_macs": 90}, 10),
+        ({"max_avg_macs": 32}, 0.25),
+        ({"max_avg_macs": 32, "max_full_macs": 80}, 0.5),
+        ({"max_params": 10}, 0),
+        ({"max_params": 5}, 1),
+        ({"max_activation_bytes": 2000}, 1),
+        ({"max_latency_s": 0.5}, 1),
     ],
 )
 def test_before_training_only_the_first_exit_speaks_for_the_average(limits, excess):
-    assert Goal(**limits).excess_macs([40, 100]) == excess
+    costs = ExitCosts([40, 100], params=[6, 10], activation_bytes=[1000, 4000], latency_s=[1.0, 3.0])
+    assert Goal(**limits).excess(costs) == excess
+
+
+def test_a_limit_on_a_cost_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="max_latency_s: latency_s is not known; a latency table is needed"):
+        Goal(max_latency_s=1).excess(ExitCosts([40, 100]))
 
 
 @pytest.mark.parametrize(("text", "macs"), [("150000", 150000), ("150k", 150e3), ("2M", 2e6), ("1.5G", 1.5e9)])
 def test_macs_are_read_with_their_unit(text, macs):
-    assert parse_macs(text) == macs
+    assert parse_amount(text) == macs
 
 
 def test_macs_are_shown_with_their_unit():

@@ -43,7 +43,7 @@ def run(monkeypatch, tmp_path):
 
 @pytest.fixture
 def parameters(two_exits):
-    return {"space": "digits/1", **two_exits}
+    return {"space": "digits/2", **two_exits}
 
 
 def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters, tmp_path):
@@ -71,10 +71,10 @@ def test_another_training_does_not_count_as_finished(run, parameters):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"stage0_depth": 9}, "sample: stage0_depth=9 is not possible in space digits/1; it can be 1, 2, 3"),
-        ({"stage0_depth": True}, "sample: stage0_depth=True is not possible in space digits/1"),
-        ({"other": 1}, "sample: 'other' is not a label of space digits/1"),
-        ({"space": "digits/0"}, "space: 'digits/0' is not 'digits/1', which is installed; write the search space file"),
+        ({"stage0_depth": 9}, "sample: stage0_depth=9 is not possible in space digits/2; it can be 1, 2, 3"),
+        ({"stage0_depth": True}, "sample: stage0_depth=True is not possible in space digits/2"),
+        ({"other": 1}, "sample: 'other' is not a label of space digits/2"),
+        ({"space": "digits/0"}, "space: 'digits/0' is not 'digits/2', which is installed; write the search space file"),
         ({"space": "digit/1"}, "space: 'digit' is unknown; did you mean 'digits'?"),
     ],
 )

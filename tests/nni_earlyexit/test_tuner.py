@@ -13,7 +13,7 @@ from nni_earlyexit.tuner_arguments import TunerArguments
 
 def metrics(space, sample, accuracy=0.9):
     costs = space.exit_costs(sample)
-    return {"default": 1.0, "accuracy": accuracy, "avg_macs": float(costs[0]), "sample": sample, "excess_macs": 0}
+    return {"default": 1.0, "accuracy": accuracy, "avg_macs": float(costs[0]), "sample": sample, "excess": 0}
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def sample_of(parameters):
 
 def test_parameters_say_their_space_and_keep_the_limit(tuner, digits_space):
     for parameters in tuner.generate_multiple_parameters(list(range(10))):
-        assert parameters["space"] == "digits/1"
+        assert parameters["space"] == "digits/2"
         assert digits_space.exit_costs(sample_of(parameters))[0] <= 400_000
 
 
@@ -70,7 +70,7 @@ def test_results_of_an_earlier_run_are_known_after_resume(tuner, digits_space, r
     samples = [digits_space.sample(rng) for _ in range(3)]
     tuner.import_data(
         [
-            {"parameter": {"space": "digits/1", **s}, "value": metrics(digits_space, s), "trialJobId": "x"}
+            {"parameter": {"space": "digits/2", **s}, "value": metrics(digits_space, s), "trialJobId": "x"}
             for s in samples
         ]
     )
@@ -125,4 +125,4 @@ def test_a_search_space_of_another_version_ends_the_process_visibly(digits_space
     )
     ended = subprocess.run([sys.executable, "-c", code, json.dumps(space)], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "space: 'digits/0' is not 'digits/1'" in ended.stderr
+    assert "space: 'digits/0' is not 'digits/2'" in ended.stderr

@@ -131,7 +131,7 @@ def test_the_front_is_what_no_other_network_beats(strategy):
 
 def test_a_network_over_the_limit_is_not_on_the_front(strategy):
     sample = strategy.ask()
-    strategy.tell(sample, {**metrics(sample), "excess_macs": 5})
+    strategy.tell(sample, {**metrics(sample), "excess": 5})
     assert strategy.front() == []
 
 

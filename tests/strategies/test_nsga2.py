@@ -46,7 +46,7 @@ def test_a_network_over_the_limit_loses_against_one_within_it():
     strategy = strategies.create("nsga2", seed=0, population_size=2)
     strategy.start(Domain(CHOICES))
     for accuracy, excess in ((0.9, 10), (0.8, 5), (0.1, 0), (0.2, 0)):
-        strategy.tell(strategy.random_sample(), {"accuracy": accuracy, "avg_macs": 1 - accuracy, "excess_macs": excess})
+        strategy.tell(strategy.random_sample(), {"accuracy": accuracy, "avg_macs": 1 - accuracy, "excess": excess})
     assert {float(parent.G[0]) for parent in strategy._parents()} == {0.0}
 
 

@@ -1,0 +1,30 @@
+"""What it costs to leave at each exit of a network: plain data, first exit first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExitCosts:
+    """Costs of one input at each present exit.
+
+    Attributes
+    ----------
+    macs
+        Multiply-accumulates spent until there, every exit branch on the way included.
+    params
+        Parameters of everything that has run by then.
+    activation_bytes
+        The most bytes of tensors alive at once until there, the input not counted (float32).
+    latency_s
+        Predicted seconds until there.
+
+    A cost that nobody asked for may be ``None``.
+    """
+
+    macs: Sequence[int]
+    params: Sequence[int] | None = None
+    activation_bytes: Sequence[int] | None = None
+    latency_s: Sequence[float] | None = None

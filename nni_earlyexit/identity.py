@@ -1,0 +1,67 @@
+"""How a space with its arguments is written in one line, in a search space file, a saved result and a command.
+
+``mobilenetv3/1 max_exits=2 resolution=224`` is the space ``mobilenetv3`` in version 1 with two arguments; what equals its
+default is left out. ``timm:resnet18/1`` is short for the space ``timm`` with ``model=resnet18``. The version may be left
+out where a user writes it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Identity(NamedTuple):
+    """A space's name, its version (``None``: any) and its arguments."""
+
+    name: str
+    version: int | None
+    arguments: dict[str, Any]
+
+
+def parse(text: str) -> Identity:
+    """The parts of ``text``; ``ValueError`` when it is not written as above."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"space: {text!r} cannot be read: {error}") from None
+    match = re.fullmatch(r"([A-Za-z]\w*)(?::([\w.-]+))?(?:/(\d+))?", words[0]) if words else None
+    if match is None:
+        raise ValueError(f"space: {text!r} is not a space; examples: digits, mobilenetv3 resolution=224, timm:resnet18")
+    name, model, version = match.groups()
+    arguments: dict[str, Any] = {} if model is None else {"model": model}
+    for word in words[1:]:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ValueError(f"space: {word!r} in {text!r} is not an argument; resolution=224 is one")
+        arguments[key] = _value(value)
+    return Identity(name, None if version is None else int(version), arguments)
+
+
+def write(name: str, version: int, arguments: Mapping[str, Any]) -> str:
+    """The inverse of :func:`parse`."""
+    rest = dict(arguments)
+    model = rest.pop("model", None)
+    first = f"{name}{'' if model is None else f':{model}'}/{version}"
+    return " ".join([first, *(shlex.quote(f"{key}={_text(value)}") for key, value in sorted(rest.items()))])
+
+
+def _value(text: str) -> Any:
+    if "," in text:
+        return tuple(_value(part) for part in text.split(",") if part)
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(_text, value)) + ("," if len(value) < 2 else "")
+    return str(value).lower() if isinstance(value, bool) else str(value)

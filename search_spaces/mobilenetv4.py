@@ -1,0 +1,73 @@
+"""MobileNetV4: universal inverted residuals after fused ones, with multi-query attention in the late stages.
+
+The five kinds of a universal inverted residual (Qin et al., 2024) are choices of two kernels: at the start and in the
+middle (extra depthwise), only in the middle (inverted bottleneck), only at the start (as ConvNeXt), or none (feed forward).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nni_earlyexit.choices import exit_branch, stage
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides
+from timm.layers import ConvNormAct, SelectAdaptivePool2d
+from torch import nn
+
+FUSED = ("fused_k3_e2", "fused_k3_e4", "fused_k5_e2", "conv_k3")
+STRIDED = ("uib_s3_m3_e4", "uib_s5_m3_e4", "uib_s0_m3_e4", "uib_s0_m5_e2", "uib_s3_m0_e4")
+UNIVERSAL = (*STRIDED, "uib_s0_m0_e4")
+ATTENTION = (*UNIVERSAL, "mqa_h4", "mqa_h8")
+
+# channels, blocks of the first place, of the other places, blocks
+STAGES = (
+    (48, FUSED, FUSED, (1, 2)),
+    (80, STRIDED, UNIVERSAL, (1, 4)),
+    (160, STRIDED, ATTENTION, (2, 5)),
+    (256, STRIDED, ATTENTION, (2, 5)),
+)
+STEM_CHANNELS = 32
+HEAD_CHANNELS = (960, 1280)
+
+
+class Space(EarlyExitSpace):
+    """Blocks per stage, which one at each place, and per exit: presence, depth 0 to 3, layers, head.
+
+    Parameters
+    ----------
+    resolution
+        Pixels on a side: a multiple of 32, or, below 96, of 8. Such small images are halved three times, not five.
+    num_classes
+        Number of classes.
+    """
+
+    name = "mobilenetv4"
+    examples = ({}, {"resolution": 224, "num_classes": 1000})
+
+    @classmethod
+    def parts(cls, resolution: int = 32, num_classes: int = 10) -> Parts:
+        small = resolution < 96
+        check_divides(resolution, 8 if small else 32)
+        channels = [STEM_CHANNELS, *(chs for chs, *_ in STAGES)]
+        pixels = resolution // (1 if small else 2)
+        stages: list[nn.Module] = []
+        exits = []
+        for i, (chs, first, names, depth) in enumerate(STAGES):
+            stride = 1 if small and i == 0 else 2
+            stages.append(stage(names, channels[i], chs, stride, depth, label=f"stage{i}", first=first))
+            pixels //= stride
+            exits.append(partial(exit_branch, chs, num_classes, label=f"exit{i}", pool=max(1, pixels // 7)))
+        wide, wider = HEAD_CHANNELS
+        return Parts(
+            stem=ConvNormAct(3, STEM_CHANNELS, 3, stride=1 if small else 2),
+            stages=stages,
+            exits=exits[:-1],
+            head=nn.Sequential(
+                ConvNormAct(channels[-1], wide, 1),
+                SelectAdaptivePool2d(flatten=True),
+                nn.Linear(wide, wider),
+                nn.ReLU(),
+                nn.Linear(wider, num_classes),
+            ),
+            input_shape=(3, resolution, resolution),
+            num_classes=num_classes,
+        )
