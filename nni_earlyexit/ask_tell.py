@@ -67,6 +67,8 @@ class AskTell(ABC):
 
     TRIES = 200
     """Random proposals before a network is looked for step by step."""
+    RESTARTS, LEVEL_STEPS = 20, 30
+    """How often such a walk begins anew, and how many steps of it may lead nowhere in a row."""
 
     def __init__(self, objectives: Mapping[str, str] | None = None, seed: int = 0) -> None:
         self.objectives = known.check(known.DEFAULT if objectives is None else objectives)
@@ -157,12 +159,10 @@ class AskTell(ABC):
 
         Downhill in excess first, then breadth-first among what meets the limits, so that a small space is used up whole.
         """
-        sample = self.domain.canonical(self._valid_sample())
-        while self.domain.excess(sample) > 0:
-            better = min(self._neighbours(sample), key=self.domain.excess, default=sample)
-            if self.domain.excess(better) >= self.domain.excess(sample):
+        for _ in range(self.RESTARTS):
+            sample = self._downhill(self.domain.canonical(self._valid_sample()))
+            if self.domain.excess(sample) <= 0:
                 break
-            sample = better
         seen = {key(sample)}
         frontier = [sample]
         while frontier:
@@ -178,6 +178,26 @@ class AskTell(ABC):
                         following.append(neighbour)
             frontier = following
         raise Exhausted("every network that may meet the limits has been proposed")
+
+    def _downhill(self, sample: Sample) -> Sample:
+        """A sample within the limits, or where no single change brings it nearer to them.
+
+        Changes that bring it neither nearer nor farther are made too, a few in a row: of a cost that is a maximum, all
+        parts that reach it have to change.
+        """
+        excess = self.domain.excess(sample)
+        level = 0
+        while excess > 0 and level < self.LEVEL_STEPS:
+            neighbours = self._neighbours(sample)
+            if not neighbours:
+                break
+            better = min(neighbours, key=self.domain.excess)  # the first of equals, and their order is random
+            changed = self.domain.excess(better)
+            if changed > excess:
+                break
+            level = level + 1 if changed == excess else 0
+            sample, excess = better, changed
+        return sample
 
     def _neighbours(self, sample: Sample) -> list[Sample]:
         """Canonical samples that differ in one choice, in random order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,8 +16,17 @@ def parser() -> Parser:
     p = Parser(prog="nni-earlyexit", description="Search early-exit networks with NNI.")
     commands = p.add_subparsers(dest="command", required=True)
 
+    commands.add_parser("spaces", help="list the search spaces with their size and costs")
+
     space = commands.add_parser("space", help="print NNI's search space file of a space")
-    space.add_argument("name", help="name of the space")
+    _add_space(space)
+
+    latency = commands.add_parser("latency", help="measure a space's blocks on this machine, for latency as a cost")
+    _add_space(latency)
+    latency.add_argument("--output", type=Path, required=True, help="the file to write, such as latency.json")
+    latency.add_argument("--batch-size", type=int, default=1, help="inputs at once (1)")
+    latency.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    latency.add_argument("--dtype", default="float32", help="float32 or bfloat16 (float32)")
 
     check = commands.add_parser("check", help="check an NNI experiment file")
     check.add_argument("config", type=Path, help="the experiment file")
@@ -40,7 +50,27 @@ def main() -> None:
     if arguments.command == "space":
         from nni_earlyexit import search_spaces
 
-        print(json.dumps(search_spaces.create(arguments.name).search_space(), indent=2))
+        print(json.dumps(search_spaces.create(" ".join(arguments.space)).search_space(), indent=2))
+    elif arguments.command == "spaces":
+        from nni_earlyexit.space_table import rows
+
+        for line in rows():
+            _say(line)
+    elif arguments.command == "latency":
+        from nni_earlyexit import search_spaces
+        from nni_earlyexit.experiment_file import check_writable
+        from nni_earlyexit.latency import LatencyTable
+
+        check_writable(arguments.output.parent, "output")
+        table = LatencyTable.build(
+            search_spaces.create(" ".join(arguments.space)),
+            batch_size=arguments.batch_size,
+            threads=arguments.threads,
+            dtype=arguments.dtype,
+            say=_say,
+        )
+        table.save(arguments.output)
+        _say(f"{arguments.output}")
     elif arguments.command == "check":
         from nni_earlyexit.experiment_file import check
 
@@ -62,6 +92,14 @@ def main() -> None:
         from nni_earlyexit.experiment_file import register
 
         register()
+
+
+def _add_space(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "space",
+        nargs="+",
+        help="name of the space and its arguments, such as: mobilenetv3 resolution=224 num_classes=100 max_exits=2",
+    )
 
 
 def _say(line: str) -> None:

@@ -221,7 +221,7 @@ class EarlyExitEvaluator(Lightning):
             values, policy = metrics.measured(network, self.goal, logits, labels)
             latest[:] = [Evaluation(model, values, policy, logits, labels)]
             if report:
-                nni.report_intermediate_result(values)
+                nni.report_intermediate_result(dict(values))  # the final one grows
 
         torch.manual_seed(self.settings.seed)
         trainer = self._trainer()  # a Trainer fits once

@@ -2,7 +2,7 @@
 
 ``mobilenetv3/1 max_exits=2 resolution=224`` is the space ``mobilenetv3`` in version 1 with two arguments; what equals its
 default is left out. ``timm:resnet18/1`` is short for the space ``timm`` with ``model=resnet18``. The version may be left
-out where a user writes it.
+out where a user writes it. A name with a dot is that of a Python module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parse(text: str) -> Identity:
         words = shlex.split(text)
     except ValueError as error:
         raise ValueError(f"space: {text!r} cannot be read: {error}") from None
-    match = re.fullmatch(r"([A-Za-z]\w*)(?::([\w.-]+))?(?:/(\d+))?", words[0]) if words else None
+    match = re.fullmatch(r"([A-Za-z][\w.]*)(?::([\w.-]+))?(?:/(\d+))?", words[0]) if words else None
     if match is None:
         raise ValueError(f"space: {text!r} is not a space; examples: digits, mobilenetv3 resolution=224, timm:resnet18")
     name, model, version = match.groups()

@@ -416,6 +416,12 @@ def check_divides(resolution: object, divisor: int) -> None:
         )
 
 
+def is_small(resolution: object) -> bool:
+    """Whether images of this ``resolution`` are so small that a network halves them three times, not five."""
+    check_number("resolution", resolution, 8)
+    return resolution < 96  # type: ignore[operator]
+
+
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The parameters of ``function`` with their defaults."""
     return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}

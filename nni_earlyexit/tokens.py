@@ -6,6 +6,7 @@ Inside a network, padding is a vector of zeros, so that it needs no mask beside 
 from __future__ import annotations
 
 import torch
+from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
 from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Block
@@ -119,6 +120,9 @@ class TokenPool(nn.Module):
 
     def _shape_forward(self, x: ShapeTensor) -> MutableShape:
         return MutableShape(x.real_shape[0], x.real_shape[-1] * (2 if self.with_max else 1))
+
+    def _count_flops(self, x: tuple[MutableShape, ...], y: tuple[MutableShape, ...]) -> FlopsResult:
+        return FlopsResult(0, 0)
 
     def extra_repr(self) -> str:
         return f"with_max={self.with_max}, padded={self.padded}"

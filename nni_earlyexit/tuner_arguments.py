@@ -66,9 +66,7 @@ class TunerArguments:
         return cls(**given)
 
     def __post_init__(self) -> None:
-        wanted = identity.parse(str(self.space))
-        if wanted.name not in search_spaces.names():
-            raise unknown("space", wanted.name, search_spaces.names())
+        search_spaces.check_name(identity.parse(str(self.space)).name)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: {self.seed!r} is not possible; a whole number from 0 is")
         known.check(self.objectives)

@@ -21,11 +21,29 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> type[EarlyExitSpace]:
-    """The class of the space called ``name``; ``ValueError`` with the nearest names when there is none."""
-    if name not in names():
+def check_name(name: str) -> None:
+    """``ValueError`` with the nearest names unless ``name`` is that of a ready-made space or, with a dot, of a module."""
+    if "." not in name and name not in names():
         raise unknown("space", name, names())
-    return importlib.import_module(f"{__name__}.{name}").Space
+
+
+def find(name: str) -> type[EarlyExitSpace]:
+    """The class of the space called ``name``: a ready-made one, or ``Space`` in a module of your own such as ``my.space``.
+
+    Raises ``ValueError``, with the nearest names, when there is none.
+    """
+    check_name(name)
+    if "." not in name:
+        return importlib.import_module(f"{__name__}.{name}").Space
+    try:
+        found = importlib.import_module(name).Space
+    except ModuleNotFoundError as error:
+        raise ValueError(f"space: {name!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
+    except AttributeError:
+        raise ValueError(f"space: the module {name!r} has no class Space") from None
+    if found.name != name:
+        raise ValueError(f"space: the class Space of {name!r} calls itself {found.name!r}; they must be the same")
+    return found
 
 
 def create(space: str, **arguments: Any) -> EarlyExitSpace:

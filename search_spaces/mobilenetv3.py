@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number, is_small
 from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv
 from torch import nn
@@ -48,7 +48,7 @@ class Space(EarlyExitSpace):
     @classmethod
     def parts(cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> Parts:
         check_number("width", width, 0.1)
-        small = resolution < 96
+        small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)
         strides = [1 if small and i == 0 else stride for i, (_, stride, _, _) in enumerate(STAGES)]
         stem_stride = 1 if small else 2

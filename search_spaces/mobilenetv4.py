@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, is_small
 from timm.layers import ConvNormAct, SelectAdaptivePool2d
 from torch import nn
 
@@ -45,7 +45,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, resolution: int = 32, num_classes: int = 10) -> Parts:
-        small = resolution < 96
+        small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)
         channels = [STEM_CHANNELS, *(chs for chs, *_ in STAGES)]
         pixels = resolution // (1 if small else 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number, is_small
 from timm.layers import ClassifierHead, ConvNormAct
 from torch import nn
 
@@ -37,7 +37,7 @@ class Space(EarlyExitSpace):
     @classmethod
     def parts(cls, resolution: int = 32, num_classes: int = 10, channels: int = 64) -> Parts:
         check_number("channels", channels, 8, multiple_of=8)
-        small = resolution < 96
+        small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)
         widths = [channels * 2**i for i in range(STAGES)]
         pixels = [(resolution if small else resolution // 4) >> i for i in range(STAGES)]

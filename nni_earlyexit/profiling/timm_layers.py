@@ -25,7 +25,7 @@ from timm.layers import (
     SelectAdaptivePool2d,
     get_act_layer,
 )
-from timm.layers.adaptive_avgmax_pool import AdaptiveCatAvgMaxPool2d
+from timm.layers.adaptive_avgmax_pool import AdaptiveCatAvgMaxPool2d, FastAdaptiveAvgPool
 from timm.layers.attention2d import MultiQueryAttention2d
 from torch import nn
 
@@ -129,6 +129,5 @@ for _layer in _pools:
 
 # No MACs in these, and nothing below them: NNI need not warn. (A formula that says 0 would not do: NNI demands the shape
 # of every module that has a formula, and timm builds some, such as drop_path, that never run.)
-flops._unlisted_types.update(
-    (*_keep_shape, *_pools, nn.Dropout, nn.Flatten, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Embedding)
-)
+_pooling = (nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, FastAdaptiveAvgPool)
+flops._unlisted_types.update((*_keep_shape, *_pools, *_pooling, nn.LayerNorm, nn.Dropout, nn.Flatten, nn.Embedding))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 QUICK = "python -m nni_earlyexit.trial --epochs 1 --threads 1"

@@ -1,0 +1,85 @@
+"""The code of the guides runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+
+def code(guide: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (GUIDES / guide).read_text(), flags=re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def own_space(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my").mkdir()
+    (folder / "my" / "tiny.py").write_text(code("own-space.md")[0])
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+    )  # fmt: skip
+
+
+def test_a_space_of_ones_own_takes_about_thirty_lines():
+    assert len([line for line in code("own-space.md")[0].splitlines() if line]) <= 35
+
+
+def test_a_space_of_ones_own_is_used_as_the_guide_says(own_space):
+    done = run(own_space, "-c", code("own-space.md")[1])
+    assert done.returncode == 0, done.stderr
+    assert "networks; " in done.stdout
+
+
+def test_a_space_of_ones_own_is_found_by_its_module_and_keeps_its_constraint(own_space):
+    check = """
+import numpy as np
+from nni_earlyexit import search_spaces, strategies
+from nni_earlyexit.domains import domain
+from nni_earlyexit.goal import Goal
+space = search_spaces.create("my.tiny/1 max_exits=1")
+assert space.identity() == "my.tiny/1 max_exits=1"
+strategy = strategies.create("nsga2", seed=0, population_size=5)
+strategy.start(domain(space, Goal()))
+for i in range(60):
+    sample = strategy.ask()
+    assert space.violation(sample) is None, sample
+    assert sample["stage1_depth"] <= sample["stage2_depth"]
+    strategy.tell(sample, {"accuracy": i / 60, "avg_macs": space.exit_costs(sample)[-1]})
+bad = {**sample, "stage1_depth": 3, "stage2_depth": 1}
+try:
+    space.freeze(bad)
+except ValueError as error:
+    print(error)
+"""
+    done = run(own_space, "-c", check)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "sample: stage1 is deeper than stage2, which space my.tiny/1 max_exits=1 does not allow\n"
+
+
+def test_its_search_space_file_comes_from_the_command(own_space):
+    done = run(own_space, "-m", "nni_earlyexit.cli", "space", "my.tiny", "max_exits=1")
+    assert done.returncode == 0, done.stderr
+    assert '"my.tiny/1 max_exits=1"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("my.other", "space: 'my.other' cannot be imported: No module named 'my.other'; is its folder on PYTHONPATH?"),
+        ("os.path", "space: the module 'os.path' has no class Space"),
+    ],
+)
+def test_a_module_that_is_no_space_is_refused_in_one_sentence(own_space, name, sentence):
+    done = run(own_space, "-m", "nni_earlyexit.cli", "space", name)
+    assert (done.returncode, done.stderr) == (2, f"nni-earlyexit: {sentence}\n")
