@@ -121,7 +121,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     """Arguments that the space is listed and tested with."""
 
     @classmethod
-    def parts(cls) -> Parts:
+    def parts(cls, *args: Any, **kwargs: Any) -> Parts:
         """The parts of the space, or of one network of it when NNI has set a sample."""
         raise NotImplementedError(f"{cls.__name__} must define parts()")
 

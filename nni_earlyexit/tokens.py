@@ -98,6 +98,20 @@ class WordTokens(nn.Module):
         return MutableShape(*ids.real_shape, self.words.embedding_dim)
 
 
+class ChannelsFirst(nn.Module):
+    """Images (batch, height, width, channels) as (batch, channels, height, width)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2)
+
+    def _shape_forward(self, x: ShapeTensor) -> MutableShape:
+        batch, height, width, channels = x.real_shape
+        return MutableShape(batch, channels, height, width)
+
+    def _count_flops(self, x: tuple[MutableShape, ...], y: tuple[MutableShape, ...]) -> FlopsResult:
+        return FlopsResult(0, 0)
+
+
 class TokenPool(nn.Module):
     """Tokens (batch, tokens, channels) as one vector: their average, or, ``catavgmax``, also their maximum behind it."""
 
