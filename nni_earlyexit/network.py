@@ -72,7 +72,7 @@ class EarlyExitNetwork(nn.Module):
     def _exit_after(self, stage: int) -> nn.Module | None:
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
-    def _outputs(self, x: Tensor) -> Iterator[Any]:
+    def outputs(self, x: Tensor) -> Iterator[Any]:
         """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
@@ -84,7 +84,7 @@ class EarlyExitNetwork(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Logits of every exit, first exit first, each (batch, classes)."""
         # in a supernet of NNI's, the branch of an exit that was not sampled gives None
-        return [logits for logits in self._outputs(x) if logits is not None]
+        return [logits for logits in self.outputs(x) if logits is not None]
 
     def predict(self, x: Tensor, policy: ExitPolicy) -> tuple[Tensor, Tensor]:
         """Run ``x`` under ``policy``: an input that has left costs nothing afterwards.

@@ -58,7 +58,7 @@ class Settings:
         if self.latency_table is not None and not Path(self.latency_table).is_file():
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
         if self.max_latency_s is not None and self.latency_table is None:
-            raise ValueError("max_latency_s: it needs a latency_table; 'nni-earlyexit latency' makes one")
+            raise ValueError("max_latency_s needs a latency_table; 'nni-earlyexit latency' makes one")
         measures.get(self.confidence)
         _ = self.goal
 

@@ -108,7 +108,7 @@ def test_a_vision_transformer_takes_another_resolution():
         ("timm:hrnet_w18_small", "model: hrnet_w18_small cannot be cut into stages: 'stem' runs 0 times"),
         ("timm:xception41", "model: xception41 cannot be cut into stages: beside the tensor of 'blocks.0"),
         ("timm:resnet18 resolution=2", "resolution: 2 is not possible; a whole number from 8 is"),
-        ("timm:vit_tiny_patch16_224 resolution=70", "resolution: 70 cannot be divided into the patches of vit_tiny_patch16_224, 16"),
+        ("timm:vit_tiny_patch16_224 resolution=70", "resolution: 70 cannot be divided into the patches of vit_tiny"),
         ("timm:resnet18 num_classes=1", "num_classes: 1 is not possible; a whole number from 2 is"),
         ("timm:resnet18 weights=none.safetensors", "weights: there is no file 'none.safetensors'"),
     ],

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from nni_earlyexit import latency, search_spaces
+from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.goal import Goal
+from nni_earlyexit.latency import LatencyTable, measure, measure_in_turns
+from nni_earlyexit.tuner_arguments import TunerArguments
+
+
+@pytest.fixture(scope="module")
+def space():
+    return search_spaces.create("digits")
+
+
+@pytest.fixture(scope="module")
+def table(space):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "UNIT_ROUNDS", 5)
+        patch.setattr(latency, "CALIBRATION_NETWORKS", 4)
+        return LatencyTable.build(space)
+
+
+@pytest.fixture
+def file(table, tmp_path):
+    table.save(tmp_path / "latency.json")
+    return tmp_path / "latency.json"
+
+
+def test_every_exit_is_measured_and_later_ones_take_longer(network):
+    threads = torch.get_num_threads()
+    measured = measure(network, repeats=20)
+    assert len(measured) == len(network.exit_stages)
+    medians = [exit.median for exit in measured]
+    assert medians == sorted(medians)
+    assert all(exit.median > 0 and exit.spread >= 0 for exit in measured)
+    assert torch.get_num_threads() == threads
+    assert next(network.parameters()).dtype == torch.float32
+
+
+def test_a_larger_batch_takes_longer(network):
+    one, many = (measure(network, batch_size=n, repeats=20)[-1].median for n in (1, 256))
+    assert many > one
+
+
+def test_bfloat16_can_be_measured(network):
+    assert measure(network, dtype="bfloat16", repeats=3)[-1].median > 0
+
+
+def test_sentences_can_be_measured(rng):
+    text = search_spaces.create("text channels=16 tokens=8")
+    assert measure(text.freeze(text.sample(rng)), repeats=3)[-1].median > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"threads": 0}, "threads: 0 is not possible; a whole number from 1 is"),
+        ({"batch_size": 1.5}, "batch_size: 1.5 is not possible"),
+        ({"dtype": "float8"}, "dtype: 'float8' is unknown"),
+    ],
+)
+def test_conditions_that_cannot_be_measured_are_refused(network, wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        measure(network, **wrong)
+
+
+def test_the_table_tells_a_cheap_network_from_a_dear_one(space, table):
+    predict = table.predictor(space)
+    cheap, _ = space.cheapest(exit=-1)
+    dear, _ = space.extreme(space.exit_costs, exit=-1, most=True)
+    measured = measure_in_turns([space.freeze(cheap), space.freeze(dear)], rounds=2)
+    assert predict(dear)[-1] > 2 * predict(cheap)[-1]
+    assert measured[1][-1].median > 2 * measured[0][-1].median
+    assert predict(dear) == sorted(predict(dear))
+    assert len(predict(dear)) == len(space.exit_costs(dear))
+
+
+def test_a_table_is_the_same_after_it_was_saved(space, table, file, rng):
+    again = LatencyTable.load(file, space)
+    assert again == table
+    sample = space.sample(rng)
+    assert again.predictor(space)(sample) == table.predictor(space)(sample)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"machine": {"processor": "a phone"}}, "was measured with processor 'a phone', here it is .*; measure again with"),
+        ({"machine": {"torch": "1.0"}}, "was measured with torch '1.0', here it is '2.*'; measure again with 'nni-"),
+        ({"space": "digits/1"}, "is of space 'digits/1', not 'digits/2'; measure again with 'nni-earlyexit latency digits/2"),
+        ({"format": 0}, "format 0 of .* is not 1; measure again"),
+        ({"seconds": None}, "is not a latency table"),
+    ],
+)  # fmt: skip
+def test_a_table_of_another_machine_version_or_space_is_refused(space, file, change, sentence):
+    content = json.loads(file.read_text())
+    for field, value in change.items():
+        content[field] = {**content[field], **value} if isinstance(value, dict) else value
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"latency_table: .*{sentence}"):
+        LatencyTable.load(file, space)
+
+
+def test_a_broken_or_absent_file_is_refused(space, tmp_path):
+    with pytest.raises(FileNotFoundError, match="latency_table: there is no file"):
+        LatencyTable.load(tmp_path / "none.json", space)
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ValueError, match="broken.json' is not a latency table; measure again"):
+        LatencyTable.load(tmp_path / "broken.json", space)
+
+
+def test_latency_is_a_metric_and_a_limit_of_training(space, table, file, two_exits):
+    predicted = table.predictor(space)(two_exits)
+    limit = sum(predicted) / 2
+    evaluator = EarlyExitEvaluator(epochs=1, threads=1, latency_table=str(file), max_latency_s=limit)
+    torch.manual_seed(0)
+    metrics = evaluator.evaluate(space.freeze(two_exits)).metrics
+    share = metrics["exit0_share"]
+    assert metrics["latency_s"] == pytest.approx(share * predicted[0] + (1 - share) * predicted[1])
+    assert metrics["latency_s"] <= limit
+    assert metrics["full_latency_s"] == predicted[1]
+
+    tight = EarlyExitEvaluator(epochs=1, latency_table=str(file), max_latency_s=predicted[0] / 2)
+    infeasible = tight.evaluate(space.freeze(two_exits)).metrics
+    assert (infeasible["feasible"], infeasible["excess"]) == (0, pytest.approx(1))
+    assert list(infeasible) == list(metrics)
+
+
+def test_no_strategy_proposes_what_misses_a_limit_on_latency(space, table):
+    from nni_earlyexit import strategies
+    from nni_earlyexit.domains import domain
+
+    predict = table.predictor(space)
+    cheapest = space.extreme(predict, exit=0)[1]
+    strategy = strategies.create("random", seed=0)
+    strategy.start(domain(space, Goal(max_latency_s=2 * cheapest), predict))
+    assert all(predict(strategy.ask())[0] <= 2 * cheapest for _ in range(10))
+    with pytest.raises(ValueError, match="max_latency_s: .* is below the cheapest network .* seconds"):
+        domain(space, Goal(max_latency_s=cheapest / 2), predict)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"max_latency_s": 0.1}, {"objectives": {"accuracy": "max", "latency_s": "min"}}],
+    ids=["limit", "objective"],
+)
+def test_latency_without_a_table_is_refused(arguments):
+    with pytest.raises(ValueError, match="latency.* needs a latency_table; 'nni-earlyexit latency' makes one"):
+        TunerArguments.parse({"space": "digits", **arguments})
