@@ -38,7 +38,7 @@ SPACES = (
     "vit",
     "vit resolution=224 patch=16 channels=192 num_classes=1000",
     "text",
-    "timm:resnet18",
+    "timm:resnet18 resolution=64",
 )
 PEERS = 10
 

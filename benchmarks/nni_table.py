@@ -26,7 +26,7 @@ SPACES = {
     "digits": "digits",
     "mobilenetv3": "mobilenetv3 width=0.25",
     "resnet": "resnet channels=16",
-    "mobilenetv4": "mobilenetv4",
+    "mobilenetv4": "mobilenetv4 width=0.25",
     "vit": "vit channels=32",
     "text": "text channels=32 tokens=32 vocabulary=2000 num_classes=4",
     "timm:resnet18": "timm:resnet18 resolution=32 num_classes=10",

@@ -75,7 +75,7 @@ def check(path: Path) -> ExperimentFile:
             "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
         )
     wanted = parse_identity(str(identity))
-    if arguments is not None and parse_identity(arguments.space)[::2] != wanted[::2]:
+    if arguments is not None and parse_identity(arguments.space).name != wanted.name:
         raise ValueError(
             f"space: the tuner's is {arguments.space!r}, but the search space file belongs to {identity!r}; "
             f"write it with 'nni-earlyexit space {arguments.space}'"
@@ -185,6 +185,13 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
     from nni_earlyexit.tuner import check_search_space
 
     space = search_spaces.create(name)
+    if arguments is not None:
+        asked = search_spaces.create(arguments.space).identity()
+        if asked != space.identity():
+            raise ValueError(
+                f"space: the tuner's is {asked!r}, but the search space file belongs to {space.identity()!r}; "
+                f"write it with 'nni-earlyexit space {arguments.space}'"
+            )
     check_search_space(found, space.search_space(), space.identity())
     latencies = None
     if settings.latency_table is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, is_small
-from timm.layers import ConvNormAct, SelectAdaptivePool2d
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number, is_small
+from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible
 from torch import nn
 
 FUSED = ("fused_k3_e2", "fused_k3_e4", "fused_k5_e2", "conv_k3")
@@ -38,27 +38,31 @@ class Space(EarlyExitSpace):
         Pixels on a side: a multiple of 32, or, below 96, of 8. Such small images are halved three times, not five.
     num_classes
         Number of classes.
+    width
+        Factor on the channels of all stages.
     """
 
     name = "mobilenetv4"
     examples = ({}, {"resolution": 224, "num_classes": 1000})
 
     @classmethod
-    def parts(cls, resolution: int = 32, num_classes: int = 10) -> Parts:
+    def parts(cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> Parts:
+        check_number("width", width, 0.1)
         small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)
-        channels = [STEM_CHANNELS, *(chs for chs, *_ in STAGES)]
+        channels = [make_divisible(chs * width) for chs in (STEM_CHANNELS, *(chs for chs, *_ in STAGES))]
         pixels = resolution // (1 if small else 2)
         stages: list[nn.Module] = []
         exits = []
-        for i, (chs, first, names, depth) in enumerate(STAGES):
+        for i, (_, first, names, depth) in enumerate(STAGES):
+            chs = channels[i + 1]
             stride = 1 if small and i == 0 else 2
             stages.append(stage(names, channels[i], chs, stride, depth, label=f"stage{i}", first=first))
             pixels //= stride
             exits.append(partial(exit_branch, chs, num_classes, label=f"exit{i}", pool=max(1, pixels // 7)))
-        wide, wider = HEAD_CHANNELS
+        wide, wider = (make_divisible(chs * width) for chs in HEAD_CHANNELS)
         return Parts(
-            stem=ConvNormAct(3, STEM_CHANNELS, 3, stride=1 if small else 2),
+            stem=ConvNormAct(3, channels[0], 3, stride=1 if small else 2),
             stages=stages,
             exits=exits[:-1],
             head=nn.Sequential(

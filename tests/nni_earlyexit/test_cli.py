@@ -23,6 +23,34 @@ def test_space_prints_the_search_space_file(monkeypatch, capsys):
     assert printed == (EXAMPLE / "search_space.json").read_text()
 
 
+def test_a_space_with_arguments_is_written_as_in_the_file(monkeypatch, capsys):
+    call(monkeypatch, "space", "digits", "max_exits=1", "fixed_exits=0,")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["space"]["_value"] == ["digits/2 fixed_exits=0, max_exits=1"]
+    assert "exit0_present" not in printed
+
+
+def test_spaces_lists_every_space_with_size_and_costs(monkeypatch, capsys):
+    monkeypatch.setattr(search_spaces, "names", lambda: ["digits", "text"])
+    call(monkeypatch, "spaces")
+    heads, _, digits, text = capsys.readouterr().out.splitlines()
+    assert heads.split()[:3] == ["space", "input", "networks"]
+    assert digits.split()[:5] == ["digits/2", "1x8x8", "3.5e+18", "34", "4"]
+    assert "89.2k to 4.93M" in digits
+    assert text.startswith("text/1")
+
+
+def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
+    from nni_earlyexit import latency
+
+    monkeypatch.setattr(latency, "UNIT_ROUNDS", 1)
+    monkeypatch.setattr(latency, "CALIBRATION_NETWORKS", 1)
+    call(monkeypatch, "latency", "digits", "max_exits=1", "--output", tmp_path / "latency.json", "--batch-size", 2)
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "latency.json")
+    table = latency.LatencyTable.load(tmp_path / "latency.json", search_spaces.create("digits max_exits=1"))
+    assert table.conditions == latency.Conditions(batch_size=2)
+
+
 def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
     call(monkeypatch, "check", EXAMPLE / "experiment.yml")
     assert capsys.readouterr().out == f"{EXAMPLE / 'experiment.yml'} can be run\n"
@@ -32,6 +60,16 @@ def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
     ("arguments", "sentence"),
     [
         (["space", "digit"], "space: 'digit' is unknown; did you mean 'digits'?"),
+        (
+            ["space", "digits", "exits=1"],
+            "space digits: 'exits' is unknown; did you mean 'max_exits' or 'fixed_exits'?",
+        ),
+        (["space", "digits", "one"], "space: 'one' in 'digits one' is not an argument; resolution=224 is one"),
+        (
+            ["latency", "digits", "--output", f"{__file__}/l.json"],
+            f"output: {__file__!r} is not a folder that can be",
+        ),
+        (["latency", "digits", "--output", "l.json", "--dtype", "float8"], "dtype: 'float8' is unknown"),
         (["check", "none.yml"], "config: there is no file 'none.yml'"),
         (["run", "none.yml", "--port", "0"], "port: 0 is not possible; a number from 1 to 65535 is"),
         (["run", "none.yml", "--port", "x"], "--port: invalid int value: 'x'"),

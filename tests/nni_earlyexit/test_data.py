@@ -53,6 +53,34 @@ def test_only_the_training_split_decides_the_normalisation():
     assert torch.allclose(data.split("moved", moved, y).train.x, plain.train.x)
 
 
+def test_images_are_resized_and_grey_ones_repeated():
+    small, large = data.load("digits"), data.load("digits", input_shape=(3, 32, 32))
+    assert large.input_shape == (3, 32, 32)
+    assert torch.equal(large.test.y, small.test.y)
+    assert torch.allclose(large.test.x[:, 0], large.test.x[:, 2])
+    # the same images: shrunk again they are what they were, up to blur
+    again = torch.nn.functional.avg_pool2d(large.test.x[:, :1], 4).flatten(1)
+    correlation = torch.corrcoef(torch.stack([again[0], small.test.x[0].flatten()]))[0, 1]
+    assert correlation > 0.95
+
+
+def test_rows_of_integers_are_token_ids_and_stay_as_they_are(tmp_path):
+    x, y = np.arange(400).reshape(100, 4) % 50, np.arange(100) % 2
+    np.savez(tmp_path / "words.npz", x=x, y=y)
+    words = data.load(str(tmp_path / "words.npz"))
+    assert words.train.x.dtype == torch.int64
+    assert {tuple(row) for part in PARTS for row in getattr(words, part).x.tolist()} == {
+        tuple(row) for row in x.tolist()
+    }
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (8,)])
+def test_inputs_that_cannot_be_made_that_shape_are_refused(shape, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((40, 3, 4, 4)), y=np.arange(40) % 2)
+    with pytest.raises(ValueError, match=r"input_shape: inputs \(3, 4, 4\) of .* cannot be made"):
+        data.load(str(tmp_path / "x.npz"), input_shape=shape)
+
+
 def in_split(image, split):
     """Whether ``image`` (raw) is in ``split`` (normalised): images are told apart by their order of pixels."""
     order = np.argsort(image.ravel()[:9])

@@ -76,6 +76,42 @@ BAD = {
         {"trialCommand": command("--max-avg-macs 10k"), "tuner": tuner(max_avg_macs="10k")},
         r"max_avg_macs: 10k is below the cheapest network of space digits/2, whose first exit costs 35k \(34976 MACs\)",
     ),
+    "parameters below the cheapest": (
+        {"trialCommand": command("--max-params 1k"), "tuner": tuner(max_params="1k")},
+        r"max_params: 1k is below the cheapest network of space digits/2, whose last exit costs 7.75k \(77.. parameters\)",
+    ),
+    "activations below the cheapest": (
+        {"trialCommand": command("--max-activation-bytes 1k"), "tuner": tuner(max_activation_bytes="1k")},
+        r"max_activation_bytes: 1k is below the cheapest network of space digits/2, .* bytes\)",
+    ),
+    "a limit that only one of both has": (
+        {"trialCommand": command("--max-params 1M"), "tuner": tuner()},
+        "max_params: the tuner's is None and the trialCommand's is 1000000.0; they must be the same",
+    ),
+    "latency limit without a table": (
+        {"trialCommand": command("--max-latency-s 0.1"), "tuner": tuner()},
+        "max_latency_s needs a latency_table; 'nni-earlyexit latency' makes one",
+    ),
+    "latency as objective without a table": (
+        {"tuner": tuner(objectives={"accuracy": "max", "latency_s": "min"})},
+        "objectives: latency_s needs a latency_table",
+    ),
+    "a table that is not there": (
+        {"trialCommand": command("--latency-table none.json"), "tuner": tuner()},
+        "latency_table: there is no file 'none.json'",
+    ),
+    "space argument": (
+        {"trialCommand": command(""), "tuner": tuner(space="digits max_exit=1")},
+        "space digits: 'max_exit' is unknown; did you mean 'max_exits'",
+    ),
+    "another argument of the space": (
+        {"trialCommand": command(""), "tuner": tuner(space="digits max_exits=1")},
+        "space: the tuner's is 'digits/2 max_exits=1', but the search space file belongs to 'digits/2'",
+    ),
+    "inputs of another shape": (
+        {"trialCommand": command("--input-shape 3 8 8"), "tuner": tuner()},
+        r"data: 'digits' has inputs \(3, 8, 8\) of 10 classes, the network takes \(1, 8, 8\) of 10; give input_shape 1 8 8",
+    ),
     "exit weights": (
         {"trialCommand": command("--exit-weights 1 1"), "tuner": tuner()},
         "exit_weights: 2 given, space digits/2 has 4 stages",

@@ -8,7 +8,7 @@ import sys
 import nni
 import pytest
 from nni.runtime.trial_command_channel import TrialCommandChannel, set_default_trial_command_channel
-from nni_earlyexit import record, trial
+from nni_earlyexit import record, search_spaces, trial
 from nni_earlyexit.settings import Settings
 
 
@@ -86,6 +86,25 @@ def test_parameters_outside_the_space_are_refused_in_one_sentence(run, parameter
     assert said.startswith(f"nni-earlyexit: {sentence}")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_breaks_a_rule_of_its_space_is_refused(run, capsys):
+    space = search_spaces.create("digits max_exits=0")
+    sample = {label: values[0] for label, values in space.choices.items()}
+    with pytest.raises(SystemExit):
+        run({"space": space.identity(), **sample})
+    assert (
+        "sample: it has 3 early exits, more than max_exits=0, which space digits/2 max_exits=0"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_trial_builds_the_space_with_its_arguments(run, tmp_path):
+    space = search_spaces.create("digits max_exits=1")
+    sample, _ = space.cheapest(exit=-1)
+    run({"space": space.identity(), **sample})
+    record = json.loads(next(tmp_path.rglob("trial.json")).read_text())
+    assert record["space"] == "digits/2 max_exits=1"
 
 
 def test_parameters_that_name_no_space_are_refused(run, two_exits, capsys):
