@@ -42,6 +42,7 @@ class Evaluation:
     """
 
     network: EarlyExitNetwork
+    costs: ExitCosts
     metrics: dict[str, Any]
     policy: ExitPolicy | None
     logits: NDArray[np.float32] | None
@@ -181,7 +182,7 @@ class EarlyExitEvaluator(Lightning):
         )
         report = nni.get_current_parameter() is not None
         if self.goal.excess(network.costs) > 0:
-            result = Evaluation(model, metrics.infeasible(network, self.goal), None, None, None)
+            result = Evaluation(model, network.costs, metrics.infeasible(network, self.goal), None, None, None)
         else:
             result = self._train(model, network, report)
         result.metrics["train_seconds"] = time.perf_counter() - start
@@ -219,7 +220,7 @@ class EarlyExitEvaluator(Lightning):
         def measure() -> None:
             logits = training.outputs(model, validation.x)
             values, policy = metrics.measured(network, self.goal, logits, labels)
-            latest[:] = [Evaluation(model, values, policy, logits, labels)]
+            latest[:] = [Evaluation(model, network.costs, values, policy, logits, labels)]
             if report:
                 nni.report_intermediate_result(dict(values))  # the final one grows
 

@@ -81,16 +81,16 @@ def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
-    from nni_earlyexit.thresholds import ThresholdOptimizer
+    from nni_earlyexit.metrics import fit_cutoffs
     from nni_earlyexit.training import outputs
 
     members = []
     for found in records:
-        task = data.load(found.settings.data, found.settings.seed)
+        task = data.load(found.settings.data, found.settings.seed, found.settings.input_shape)
         network = found.network()
         costs = network.exit_costs
-        optimizer = ThresholdOptimizer(**found.settings.goal.optimizer_arguments())
-        optimizer.fit(outputs(network, task.calibration.x), task.calibration.y.numpy(), costs)
+        calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
+        optimizer = fit_cutoffs(found.settings.goal, *calibration, costs, found.exit_latency_s)
         logits, labels = outputs(network, task.test.x), task.test.y.numpy()
         exits = optimizer.exits(logits)
         members.append(

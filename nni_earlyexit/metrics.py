@@ -28,14 +28,29 @@ class Network:
     costs: ExitCosts
 
 
+def fit_cutoffs(
+    goal: Goal,
+    logits: NDArray[np.floating],
+    y: NDArray[np.integer],
+    macs: Sequence[int],
+    latency_s: Sequence[float] | None,
+) -> ThresholdOptimizer:
+    """The optimizer, its policy the one that ``goal`` wants of the front on these outputs, within all its limits.
+
+    ``macs`` and ``latency_s`` are the costs to leave at each exit.
+    """
+    optimizer = ThresholdOptimizer(**goal.optimizer_arguments()).fit(logits, y, macs)
+    if goal.max_latency_s is not None and latency_s is not None:
+        limit = goal.max_latency_s
+        optimizer.choose(lambda point: np.dot(point.shares, latency_s) <= limit)
+    return optimizer
+
+
 def measured(
     network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
 ) -> tuple[dict[str, Any], ExitPolicy]:
     """Metrics and policy of a trained network from its outputs (inputs, exits, classes) on validation data."""
-    optimizer = ThresholdOptimizer(**goal.optimizer_arguments()).fit(logits, y, network.costs.macs)
-    if goal.max_latency_s is not None:
-        limit = goal.max_latency_s
-        optimizer.choose(lambda point: _latency(network, point.shares) <= limit)
+    optimizer = fit_cutoffs(goal, logits, y, network.costs.macs, network.costs.latency_s)
     chosen = optimizer.chosen_
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {

@@ -40,6 +40,7 @@ class Record:
     metrics: dict[str, Any]
     policy: ExitPolicy | None
     settings: Settings
+    exit_latency_s: list[float] | None = None
 
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode."""
@@ -71,7 +72,8 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
         "sample": evaluation.metrics["sample"],
         "policy": None if evaluation.policy is None else evaluation.policy.to_dict(),
         "metrics": evaluation.metrics,
-        "exit_costs": evaluation.network.exit_costs,
+        "exit_costs": list(evaluation.costs.macs),
+        "exit_latency_s": None if evaluation.costs.latency_s is None else list(evaluation.costs.latency_s),
         "settings": settings.to_dict(),
     }
     write_json(folder / SUMMARY, summary)
@@ -93,6 +95,7 @@ def load(folder: Path) -> Record | None:
         summary["metrics"],
         None if policy is None else ExitPolicy.from_dict(policy),
         Settings.from_dict(summary["settings"]),
+        summary.get("exit_latency_s"),
     )
 
 
