@@ -9,25 +9,31 @@ Machines get faster and slower by the minute. What is to be compared is therefor
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from nni_earlyexit.costs import AdditiveCosts
 from nni_earlyexit.names import lookup
-from nni_earlyexit.network import EarlyExitNetwork, example, inference
+from nni_earlyexit.network import EarlyExitNetwork, example
 from nni_earlyexit.record import write_json
-from nni_earlyexit.space import EarlyExitSpace
-from nni_earlyexit.units import Unit, take_apart, units
-from torch import Tensor
+from nni_earlyexit.space import EarlyExitSpace, check_number
+from nni_earlyexit.units import Unit, is_fixed, take_apart, units
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT = 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -62,22 +68,21 @@ class Conditions:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "threads"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from 1 is")
+            check_number(name, getattr(self, name), 1)
         lookup(DTYPES, self.dtype, "dtype")
 
     def inputs(self, input_shape: Sequence[int]) -> Tensor:
         """Inputs of that type: random images, in the memory format that is fastest for them, or sentences."""
         x = example(input_shape, self.batch_size)
-        return x if x.dtype == torch.long else self.prepared(torch.randn_like(x))
+        if x.dtype == torch.long:
+            return x
+        x = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(DTYPES[self.dtype])
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
-    def prepared(self, of: Any) -> Any:
-        """A module or images of that type, channels last."""
-        if isinstance(of, Tensor):
-            of = of.to(DTYPES[self.dtype])
-            return of.contiguous(memory_format=torch.channels_last) if of.dim() == 4 else of
-        return of.to(DTYPES[self.dtype]).to(memory_format=torch.channels_last)
+    def prepared(self, network: Network) -> Network:
+        """A copy of ``network`` to measure: of that type, on the CPU, channels last as in training."""
+        # made outside of inference mode and apart from the original, which can then be trained on, unrounded
+        return copy.deepcopy(network).to("cpu", DTYPES[self.dtype]).to(memory_format=torch.channels_last).eval()
 
 
 def measure(
@@ -91,10 +96,14 @@ def measure(
 ) -> list[Measurement]:
     """Seconds until each exit of ``network``, for a batch, all exits in one pass.
 
-    The network is brought into the memory format and type that it is measured in, and comes back in float32.
+    A copy is measured; the network stays as it is.
     """
     conditions = Conditions(batch_size, threads, dtype)
-    passes = _passes(network, conditions, warmup, repeats)
+    check_number("warmup", warmup, 0)
+    check_number("repeats", repeats, 1)
+    copied, x = conditions.prepared(network), conditions.inputs(network.input_shape)
+    with _running(threads):
+        passes = _passes(copied, x, warmup, repeats)
     return [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*passes, strict=True)]
 
 
@@ -109,30 +118,28 @@ def measure_in_turns(
 ) -> list[list[Measurement]]:
     """As :func:`measure` for several networks that are to be compared: each is measured in every one of the rounds."""
     conditions = Conditions(batch_size, threads, dtype)
+    copies = [(conditions.prepared(network), conditions.inputs(network.input_shape)) for network in networks]
     medians: list[list[list[float]]] = [[] for _ in networks]
-    for _ in range(rounds):
-        for found, network in zip(medians, networks, strict=True):
-            passes = _passes(network, conditions, 2, repeats)
-            found.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
+    with _running(threads):
+        for _ in range(rounds):
+            for found, (copied, x) in zip(medians, copies, strict=True):
+                passes = _passes(copied, x, 2, repeats)
+                found.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
     return [
         [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*found, strict=True)] for found in medians
     ]
 
 
-def _passes(network: EarlyExitNetwork, conditions: Conditions, warmup: int, repeats: int) -> list[list[float]]:
+def _passes(network: EarlyExitNetwork, x: Tensor, warmup: int, repeats: int) -> list[list[float]]:
     """Seconds until each exit, of each pass."""
-    x = conditions.inputs(network.input_shape)
     passes = []
-    with _threads(conditions.threads), inference(network), torch.inference_mode():
-        conditions.prepared(network)
-        for repeat in range(warmup + repeats):
-            seconds = []
-            start = time.perf_counter()
-            for _ in network.outputs(x):
-                seconds.append(time.perf_counter() - start)
-            if repeat >= warmup:
-                passes.append(seconds)
-        network.float()
+    for repeat in range(warmup + repeats):
+        seconds = []
+        start = time.perf_counter()
+        for _ in network.outputs(x):
+            seconds.append(time.perf_counter() - start)
+        if repeat >= warmup:
+            passes.append(seconds)
     return passes
 
 
@@ -142,31 +149,33 @@ def _spread(seconds: Sequence[float]) -> float:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def _running(threads: int) -> Iterator[None]:
+    """So many CPU threads and no gradients; the number of threads that there was comes back afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(threads)
     # glibc gives large blocks back to the system, and takes page faults to have them again, until it has seen one that
     # large freed; without this, the same network takes up to half as long again, depending on what ran before it
     torch.empty(31 * 2**20, dtype=torch.uint8).fill_(0)
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         torch.set_num_threads(before)
 
 
 def machine() -> dict[str, str]:
     """What latency depends on beside the conditions: the processor and the versions of what runs on it."""
-    processor = platform.processor()
+    processor, cores = platform.processor(), os.cpu_count()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = f"{names[0]}, {len(names)} cores" if names else processor
+        found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
+        processor = found[1].strip() if found else processor
+    onednn = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
     return {
-        "processor": processor,
+        "processor": f"{processor}, {cores} cores",
         "architecture": platform.machine(),
         "torch": torch.__version__,
+        "onednn": onednn[1] if onednn else "none",
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
 
@@ -208,13 +217,10 @@ class LatencyTable:
         """Measure all units of ``space``, and whole networks for the factor; ``say`` gets lines of progress."""
         conditions = Conditions(batch_size, threads, dtype)
         say = say or (lambda line: None)
-        with _threads(threads), inference(space.network), torch.inference_mode():
-            conditions.prepared(space.network)
-            try:
-                found = list(units(take_apart(space.network, conditions.inputs(space.input_shape))))
-                seconds = _measure_units(found, say)
-            finally:
-                space.network.float()
+        network, x = conditions.prepared(space.network), conditions.inputs(space.input_shape)
+        with _running(threads):
+            seconds = _measure_units(list(units(take_apart(network, x))), say)
+        del network  # whole networks are measured next, and memory of a space's is theirs
         alone = cls(space.identity(), machine(), conditions, 1.0, seconds)
         say(f"measuring {CALIBRATION_NETWORKS} whole networks")
         return replace(alone, factor=alone._measured_factor(space))
@@ -229,47 +235,87 @@ class LatencyTable:
         )
 
     def predictor(self, space: EarlyExitSpace) -> Callable[[Mapping[str, Any]], list[float]]:
-        """What gives the seconds until each present exit of a sample of ``space``."""
+        """What gives the seconds until each present exit of a sample of ``space``, which must be the table's."""
+        self._check_space(space)
         parts = take_apart(space.network, example(space.input_shape))
         return AdditiveCosts(space.network, parts, lambda unit: self.factor * self.seconds[unit.name])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the table as JSON."""
-        write_json(path, {"format": FORMAT, **asdict(self)})
+        write_json(Path(path), {"format": FORMAT, **asdict(self)})
 
     @classmethod
-    def load(cls, path: Path, space: EarlyExitSpace) -> LatencyTable:
-        """The table in ``path``; ``ValueError`` when it is of another machine, version or space."""
+    def load(cls, path: Path | str, space: EarlyExitSpace | None = None) -> LatencyTable:
+        """The table in ``path``.
+
+        Raises ``FileNotFoundError`` when there is none, and ``ValueError`` when it is broken, or of another format, machine
+        or version, or of another space than ``space``, where one is given.
+        """
+        path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"latency_table: there is no file {str(path)!r}")
-        again = f"measure again with 'nni-earlyexit latency {space.identity()} --output {path}'"
+        wanted = None if space is None else space.identity()
         try:
             content = json.loads(path.read_text())
-            if content["format"] != FORMAT:
-                raise ValueError(
-                    f"latency_table: format {content['format']!r} of {str(path)!r} is not {FORMAT}; {again}"
+            if content["format"] == FORMAT:
+                table = cls(
+                    space=str(content["space"]),
+                    machine=dict(content["machine"]),
+                    conditions=Conditions(**content["conditions"]),
+                    factor=_positive(content["factor"]),
+                    seconds={name: _positive(value) for name, value in content["seconds"].items()},
                 )
-            table = cls(
-                space=content["space"],
-                machine=content["machine"],
-                conditions=Conditions(**content["conditions"]),
-                factor=float(content["factor"]),
-                seconds={name: float(value) for name, value in content["seconds"].items()},
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
-            raise ValueError(f"latency_table: {str(path)!r} is not a latency table; {again}") from None
-        if table.space != space.identity():
-            raise ValueError(
-                f"latency_table: {str(path)!r} is of space {table.space!r}, not {space.identity()!r}; {again}"
-            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise _refused("is not a latency table", wanted, path) from None
+        if content["format"] != FORMAT:
+            raise _refused(f"has format {content['format']!r}, not {FORMAT}", wanted, path)
         here = machine()
         for name in here:
-            if table.machine.get(name) != here[name]:
-                raise ValueError(
-                    f"latency_table: {str(path)!r} was measured with {name} {table.machine.get(name)!r}, "
-                    f"here it is {here[name]!r}; {again}"
-                )
+            there = table.machine.get(name)
+            if there != here[name]:
+                what = f"was measured with {name} {there!r}, here it is {here[name]!r}"
+                raise _refused(what, wanted or table.space, path)
+        if space is not None:
+            table._check_space(space, path)
         return table
+
+    def _check_space(self, space: EarlyExitSpace, path: Path | None = None) -> None:
+        if self.space != space.identity():
+            raise _refused(f"is of space {self.space!r}, not {space.identity()!r}", space.identity(), path)
+        names = set(_unit_names(space.network))
+        missing = sorted(names - self.seconds.keys())
+        if missing:
+            what = f"has no seconds of {missing[0]!r} ({len(names) - len(missing)} of {len(names)} blocks are there)"
+            raise _refused(what, space.identity(), path)
+
+
+def _unit_names(network: EarlyExitNetwork) -> Iterator[str]:
+    """The names of a space's units, which :func:`take_apart` gives too, but runs everything for it."""
+
+    def within(name: str, module: nn.Module) -> Iterator[str]:
+        if is_fixed(module):
+            yield name
+        else:
+            for key, child in module.named_children():
+                yield from within(f"{name}.{key}", child)
+
+    yield from within("stem", network.stem)
+    for part in ("stages", "exits"):
+        for key, child in network.get_submodule(part).named_children():
+            yield from within(f"{part}.{key}", child)
+
+
+def _positive(value: Any) -> float:
+    if not 0 < value < math.inf:
+        raise ValueError(value)
+    return float(value)
+
+
+def _refused(what: str, space: str | None, path: Path | None) -> ValueError:
+    file, output = ("the table", "latency.json") if path is None else (repr(str(path)), path)
+    return ValueError(
+        f"latency_table: {file} {what}; measure again with 'nni-earlyexit latency {space or 'SPACE'} --output {output}'"
+    )
 
 
 def _measure_units(found: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:

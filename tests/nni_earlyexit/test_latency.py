@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_a_table_is_the_same_after_it_was_saved(space, table, file, rng):
         ({"machine": {"processor": "a phone"}}, "was measured with processor 'a phone', here it is .*; measure again with"),
         ({"machine": {"torch": "1.0"}}, "was measured with torch '1.0', here it is '2.*'; measure again with 'nni-"),
         ({"space": "digits/1"}, "is of space 'digits/1', not 'digits/2'; measure again with 'nni-earlyexit latency digits/2"),
-        ({"format": 0}, "format 0 of .* is not 1; measure again"),
+        ({"format": 0}, "has format 0, not 1; measure again"),
         ({"seconds": None}, "is not a latency table"),
     ],
 )  # fmt: skip
@@ -111,6 +112,40 @@ def test_a_broken_or_absent_file_is_refused(space, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError, match="broken.json' is not a latency table; measure again"):
         LatencyTable.load(tmp_path / "broken.json", space)
+
+
+@pytest.mark.parametrize("value", [math.nan, -1.0, 0, "1", None, math.inf])
+def test_a_table_of_impossible_seconds_is_refused(space, file, value):
+    content = json.loads(file.read_text())
+    content["seconds"][next(iter(content["seconds"]))] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is not a latency table; measure again"):
+        LatencyTable.load(file, space)
+
+
+def test_a_table_that_lacks_a_block_is_refused(space, file):
+    content = json.loads(file.read_text())
+    del content["seconds"]["stem"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="latency_table: .* has no seconds of 'stem'"):
+        LatencyTable.load(str(file), space)
+
+
+def test_a_file_that_is_no_text_is_refused(space, tmp_path):
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="binary.json' is not a latency table"):
+        LatencyTable.load(tmp_path / "binary.json", space)
+
+
+def test_a_measured_network_stays_as_it_was(space, two_exits):
+    network = space.freeze(two_exits).double()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    measure(network, dtype="bfloat16", repeats=2)
+    for name, tensor in network.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        assert torch.equal(tensor, before[name])
+    loss = sum(logits.sum() for logits in network(torch.zeros(2, *space.input_shape, dtype=torch.float64)))
+    loss.backward()
 
 
 def test_latency_is_a_metric_and_a_limit_of_training(space, table, file, two_exits):
