@@ -1,6 +1,7 @@
-"""Confidence measures: how sure one exit is of its answer. Larger is surer; an input leaves where it reaches the cutoff.
+"""Confidence measures: how sure an exit is of its answer. Larger is surer; an input leaves where it reaches the cutoff.
 
-A measure is a function from logits (..., classes) to confidences (...). Adding one is one registered function.
+Adding one is one registered function, of one exit's logits (:func:`register`) or of those of the exits so far too
+(:func:`register_sequential`). :mod:`nni_earlyexit.learned` has the one that is fitted to data.
 """
 
 from __future__ import annotations
@@ -14,17 +15,36 @@ from numpy.typing import NDArray
 Measure = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 
 MEASURES: dict[str, Measure] = {}
+"""Functions of one exit's logits: (..., classes) to (...)."""
+SEQUENTIAL: dict[str, Measure] = {}
+"""Functions of the logits of the kept exits: (inputs, exits, classes) to (inputs, exits), each from those up to it."""
+LEARNED = "learned"
+"""The measure that is fitted to data."""
 
 
 def register(measure: Measure) -> Measure:
-    """Make ``measure`` known under its function's name."""
+    """Make ``measure``, a function of one exit's logits, known under its function's name."""
     MEASURES[measure.__name__] = measure
     return measure
 
 
-def get(name: str) -> Measure:
-    """The measure called ``name``; ``ValueError`` with the nearest names when there is none."""
-    return lookup(MEASURES, name, "confidence")
+def register_sequential(measure: Measure) -> Measure:
+    """Make ``measure``, a function of the logits of the kept exits so far, known under its function's name."""
+    SEQUENTIAL[measure.__name__] = measure
+    return measure
+
+
+def check(name: str) -> None:
+    """``ValueError`` with the nearest names when no measure is called ``name``."""
+    lookup({**MEASURES, **SEQUENTIAL, LEARNED: None}, name, "confidence")
+
+
+def of_kept_exits(name: str, logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The measure called ``name``, of the logits (inputs, kept exits, classes): (inputs, kept exits)."""
+    check(name)
+    if name == LEARNED:
+        raise ValueError(f"confidence: {name!r} is fitted to data; ThresholdOptimizer does that")
+    return MEASURES[name](logits) if name in MEASURES else SEQUENTIAL[name](logits)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -60,3 +80,13 @@ def energy(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Log-sum-exp of the logits: minus the free energy (Liu et al., arXiv 2010.03759)."""
     peak = logits.max(axis=-1)
     return peak + np.log(np.exp(logits - peak[..., None]).sum(axis=-1))
+
+
+@register_sequential
+def patience(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How many kept exits in a row before this one gave the class that it gives (PABEE, arXiv 2006.04152)."""
+    classes = logits.argmax(axis=-1)
+    agreeing = np.zeros(classes.shape)
+    for k in range(1, classes.shape[1]):
+        agreeing[:, k] = np.where(classes[:, k] == classes[:, k - 1], agreeing[:, k - 1] + 1, 0)
+    return agreeing

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training
 from nni_earlyexit.assignment import own_parameters
+from nni_earlyexit.diagnostics import Diagnostic
 from nni_earlyexit.domains import Latencies
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.network import EarlyExitNetwork, without_exits
@@ -38,7 +39,8 @@ class Evaluation:
     """The result of one evaluation.
 
     ``policy``, ``logits`` and ``labels`` (validation outputs (inputs, exits, classes) and classes (inputs,)) are ``None``
-    for a network that was not trained because it misses a limit.
+    for a network that was not trained because it misses a limit. ``calibration`` is the same pair for the calibration
+    split, on which nothing was decided; ``diagnostics`` say when the cutoffs should not be trusted.
     """
 
     network: EarlyExitNetwork
@@ -47,6 +49,8 @@ class Evaluation:
     policy: ExitPolicy | None
     logits: NDArray[np.float32] | None
     labels: NDArray[np.int64] | None
+    calibration: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
+    diagnostics: Sequence[Diagnostic] = ()
 
 
 @nni.trace
@@ -72,7 +76,8 @@ class EarlyExitEvaluator(Lightning):
         File of a latency table of this machine (see :mod:`nni_earlyexit.latency`); ``latency_s`` is reported then.
     input_shape : sequence of int, optional
         Shape that images are resized to: (channels, height, width).
-    min_accuracy, max_drop, weight : float, optional
+    min_accuracy, max_drop, tolerance, weight : float, optional
+    knee : bool, optional
         Which point of the network's trade-off is reported; see :class:`nni_earlyexit.goal.Goal`.
     confidence : str
         Confidence measure of the exits.
@@ -103,7 +108,9 @@ class EarlyExitEvaluator(Lightning):
         input_shape: Sequence[int] | None = None,
         min_accuracy: float | None = None,
         max_drop: float | None = None,
+        tolerance: float | None = None,
         weight: float | None = None,
+        knee: bool = False,
         confidence: str = "max_prob",
         seed: int = 0,
         threads: int | None = None,
@@ -123,7 +130,9 @@ class EarlyExitEvaluator(Lightning):
             input_shape=None if input_shape is None else tuple(input_shape),
             min_accuracy=min_accuracy,
             max_drop=max_drop,
+            tolerance=tolerance,
             weight=weight,
+            knee=knee,
             confidence=confidence,
             seed=seed,
             threads=threads,
@@ -175,6 +184,7 @@ class EarlyExitEvaluator(Lightning):
             num_stages=len(model.stages),
             costs=ExitCosts(
                 macs=model.exit_costs,
+                branch_macs=model.branch_costs,
                 params=model.exit_params,
                 activation_bytes=model.exit_activation_bytes,
                 latency_s=self._latency(model),
@@ -237,7 +247,14 @@ class EarlyExitEvaluator(Lightning):
                 raise KeyboardInterrupt
         else:
             measure()  # a frozen network without early exits
-        return latest[0]
+        result, calibration = latest[0], self.data.calibration
+        assert result.policy is not None and result.logits is not None  # noqa: PT018
+        diagnostics = metrics.diagnosed(result.metrics, self.goal, network.costs, result.policy, result.logits, labels)
+        return replace(
+            result,
+            calibration=(training.outputs(model, calibration.x), calibration.y.numpy()),
+            diagnostics=diagnostics,
+        )
 
     def _execute(self, model: Any) -> Any:
         """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""

@@ -14,6 +14,8 @@ class ExitCosts:
     ----------
     macs
         Multiply-accumulates spent until there, every exit branch on the way included.
+    branch_macs
+        Multiply-accumulates of each exit branch alone: what dropping the exit saves.
     params
         Parameters of everything that has run by then.
     activation_bytes
@@ -25,6 +27,7 @@ class ExitCosts:
     """
 
     macs: Sequence[int]
+    branch_macs: Sequence[int] | None = None
     params: Sequence[int] | None = None
     activation_bytes: Sequence[int] | None = None
     latency_s: Sequence[float] | None = None

@@ -29,7 +29,7 @@ class Member:
     shares
         Share of test inputs that leave at each exit.
     exit_costs
-        MACs to leave at each exit.
+        MACs to leave at each exit when all are run; a dropped exit (cutoff ``inf``) is not.
     architecture
         The network in one line.
     """
@@ -81,6 +81,7 @@ def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
+    from nni_earlyexit.exit_costs import ExitCosts
     from nni_earlyexit.metrics import fit_cutoffs
     from nni_earlyexit.training import outputs
 
@@ -88,19 +89,20 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     for found in records:
         task = data.load(found.settings.data, found.settings.seed, found.settings.input_shape)
         network = found.network()
-        costs = network.exit_costs
+        costs = ExitCosts(network.exit_costs, network.branch_costs, latency_s=found.exit_latency_s)
         calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
-        optimizer = fit_cutoffs(found.settings.goal, *calibration, costs, found.exit_latency_s)
+        _, policy = fit_cutoffs(found.settings.goal, *calibration, costs)
+        spent = np.array(policy.exit_costs(network.exit_costs, network.branch_costs))
         logits, labels = outputs(network, task.test.x), task.test.y.numpy()
-        exits = optimizer.exits(logits)
+        exits = policy.exits(logits)
         members.append(
             Member(
                 record=found,
-                policy=optimizer.policy_,
-                accuracy=float((optimizer.predict(logits) == labels).mean()),
-                avg_macs=float(np.asarray(costs)[exits].mean()),
-                shares=tuple(float(share) for share in np.bincount(exits, minlength=len(costs)) / len(exits)),
-                exit_costs=tuple(costs),
+                policy=policy,
+                accuracy=float((policy.predict(logits) == labels).mean()),
+                avg_macs=float(spent[exits].mean()),
+                shares=tuple(float(share) for share in np.bincount(exits, minlength=len(spent)) / len(exits)),
+                exit_costs=tuple(network.exit_costs),
                 architecture=search_spaces.create(found.space).describe(found.sample),
             )
         )

@@ -6,10 +6,14 @@ Plain data and arithmetic; no torch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, NamedTuple
 
 from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.trade_off import TOLERANCE, Choice
+
+if TYPE_CHECKING:
+    from nni_earlyexit.thresholds import ThresholdOptimizer
 
 
 class Limit(NamedTuple):
@@ -49,9 +53,10 @@ class Goal:
         that are alive at once (see :class:`ExitCosts`).
     max_latency_s
         Limit on the average seconds of an input, as a latency table predicts them.
-    min_accuracy, max_drop, weight
+    min_accuracy, max_drop, tolerance, weight, knee
         Which point is reported, as in :class:`ThresholdOptimizer`; at most one. By default the one with the least
-        average MACs within 0.005 of the best accuracy on the front.
+        average MACs within 0.005 of the best accuracy that the limits allow. A network that cannot meet it reports the
+        point that comes closest.
     confidence
         Name of a measure in :mod:`nni_earlyexit.confidence`.
     """
@@ -63,18 +68,30 @@ class Goal:
     max_latency_s: float | None = None
     min_accuracy: float | None = None
     max_drop: float | None = None
+    tolerance: float | None = None
     weight: float | None = None
+    knee: bool = False
     confidence: str = "max_prob"
 
     def __post_init__(self) -> None:
         for name, limit in self.limits().items():
             if not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
                 raise ValueError(f"{name}: {limit!r} is not possible; a positive number of {LIMITS[name].unit} is")
-        given = [name for name in ("min_accuracy", "max_drop", "weight") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: only one of min_accuracy, max_drop and weight can be the goal")
-        if not given:
-            object.__setattr__(self, "max_drop", 0.005)
+        choice = self.choice
+        if choice == Choice(max_cost=choice.max_cost):
+            object.__setattr__(self, "tolerance", TOLERANCE)
+
+    @property
+    def choice(self) -> Choice:
+        """Which point of a network's front is reported, its cost being MACs."""
+        point = {field.name: getattr(self, field.name) for field in fields(Choice) if field.name != "max_cost"}
+        return Choice(max_cost=self.max_avg_macs, **point)
+
+    def optimizer(self) -> ThresholdOptimizer:
+        """The optimizer that finds a network's front and this point of it."""
+        from nni_earlyexit.thresholds import ThresholdOptimizer
+
+        return ThresholdOptimizer(**asdict(self.choice), confidence=self.confidence)
 
     def limits(self) -> dict[str, float]:
         """The limits that are set."""
@@ -92,11 +109,6 @@ class Goal:
                 raise ValueError(f"{name}: {LIMITS[name].cost} is not known; a latency table is needed")
             over += max(0.0, known[LIMITS[name].exit] / limit - 1)
         return over
-
-    def optimizer_arguments(self) -> dict[str, Any]:
-        """Arguments of the :class:`ThresholdOptimizer` that picks the reported point."""
-        rest = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in LIMITS}
-        return {"max_cost": self.max_avg_macs, **rest}
 
     def score(self, accuracy: float, avg_macs: float) -> float:
         """The scalar ``default`` metric of a network within the limits, larger is better.

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nni_earlyexit.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.goal import Goal
 from nni_earlyexit.policy import ExitPolicy, finite_or_none
-from nni_earlyexit.thresholds import ThresholdOptimizer, TradeOff
+from nni_earlyexit.thresholds import fit_or_closest
+from nni_earlyexit.trade_off import TradeOff, Unreachable
 from numpy.typing import NDArray
 
 
@@ -29,29 +31,31 @@ class Network:
 
 
 def fit_cutoffs(
-    goal: Goal,
-    logits: NDArray[np.floating],
-    y: NDArray[np.integer],
-    macs: Sequence[int],
-    latency_s: Sequence[float] | None,
-) -> ThresholdOptimizer:
-    """The optimizer, its policy the one that ``goal`` wants of the front on these outputs, within all its limits.
+    goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts
+) -> tuple[TradeOff, ExitPolicy]:
+    """The point that ``goal`` wants of the front on these outputs, within all its limits, and its policy.
 
-    ``macs`` and ``latency_s`` are the costs to leave at each exit.
+    Where none meets the goal, it is the one that comes closest.
     """
-    optimizer = ThresholdOptimizer(**goal.optimizer_arguments()).fit(logits, y, macs)
-    if goal.max_latency_s is not None and latency_s is not None:
-        limit = goal.max_latency_s
-        optimizer.choose(lambda point: np.dot(point.shares, latency_s) <= limit)
-    return optimizer
+    optimizer = goal.optimizer()
+    point = fit_or_closest(optimizer, logits, y, costs.macs, branch_costs=costs.branch_macs)
+    if goal.max_latency_s is not None and costs.latency_s is not None:
+        fast = optimizer.front_[optimizer.front_.shares @ costs.latency_s <= goal.max_latency_s]
+        if len(fast):
+            try:
+                point = goal.choice.of(fast, optimizer.exit_accuracies_[-1], costs.macs[-1])
+            except Unreachable as error:
+                point = fast[0] if error.closest is None else error.closest
+        else:
+            point = optimizer.front_[0]
+    return point, optimizer.policy_of(point)
 
 
 def measured(
     network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
 ) -> tuple[dict[str, Any], ExitPolicy]:
     """Metrics and policy of a trained network from its outputs (inputs, exits, classes) on validation data."""
-    optimizer = fit_cutoffs(goal, logits, y, network.costs.macs, network.costs.latency_s)
-    chosen = optimizer.chosen_
+    chosen, policy = fit_cutoffs(goal, logits, y, network.costs)
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
         "default": goal.score(chosen.accuracy, chosen.avg_cost),
@@ -62,7 +66,22 @@ def measured(
         **_known(network, chosen.shares),
         **_per_exit(network, accuracies.tolist(), chosen),
     }
-    return metrics, optimizer.policy_
+    return metrics, policy
+
+
+def diagnosed(
+    metrics: dict[str, Any],
+    goal: Goal,
+    costs: ExitCosts,
+    policy: ExitPolicy,
+    logits: NDArray[np.floating],
+    y: NDArray[np.integer],
+) -> list[Diagnostic]:
+    """Add to ``metrics`` what they promise too much, ``optimism``, and the number of ``concerns``; what they are."""
+    found = diagnose(goal.optimizer(), logits, y, costs.macs, policy=policy, branch_costs=costs.branch_macs)
+    metrics["optimism"] = found[0].numbers["accuracy"]
+    metrics["concerns"] = sum(diagnostic.concern for diagnostic in found)
+    return found
 
 
 def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
@@ -76,6 +95,8 @@ def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
         "excess": goal.excess(network.costs),
         **_known(network, all_stay),
         **_per_exit(network, None, None),
+        "optimism": 0.0,
+        "concerns": 0,
     }
 
 

@@ -87,7 +87,7 @@ class EarlyExitNetwork(nn.Module):
         return [logits for logits in self.outputs(x) if logits is not None]
 
     def predict(self, x: Tensor, policy: ExitPolicy) -> tuple[Tensor, Tensor]:
-        """Run ``x`` under ``policy``: an input that has left costs nothing afterwards.
+        """Run ``x`` under ``policy``: an input that has left costs nothing afterwards, nor does a dropped exit.
 
         Returns
         -------
@@ -95,41 +95,55 @@ class EarlyExitNetwork(nn.Module):
             The logits (batch, classes) of the exit that each input left at, and which exit that was (batch,). They are
             those of running all exits and applying the policy afterwards, up to the rounding of a smaller batch.
         """
-        if len(policy.cutoffs) != len(self.exits):
-            raise ValueError(f"policy: it has {len(policy.cutoffs)} cutoffs, this network has {len(self.exits)} exits")
+        self._check_fits(policy)
         with inference(self):
             logits = x.new_empty((len(x), self.num_classes), dtype=torch.float32)
             exits = torch.empty(len(x), dtype=torch.long, device=x.device)
             remaining = torch.arange(len(x), device=x.device)
             x = self.stem(x)
-            exit = 0
+            kept = {self.exit_stages[exit]: exit for exit in policy.kept}
+            so_far = torch.empty((len(x), 0, self.num_classes), device=x.device)  # logits of the kept exits
             for stage, blocks in enumerate(self.stages):
                 if len(remaining) == 0:
                     break
                 x = blocks(x)
-                branch = self._exit_after(stage)
-                if branch is None:
+                if stage not in kept:
                     continue
-                outputs = branch(x).float()
-                leaves = torch.from_numpy(policy.leaves(outputs.cpu().numpy(), exit)).to(x.device)
-                logits[remaining[leaves]] = outputs[leaves]
-                exits[remaining[leaves]] = exit
-                remaining, x = remaining[~leaves], x[~leaves]
-                exit += 1
+                so_far = torch.cat([so_far, self.exits[str(stage)](x).float()[:, None]], dim=1)
+                leaves = torch.from_numpy(policy.leaves(so_far.cpu().numpy(), kept[stage])).to(x.device)
+                logits[remaining[leaves]] = so_far[leaves, -1]
+                exits[remaining[leaves]] = kept[stage]
+                remaining, x, so_far = remaining[~leaves], x[~leaves], so_far[~leaves]
         return logits, exits
 
     def truncate(self, k: int) -> EarlyExitNetwork:
         """The network that ends at exit ``k`` (0-based), all earlier exits kept; it shares its weights with this one."""
         if not 0 <= k < len(self.exits):
             raise IndexError(f"k: exit {k} does not exist; this network has exits 0 to {len(self.exits) - 1}")
-        stages = self.exit_stages[k] + 1
+        return self._part(range(k + 1))
+
+    def prune(self, policy: ExitPolicy) -> EarlyExitNetwork:
+        """The network without the exits that ``policy`` drops; it shares its weights with this one.
+
+        Under ``policy.pruned()`` it gives the answers that this one gives under ``policy``.
+        """
+        self._check_fits(policy)
+        return self._part(policy.kept)
+
+    def _part(self, kept: Sequence[int]) -> EarlyExitNetwork:
+        """The network that ends at the last of the ``kept`` exits and has no others."""
+        stages = [self.exit_stages[exit] for exit in kept]
         return EarlyExitNetwork(
             self.stem,
-            list(self.stages)[:stages],
-            [self._exit_after(stage) for stage in range(stages)],
+            list(self.stages)[: stages[-1] + 1],
+            [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
         )
+
+    def _check_fits(self, policy: ExitPolicy) -> None:
+        if len(policy.cutoffs) != len(self.exits):
+            raise ValueError(f"policy: it has {len(policy.cutoffs)} cutoffs, this network has {len(self.exits)} exits")
 
     @cached_property
     def _macs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -1,17 +1,19 @@
 """The exit policy: at which exit an input leaves.
 
-An input leaves at the first exit whose confidence is at least that exit's cutoff; the last exit takes the rest.
+An input leaves at the first exit whose confidence is at least that exit's cutoff; the last exit takes the rest. An exit
+whose cutoff is ``inf`` is dropped: nothing leaves there, so its branch need not be run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from nni_earlyexit import confidence as measures
+from nni_earlyexit.learned import LearnedConfidence
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -22,16 +24,19 @@ class ExitPolicy:
     Parameters
     ----------
     cutoffs
-        One per exit, first exit first. ``inf``: nothing leaves here. The last one is ``-inf``: everything leaves.
+        One per exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
     confidence
         Name of a measure in :mod:`nni_earlyexit.confidence`.
     temperatures
         One per exit, by which the exit's logits are divided before the measure sees them; ``None`` for all one.
+    models
+        For the learned measure: one :class:`LearnedConfidence` per exit, ``None`` for the last and for dropped ones.
     """
 
     cutoffs: tuple[float, ...]
     confidence: str = "max_prob"
     temperatures: tuple[float, ...] | None = None
+    models: tuple[LearnedConfidence | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.cutoffs:
@@ -50,30 +55,76 @@ class ExitPolicy:
                 raise ValueError(f"temperatures: {len(self.temperatures)} given for {len(self.cutoffs)} exits")
             if not all(0 < temperature < math.inf for temperature in self.temperatures):
                 raise ValueError(f"temperatures: {self.temperatures} must all be positive and finite")
-        measures.get(self.confidence)
+        measures.check(self.confidence)
+        if (self.confidence == measures.LEARNED) != (self.models is not None):
+            raise ValueError(f"models: they belong to confidence {measures.LEARNED!r}, here it is {self.confidence!r}")
+        if self.models is not None:
+            if len(self.models) != len(self.cutoffs):
+                raise ValueError(f"models: {len(self.models)} given for {len(self.cutoffs)} exits")
+            for exit in self.kept[:-1]:
+                if self.models[exit] is None:
+                    raise ValueError(f"models: exit {exit} has a cutoff and no model")
 
-    def confidences(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
-        """Confidence (inputs,) of ``exit`` in its logits (inputs, classes)."""
-        if self.temperatures is not None:
-            # a plain number keeps the precision of the logits
-            logits = logits / float(self.temperatures[exit])
-        return measures.get(self.confidence)(logits)
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The exits that are not dropped, the last one included."""
+        return tuple(exit for exit, cutoff in enumerate(self.cutoffs) if cutoff < math.inf)
+
+    @property
+    def confidence_macs(self) -> int:
+        """Multiply-accumulates of the learned measure for an input that passes every kept exit; 0 for the others."""
+        return sum(model.macs for model in self.models or () if model is not None)
+
+    def exit_costs(self, costs: Sequence[float], branch_costs: Sequence[float]) -> list[float]:
+        """Cost of leaving at each exit when the branches of dropped exits are not run, from those of all exits run."""
+        saved = np.cumsum([0 if exit in self.kept else cost for exit, cost in enumerate(branch_costs)])
+        return (np.asarray(costs) - saved).tolist()
+
+    def pruned(self) -> ExitPolicy:
+        """The same policy for the network without the dropped exits (:meth:`EarlyExitNetwork.prune`)."""
+
+        def take(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+            return None if values is None else tuple(values[exit] for exit in self.kept)
+
+        return replace(
+            self,
+            cutoffs=tuple(self.cutoffs[exit] for exit in self.kept),
+            temperatures=take(self.temperatures),
+            models=take(self.models),
+        )
 
     def leaves(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.bool_]:
-        """Which inputs (inputs,) leave at ``exit``, given that exit's logits (inputs, classes)."""
-        if math.isinf(self.cutoffs[exit]):
-            return np.full(len(logits), exit == len(self.cutoffs) - 1)
-        return self.confidences(logits, exit) >= self.cutoffs[exit]
+        """Which inputs (inputs,) leave at the kept ``exit``, given the logits of the kept exits up to it.
 
-    def exits(self, logits: ArrayLike) -> NDArray[np.intp]:
-        """The exit (inputs,) that each input leaves at, given all logits (inputs, exits, classes)."""
+        ``logits`` is (inputs, kept exits up to this one, classes).
+        """
+        if exit == len(self.cutoffs) - 1:
+            return np.ones(len(logits), dtype=bool)
+        return self._confidence(logits, exit) >= self.cutoffs[exit]
+
+    def _confidence(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
+        if self.confidence in measures.MEASURES:
+            logits = logits[:, -1:]  # it needs no other exit's
+        if self.temperatures is not None:
+            so_far = [self.temperatures[k] for k in self.kept if k <= exit]
+            logits = scaled(logits, so_far[-logits.shape[1] :])
+        model = None if self.models is None else self.models[exit]
+        return measures.of_kept_exits(self.confidence, logits)[:, -1] if model is None else model(logits)
+
+    def confidences(self, logits: ArrayLike) -> NDArray[np.floating]:
+        """Confidences (inputs, kept exits but the last), given all logits (inputs, exits, classes)."""
         outputs = np.asarray(logits)
         if outputs.ndim != 3 or outputs.shape[1] != len(self.cutoffs):
             raise ValueError(
                 f"logits: shape {outputs.shape} does not fit; (inputs, {len(self.cutoffs)} exits, classes) is needed"
             )
-        leaves = np.stack([self.leaves(outputs[:, k], k) for k in range(len(self.cutoffs))], axis=1)
-        return leaves.argmax(axis=1)
+        outputs = outputs[:, self.kept]
+        columns = [self._confidence(outputs[:, : i + 1], exit) for i, exit in enumerate(self.kept[:-1])]
+        return np.stack(columns, axis=1) if columns else np.empty((len(outputs), 0))
+
+    def exits(self, logits: ArrayLike) -> NDArray[np.intp]:
+        """The exit (inputs,) that each input leaves at, given all logits (inputs, exits, classes)."""
+        return first_sure_exit(self.confidences(logits), self.cutoffs, self.kept)
 
     def predict(self, logits: ArrayLike) -> NDArray[np.intp]:
         """The class (inputs,) that each input gets, given all logits (inputs, exits, classes)."""
@@ -86,6 +137,9 @@ class ExitPolicy:
             "confidence": self.confidence,
             "cutoffs": finite_or_none(self.cutoffs),
             "temperatures": None if self.temperatures is None else list(self.temperatures),
+            "models": None
+            if self.models is None
+            else [None if model is None else model.to_dict() for model in self.models],
         }
 
     @classmethod
@@ -94,8 +148,26 @@ class ExitPolicy:
         cutoffs = [math.inf if cutoff is None else float(cutoff) for cutoff in data["cutoffs"]]
         if data["cutoffs"] and data["cutoffs"][-1] is None:
             cutoffs[-1] = -math.inf
-        temperatures = data.get("temperatures")
-        return cls(tuple(cutoffs), data["confidence"], None if temperatures is None else tuple(temperatures))
+        temperatures, models = data.get("temperatures"), data.get("models")
+        return cls(
+            tuple(cutoffs),
+            data["confidence"],
+            None if temperatures is None else tuple(temperatures),
+            None if models is None else tuple(None if m is None else LearnedConfidence.from_dict(m) for m in models),
+        )
+
+
+def first_sure_exit(confidences: NDArray[np.floating], cutoffs: ArrayLike, kept: Sequence[int]) -> NDArray[np.intp]:
+    """The exit (inputs,) that each input leaves at, from the confidences (inputs, kept exits but the last)."""
+    own = np.asarray(cutoffs)[list(kept)]
+    leaves = np.append(confidences, np.zeros((len(confidences), 1)), axis=1) >= own
+    return np.array(kept)[leaves.argmax(axis=1)]
+
+
+def scaled(logits: NDArray[np.floating], temperatures: Sequence[float]) -> NDArray[np.floating]:
+    """Logits (inputs, exits, classes) divided by each exit's temperature, in a floating type of their own precision."""
+    kind = logits.dtype if np.issubdtype(logits.dtype, np.floating) else np.float64
+    return logits / np.array(temperatures, dtype=kind)[:, None]
 
 
 def finite_or_none(values: Sequence[float]) -> list[float | None]:

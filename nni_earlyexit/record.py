@@ -3,7 +3,7 @@
 ===================== ==========================================================================
 ``trial.json``        space, sample, policy, metrics, exit costs and the settings of the training
 ``weights.safetensors`` the network's weights
-``validation.npz``    ``logits`` (inputs, exits, classes), ``labels`` (inputs,), ``costs`` (exits,)
+``outputs.npz``       what its exits say on the validation and the calibration split (:mod:`nni_earlyexit.outputs`)
 ===================== ==========================================================================
 
 ``trial.json`` is written last and at once, so that a folder that has it is whole.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nni_earlyexit.network import EarlyExitNetwork
 
 FORMAT = 1
-SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "validation.npz"
+SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Record:
     policy: ExitPolicy | None
     settings: Settings
     exit_latency_s: list[float] | None = None
+    diagnostics: Sequence[Mapping[str, Any]] = ()
 
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode."""
@@ -55,14 +56,17 @@ class Record:
 def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    if evaluation.policy is not None and evaluation.logits is not None and evaluation.labels is not None:
+    if evaluation.policy is not None and evaluation.calibration is not None:
         from safetensors.torch import save as serialise
 
         weights = {name: tensor.contiguous() for name, tensor in evaluation.network.state_dict().items()}
         outputs = {
-            "logits": evaluation.logits,
-            "labels": evaluation.labels,
-            "costs": np.asarray(evaluation.network.exit_costs),
+            "validation_logits": evaluation.logits,
+            "validation_labels": evaluation.labels,
+            "calibration_logits": evaluation.calibration[0],
+            "calibration_labels": evaluation.calibration[1],
+            "exit_costs": np.asarray(evaluation.network.exit_costs),
+            "branch_costs": np.asarray(evaluation.network.branch_costs),
         }
         write_whole(folder / WEIGHTS, lambda path: path.write_bytes(serialise(weights)))
         write_whole(folder / OUTPUTS, lambda path: np.savez_compressed(path.open("wb"), **outputs))
@@ -74,6 +78,7 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
         "metrics": evaluation.metrics,
         "exit_costs": list(evaluation.costs.macs),
         "exit_latency_s": None if evaluation.costs.latency_s is None else list(evaluation.costs.latency_s),
+        "diagnostics": [diagnostic.to_dict() for diagnostic in evaluation.diagnostics],
         "settings": settings.to_dict(),
     }
     write_json(folder / SUMMARY, summary)
@@ -96,6 +101,7 @@ def load(folder: Path) -> Record | None:
         None if policy is None else ExitPolicy.from_dict(policy),
         Settings.from_dict(summary["settings"]),
         summary.get("exit_latency_s"),
+        summary.get("diagnostics", ()),
     )
 
 

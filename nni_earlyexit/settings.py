@@ -34,7 +34,9 @@ class Settings:
     input_shape: tuple[int, ...] | None = None
     min_accuracy: float | None = None
     max_drop: float | None = None
+    tolerance: float | None = None
     weight: float | None = None
+    knee: bool = False
     confidence: str = "max_prob"
     seed: int = 0
     threads: int | None = None
@@ -59,7 +61,7 @@ class Settings:
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
         if self.max_latency_s is not None and self.latency_table is None:
             raise ValueError("max_latency_s needs a latency_table; 'nni-earlyexit latency' makes one")
-        measures.get(self.confidence)
+        measures.check(self.confidence)
         _ = self.goal
 
     @property

@@ -5,65 +5,34 @@ It needs numpy and scikit-learn only.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nni_earlyexit import confidence as measures
-from nni_earlyexit.policy import ExitPolicy, finite_or_none
+from nni_earlyexit.guarantee import Certificate, Guarantee, certify
+from nni_earlyexit.kept_exits import Array, Confidences, front, judge, kept_by
+from nni_earlyexit.outputs import Outputs, checked, checked_costs
+from nni_earlyexit.policy import ExitPolicy, scaled
+from nni_earlyexit.temperatures import best_temperatures
+from nni_earlyexit.trade_off import Choice, Front, TradeOff, Unreachable
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
-MAX_EXITS = 15
-MAX_COMBINATIONS = 10_000
-
-
-@dataclass(frozen=True)
-class TradeOff:
-    """One policy and what it gives on the data that it was fitted to.
-
-    Attributes
-    ----------
-    accuracy
-        Share of inputs whose class is right, in [0, 1].
-    avg_cost
-        Mean cost of an input, in the unit of the costs given.
-    cutoffs
-        One per exit; the last one is ``-inf``.
-    shares
-        Share of inputs that leave at each exit; they sum to 1.
-    """
-
-    accuracy: float
-    avg_cost: float
-    cutoffs: tuple[float, ...]
-    shares: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data; infinite cutoffs are ``null``."""
-        return {
-            "accuracy": self.accuracy,
-            "avg_cost": self.avg_cost,
-            "cutoffs": finite_or_none(self.cutoffs),
-            "shares": list(self.shares),
-        }
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-class ThresholdOptimizer(BaseEstimator):
-    """Fit one confidence cutoff per exit.
+class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
+    """Fit one confidence cutoff per exit, and say which exits are worth keeping.
 
-    Every non-dominated policy is found, not only the chosen one. A cutoff is worth considering only where the next less
-    confident group of inputs holds one that this exit gets wrong: letting a right one leave saves cost and loses
-    nothing. That leaves few candidates per exit; all their combinations are tried, the last cutoff by a sweep over the
-    sorted inputs. The front is the exact one unless candidates have to be thinned out: those of an exit to ``max_levels``,
-    and with five exits or more, so many that 10,000 combinations are tried.
+    Every non-dominated policy that is found is kept, not only the chosen one (see :mod:`nni_earlyexit.cutoff_search`).
 
-    The policy chosen from the front is, among those within ``max_cost``: with ``min_accuracy``, ``max_drop`` or
-    ``weight`` the one they describe; without them and with ``max_cost``, the most accurate; with nothing given, that of
-    ``max_drop=0.005``.
+    One goal can be named; ``max_cost`` can be added to each. With ``max_cost`` alone, it is the most accurate policy; with
+    nothing, the cheapest whose accuracy is within 0.005 of the best; with a guarantee alone, the cheapest that is certified.
 
     Parameters
     ----------
@@ -72,22 +41,46 @@ class ThresholdOptimizer(BaseEstimator):
     min_accuracy : float, default=None
         The cheapest policy with at least this accuracy.
     max_drop : float, default=None
-        The cheapest policy whose accuracy is at most this much below the best.
+        The cheapest policy whose accuracy is at most this much below that of the last exit for everything.
+    tolerance : float, default=None
+        The cheapest policy whose accuracy is at most this much below the best within the budget.
     weight : float, default=None
         The policy with the largest ``accuracy - weight * avg_cost / costs[-1]``.
+    knee : bool, default=False
+        The policy where the trade-off bends most.
     confidence : str, default="max_prob"
-        Name of a measure in :mod:`nni_earlyexit.confidence`.
-    max_levels : int, default=100
-        Largest number of candidates tried for a cutoff that is not swept; more are thinned out evenly.
+        Name of a measure: ``max_prob``, ``entropy``, ``margin``, ``energy``, ``patience``, ``learned``, or a registered one
+        (:mod:`nni_earlyexit.confidence`).
+    temperature_scaling : bool, default=False
+        Divide each exit's logits by the temperature that makes its probabilities most likely (arXiv 1706.04599).
+    scoring : {"accuracy", "balanced_accuracy"} or array of shape (classes, classes), default="accuracy"
+        What a prediction is worth: 1 if right; the same with every class weighing as much; or the score of (class,
+        predicted class). Wherever accuracy is said here, it is the mean of that.
+    guarantee : Guarantee, default=None
+        Let only policies be chosen whose true drop is limited, with a probability (:mod:`nni_earlyexit.guarantee`).
+    random_state : int, default=0
+        Seed of the splits that the learned measure and the guarantee make.
 
     Attributes
     ----------
-    front_ : list of TradeOff
-        Every non-dominated policy, cheapest first.
+    front_ : Front
+        Every non-dominated policy, cheapest first: a sequence of :class:`TradeOff`, and its columns as arrays. With a
+        guarantee, those that are certified, as they are on the inputs of its test. With the learned measure, accuracy
+        and cost are cross-fitted.
     chosen_ : TradeOff
         The one that the goal picked.
     policy_ : ExitPolicy
         The chosen policy, ready for a network.
+    exit_costs_, exit_accuracies_ : arrays of shape (exits,)
+        Of each exit alone for every input, no other one run.
+    temperatures_ : tuple of float or None
+        One per exit.
+    certificate_ : Certificate or None
+        How the test of the guarantee went.
+    classes_ : array of shape (classes,)
+        The classes, 0 and up.
+    n_exits_in_ : int
+        Number of exits seen in ``fit``.
 
     See Also
     --------
@@ -103,6 +96,8 @@ class ThresholdOptimizer(BaseEstimator):
     (1.0, 55.0)
     >>> opt.exits(logits).tolist()
     [0, 1]
+    >>> opt.policy_at(max_cost=20).cutoffs[0] < opt.policy_.cutoffs[0]  # another point of the same front
+    True
     """
 
     def __init__(
@@ -111,18 +106,38 @@ class ThresholdOptimizer(BaseEstimator):
         max_cost: float | None = None,
         min_accuracy: float | None = None,
         max_drop: float | None = None,
+        tolerance: float | None = None,
         weight: float | None = None,
+        knee: bool = False,
         confidence: str = "max_prob",
-        max_levels: int = 100,
+        temperature_scaling: bool = False,
+        scoring: str | ArrayLike = "accuracy",
+        guarantee: Guarantee | None = None,
+        random_state: int = 0,
     ) -> None:
         self.max_cost = max_cost
         self.min_accuracy = min_accuracy
         self.max_drop = max_drop
+        self.tolerance = tolerance
         self.weight = weight
+        self.knee = knee
         self.confidence = confidence
-        self.max_levels = max_levels
+        self.temperature_scaling = temperature_scaling
+        self.scoring = scoring
+        self.guarantee = guarantee
+        self.random_state = random_state
 
-    def fit(self, logits: ArrayLike, y: ArrayLike, costs: ArrayLike) -> ThresholdOptimizer:
+    def fit(
+        self,
+        logits: ArrayLike,
+        y: ArrayLike | None,
+        costs: ArrayLike,
+        *,
+        branch_costs: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        guarantee_data: Mapping[str, Any] | None = None,
+    ) -> ThresholdOptimizer:
         """Find the front and choose from it.
 
         Parameters
@@ -130,9 +145,19 @@ class ThresholdOptimizer(BaseEstimator):
         logits : array of shape (inputs, exits, classes)
             Each exit's outputs on data that the network was not trained on.
         y : array of shape (inputs,)
-            The classes, as integers from 0.
+            The classes, as integers from 0. ``None`` is possible where ``scores`` are given.
         costs : array of shape (exits,)
-            Cost of leaving at each exit, everything run on the way included; strictly increasing.
+            Cost of leaving at each exit, every exit branch on the way included; strictly increasing.
+        branch_costs : array of shape (exits,), default=None
+            Cost of each exit branch alone, in the same unit: what every input that goes on saves when the exit is dropped.
+            Without it, dropping exits saves nothing.
+        sample_weight : array of shape (inputs,), default=None
+            How much each input counts.
+        scores : array of shape (inputs, exits), default=None
+            What each input is worth when it leaves at each exit, instead of ``scoring``.
+        guarantee_data : mapping, default=None
+            Other data for the test of the guarantee, with keys ``logits``, ``y`` and where they apply ``sample_weight`` and
+            ``scores``. Without it, a share of the data is set aside.
 
         Returns
         -------
@@ -141,216 +166,148 @@ class ThresholdOptimizer(BaseEstimator):
         Raises
         ------
         ValueError
-            When the data do not fit together or the goal cannot be met.
+            When the data do not fit together or the goal cannot be met (:class:`Unreachable`).
         """
-        outputs, labels, exit_costs = _check_data(logits, y, costs)
-        self._check_goal()
-        measure = measures.get(self.confidence)
-        correct = outputs.argmax(axis=-1) == labels[:, None]
-        confidences = measure(outputs)[:, :-1]
-        self.front_ = _front(confidences, correct, exit_costs, self.max_levels)
-        self._full_cost = float(exit_costs[-1])
-        return self.choose()
+        outputs = checked(logits, y, sample_weight, scores, self.scoring)
+        self._costs, self._branch_costs = checked_costs(costs, branch_costs, outputs.logits.shape[1])
+        goal = {field.name: getattr(self, field.name) for field in fields(Choice)}
+        choice = Choice(**goal)
+        measures.check(self.confidence)
+        if guarantee_data is not None and self.guarantee is None:
+            raise ValueError("guarantee_data: it is given, but no guarantee is")
+        _, self.n_exits_in_, classes = outputs.logits.shape
+        self.classes_ = np.arange(classes)
 
-    def choose(self, allowed: Callable[[TradeOff], bool] | None = None) -> ThresholdOptimizer:
-        """Choose from the front again, only among the points that are ``allowed``, such as those within another limit."""
-        self.chosen_ = self._choose([point for point in self.front_ if allowed is None or allowed(point)])
-        self.policy_ = ExitPolicy(self.chosen_.cutoffs, self.confidence)
+        fitted, labels, judged = outputs, y, outputs
+        if self.guarantee is not None:
+            fitted, labels, judged = self._parts(self.guarantee, outputs, y, guarantee_data)
+        self.temperatures_ = None
+        if self.temperature_scaling:
+            if labels is None:
+                raise ValueError("temperature_scaling: it needs the classes y")
+            self.temperatures_ = best_temperatures(fitted.logits, np.asarray(labels), fitted.weights)
+        tempered = fitted.logits if self.temperatures_ is None else scaled(fitted.logits, self.temperatures_)
+        confidences = Confidences(self.confidence, tempered, fitted.scores, fitted.weights, self.random_state)
+
+        self._models: dict[tuple[int, ...], Any] = {}
+
+        def policy(cutoffs: Array) -> ExitPolicy:
+            kept = kept_by(cutoffs)
+            if kept not in self._models:
+                self._models[kept] = confidences.models(kept)
+            return self._policy(cutoffs)
+
+        if self.guarantee is None:
+            self.certificate_ = None
+            self.front_ = front(confidences, fitted.scores, fitted.weights, self._costs, self._branch_costs)
+        else:
+            self.front_, self.certificate_ = certify(
+                self.guarantee, confidences, fitted, judged, self._costs, self._branch_costs, policy
+            )
+            self._warn_if_nothing_is_certified(self.guarantee, self.certificate_)
+        for cutoffs in self.front_.cutoffs:
+            policy(cutoffs)
+        self.exit_accuracies_ = np.average(judged.scores, axis=0, weights=judged.weights)
+        self.exit_costs_ = self._costs - self._branch_costs.cumsum() + self._branch_costs
+        if self.guarantee is not None and not any(goal.values()):
+            self.chosen_ = self.front_[0]
+        else:
+            self.chosen_ = choice.of(self.front_, float(self.exit_accuracies_[-1]), float(self._costs[-1]))
+        self.policy_ = self.policy_of(self.chosen_)
         return self
+
+    def point_at(self, **goal: Any) -> TradeOff:
+        """The point of ``front_`` that another goal picks: ``max_cost`` and at most one of the other goals."""
+        check_is_fitted(self, "front_")
+        return Choice(**goal).of(self.front_, float(self.exit_accuracies_[-1]), float(self._costs[-1]))
+
+    def policy_at(self, **goal: Any) -> ExitPolicy:
+        """The policy of the point that another goal picks, such as ``policy_at(max_cost=2e6)``; see :meth:`point_at`."""
+        return self.policy_of(self.point_at(**goal))
+
+    def policy_of(self, point: TradeOff) -> ExitPolicy:
+        """The policy of a point of ``front_``."""
+        check_is_fitted(self, "front_")
+        return self._policy(np.array(point.cutoffs))
 
     def exits(self, logits: ArrayLike) -> NDArray[np.intp]:
         """The exit (inputs,) that each input leaves at under the chosen policy, given (inputs, exits, classes)."""
-        return self._fitted().exits(logits)
+        check_is_fitted(self, "policy_")
+        return self.policy_.exits(logits)
 
     def predict(self, logits: ArrayLike) -> NDArray[np.intp]:
         """The class (inputs,) that each input gets under the chosen policy, given (inputs, exits, classes)."""
-        return self._fitted().predict(logits)
+        check_is_fitted(self, "policy_")
+        return self.policy_.predict(logits)
 
-    def _fitted(self) -> ExitPolicy:
-        if not hasattr(self, "policy_"):
-            raise NotFittedError("This ThresholdOptimizer is not fitted yet; call fit(logits, y, costs) first.")
-        return self.policy_
+    def judge(
+        self,
+        logits: ArrayLike,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        points: Sequence[TradeOff] | None = None,
+    ) -> Front:
+        """What every policy of ``front_``, or those of some ``points`` of it, give on other data, in the same order."""
+        check_is_fitted(self, "front_")
+        outputs = checked(logits, y, sample_weight, scores, self.scoring)
+        if outputs.logits.shape[1] != self.n_exits_in_:
+            raise ValueError(f"logits: {outputs.logits.shape[1]} exits do not fit the {self.n_exits_in_} seen in fit")
+        cutoffs = self.front_.cutoffs if points is None else np.array([point.cutoffs for point in points])
+        return judge(cutoffs, self._policy, outputs, self._costs, self._branch_costs)
 
-    def _check_goal(self) -> None:
-        goals = {
-            name: value for name in ("min_accuracy", "max_drop", "weight") if (value := getattr(self, name)) is not None
-        }
-        if len(goals) > 1:
-            raise ValueError(f"{' and '.join(goals)}: only one of min_accuracy, max_drop and weight can be the goal")
-        for name, value in goals.items():
-            if not math.isfinite(value) or value < 0 or (value > 1 and name != "weight"):
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the trade-off, the single exits and the chosen point with matplotlib; returns the axes."""
+        from nni_earlyexit.trade_off_plot import draw
+
+        check_is_fitted(self, "policy_")
+        return draw(self, ax)
+
+    def _policy(self, cutoffs: Array) -> ExitPolicy:
+        models = self._models[kept_by(cutoffs)]
+        return ExitPolicy(tuple(cutoffs.tolist()), self.confidence, self.temperatures_, models)
+
+    def _parts(
+        self, guarantee: Guarantee, outputs: Outputs, y: ArrayLike | None, given: Mapping[str, Any] | None
+    ) -> tuple[Outputs, ArrayLike | None, Outputs]:
+        """What the policies are fitted to, its classes, and what the guarantee is tested on."""
+        if given is not None:
+            try:
+                test = checked(**{"y": None, **given}, scoring=self.scoring)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"guarantee_data: {error}") from None
+            if test.logits.shape[1:] != outputs.logits.shape[1:]:
                 raise ValueError(
-                    f"{name}: {value} is not possible; a {'number from 0' if name == 'weight' else 'fraction in [0, 1]'} is"
+                    f"guarantee_data: logits of shape {test.logits.shape} do not fit those of fit, {outputs.logits.shape}"
                 )
-        if self.max_levels < 2:
-            raise ValueError(f"max_levels: {self.max_levels} is too few; at least 2 are needed")
+            return outputs, y, test
+        if len(outputs) < 2:
+            raise ValueError("logits: 1 input; a guarantee needs some for fitting and others for its test")
+        order = np.random.default_rng(self.random_state).permutation(len(outputs))
+        count = int(np.clip(round(guarantee.test_size * len(outputs)), 1, len(outputs) - 1))
+        fitted = order[count:]
+        labels = None if y is None else np.asarray(y)[fitted]
+        return outputs.take(fitted), labels, outputs.take(order[:count])
 
-    def _choose(self, allowed: Sequence[TradeOff]) -> TradeOff:
-        if not allowed:
-            raise ValueError("front_: no policy on it is allowed")
-        affordable = allowed
-        if self.max_cost is not None:
-            affordable = [point for point in allowed if point.avg_cost <= self.max_cost]
-            if not affordable:
-                raise ValueError(
-                    f"max_cost: {self.max_cost:g} is below {self.front_[0].avg_cost:g}, the cheapest that inputs can leave at"
-                )
-        best = affordable[-1].accuracy
-        if self.weight is not None:
-            weight = self.weight
-            return max(affordable, key=lambda point: point.accuracy - weight * point.avg_cost / self._full_cost)
-        if self.min_accuracy is not None:
-            wanted = self.min_accuracy
-            if wanted > best:
-                raise ValueError(f"min_accuracy: {wanted} cannot be met; the most accurate policy reaches {best:.4f}")
-        elif self.max_drop is not None:
-            wanted = best - self.max_drop
-        elif self.max_cost is not None:
-            wanted = best
-        else:
-            wanted = best - 0.005
-        # accuracies are quotients: tolerate their rounding
-        return next(point for point in affordable if point.accuracy >= wanted - 1e-9)
-
-
-def _check_data(
-    logits: ArrayLike, y: ArrayLike, costs: ArrayLike
-) -> tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.floating]]:
-    outputs, labels, exit_costs = np.asarray(logits), np.asarray(y), np.asarray(costs)
-    if outputs.ndim != 3:
-        raise ValueError(f"logits: shape {outputs.shape} does not fit; (inputs, exits, classes) is needed")
-    inputs, exits, classes = outputs.shape
-    if inputs == 0:
-        raise ValueError("logits: no inputs; cutoffs can only be fitted to held-out data")
-    if exits > MAX_EXITS:
-        raise ValueError(f"logits: {exits} exits are too many; up to {MAX_EXITS} are possible")
-    if labels.shape != (inputs,):
-        raise ValueError(f"y: shape {labels.shape} does not fit {inputs} inputs")
-    if exit_costs.shape != (exits,):
-        raise ValueError(f"costs: shape {exit_costs.shape} does not fit {exits} exits")
-    if not np.isfinite(outputs).all():
-        raise ValueError("logits: they hold NaN or infinite values")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"y: classes must be integers from 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
-    if not np.isfinite(exit_costs).all() or (np.diff(exit_costs) <= 0).any() or exit_costs[0] <= 0:
-        raise ValueError(f"costs: {exit_costs.tolist()} must be positive and strictly increasing")
-    return outputs, labels, exit_costs
-
-
-def _candidates(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Cutoffs worth considering at one exit, largest first.
-
-    They are ``inf`` (nothing leaves), and each distinct confidence whose next lower group holds an error, and the
-    lowest confidence (everything leaves). Those in between only keep back inputs that this exit gets right.
-    """
-    values, group = np.unique(confidence, return_inverse=True)
-    has_error = np.bincount(group, weights=~correct, minlength=len(values)) > 0
-    # values[i] as cutoff keeps back group i - 1 and below
-    worth = np.append(has_error[:-1], has_error[-1])
-    cutoffs = np.append(values[1:], math.inf)[worth]
-    return np.append(values[0], cutoffs)[::-1]
-
-
-def _front(
-    confidences: NDArray[np.floating], correct: NDArray[np.bool_], costs: NDArray[np.floating], max_levels: int
-) -> list[TradeOff]:
-    """Every non-dominated cutoff vector.
-
-    ``confidences`` is (inputs, exits - 1), ``correct`` (inputs, exits), ``costs`` (exits,).
-    """
-    inputs, exits = correct.shape
-    if exits == 1:
-        return [TradeOff(float(correct.mean()), float(costs[0]), (-math.inf,), (1.0,))]
-    last = exits - 2  # the exit whose cutoff is swept
-    order = np.argsort(-confidences[:, last], kind="stable")
-    swept = confidences[order, last]
-    here, after = correct[order, last].astype(np.int64), correct[order, last + 1].astype(np.int64)
-    if last > 2:
-        max_levels = min(max_levels, max(2, int(MAX_COMBINATIONS ** (1 / last))))
-    levels = [_thin(_candidates(confidences[:, k], correct[:, k]), max_levels) for k in range(last)]
-
-    found: list[tuple[NDArray[np.floating], ...]] = []
-    for cutoffs, remaining, left, right in _combinations(levels, confidences, correct):
-        rest = remaining[order]
-        ends = _last_of_group(swept, rest)
-        gained = np.cumsum((here - after) * rest)
-        leaving = np.cumsum(rest)
-        # the sweep starts with nothing leaving
-        at = np.concatenate([[0], leaving[ends]])
-        hits = right + int((after * rest).sum()) + np.concatenate([[0], gained[ends]])
-        total = np.dot(left, costs[:last]) + at * costs[last] + (int(rest.sum()) - at) * costs[last + 1]
-        cutoff = np.concatenate([[math.inf], swept[ends]])
-        keep = _non_dominated(total, hits)
-        counts = np.column_stack([*(np.full(len(keep), n) for n in left), at[keep], int(rest.sum()) - at[keep]])
-        vectors = np.column_stack([*(np.full(len(keep), c) for c in cutoffs), cutoff[keep]])
-        found.append((total[keep], hits[keep], vectors, counts))
-
-    total, hits, vectors, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return [
-        TradeOff(
-            float(hits[i] / inputs),
-            float(total[i] / inputs),
-            (*(float(cutoff) for cutoff in vectors[i]), -math.inf),
-            tuple(float(n / inputs) for n in counts[i]),
-        )
-        for i in _non_dominated(total, hits)
-    ]
-
-
-def _combinations(
-    levels: Sequence[NDArray[np.floating]], confidences: NDArray[np.floating], correct: NDArray[np.bool_]
-) -> Iterator[tuple[tuple[float, ...], NDArray[np.bool_], tuple[int, ...], int]]:
-    """All combinations of the cutoffs that are not swept.
-
-    Yields the cutoffs, which inputs (inputs,) still remain, how many left at each exit, and how many of those rightly.
-    """
-
-    def descend(
-        k: int, cutoffs: tuple[float, ...], remaining: NDArray[np.bool_], left: tuple[int, ...], right: int
-    ) -> Iterator[Any]:
-        if k == len(levels):
-            yield cutoffs, remaining, left, right
+    def _warn_if_nothing_is_certified(self, guarantee: Guarantee, found: Certificate) -> None:
+        if found.certified:
             return
-        before = -1
-        for cutoff in levels[k]:
-            leaves = remaining & (confidences[:, k] >= cutoff)
-            count = int(leaves.sum())
-            if count == before:
-                continue  # the same policy as the one before on these inputs
-            before = count
-            yield from descend(
-                k + 1,
-                (*cutoffs, float(cutoff)),
-                remaining & ~leaves,
-                (*left, count),
-                right + int((correct[:, k] & leaves).sum()),
-            )
-
-    yield from descend(0, (), np.ones(len(correct), dtype=bool), (), 0)
+        more = (
+            "no number of inputs would help, because policies that leave early lose more than that"
+            if found.more_inputs is None
+            else f"about {found.more_inputs} more inputs would help"
+        )
+        warnings.warn(
+            f"guarantee: {found.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that leaving "
+            f"early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
+            stacklevel=3,
+        )
 
 
-def _last_of_group(values: NDArray[np.floating], member: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Positions of the last member of each run of equal ``values`` (sorted) among the members."""
-    positions = np.flatnonzero(member)
-    if len(positions) == 0:
-        return positions
-    chosen = values[positions]
-    return positions[np.append(chosen[1:] != chosen[:-1], True)]
-
-
-def _thin(levels: NDArray[np.floating], most: int) -> NDArray[np.floating]:
-    """At most ``most`` of ``levels``, evenly spread, first and last kept."""
-    if len(levels) <= most:
-        return levels
-    return levels[np.unique(np.linspace(0, len(levels) - 1, most).round().astype(int))]
-
-
-def _non_dominated(cost: NDArray[np.floating], gain: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Indices of the points that no other point beats in both, cheapest first; equal points once.
-
-    Costs that differ by no more than the rounding of their sums are equal.
-    """
-    cost = np.round(cost / cost.max(), 12)
-    order = np.lexsort((-gain, cost))
-    best_before = np.concatenate([[-math.inf], np.maximum.accumulate(gain[order])[:-1]])
-    return order[gain[order] > best_before]
+def fit_or_closest(optimizer: ThresholdOptimizer, *args: Any, **kwargs: Any) -> TradeOff:
+    """Fit ``optimizer``; the point of its front that the goal picks, or where none meets the goal, the one closest to it."""
+    try:
+        return optimizer.fit(*args, **kwargs).chosen_
+    except Unreachable as error:
+        return optimizer.front_[0] if error.closest is None else error.closest

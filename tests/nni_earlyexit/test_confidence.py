@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from nni_earlyexit import confidence
+from nni_earlyexit import ExitPolicy, confidence
 
+of_one_exit = confidence.MEASURES.__getitem__
 measures = pytest.mark.parametrize("name", sorted(confidence.MEASURES))
 
 
@@ -14,33 +17,33 @@ def logits():
 
 @measures
 def test_a_measure_takes_logits_of_any_leading_shape_and_drops_the_classes(name, logits):
-    all_at_once = confidence.get(name)(logits)
+    all_at_once = of_one_exit(name)(logits)
     assert all_at_once.shape == (50, 4)
-    np.testing.assert_array_equal(all_at_once[:, 2], confidence.get(name)(logits[:, 2]))
+    np.testing.assert_array_equal(all_at_once[:, 2], of_one_exit(name)(logits[:, 2]))
 
 
 @measures
 def test_confidence_of_an_input_does_not_depend_on_the_others(name, logits):
-    alone = [confidence.get(name)(one[None])[0] for one in logits[:, 0]]
-    np.testing.assert_array_equal(alone, confidence.get(name)(logits[:, 0]))
+    alone = [of_one_exit(name)(one[None])[0] for one in logits[:, 0]]
+    np.testing.assert_array_equal(alone, of_one_exit(name)(logits[:, 0]))
 
 
 @measures
 def test_an_exit_that_stands_out_more_is_surer(name):
     sure, unsure = np.eye(5)[0] * 8, np.eye(5)[0] * 2
-    assert confidence.get(name)(sure) > confidence.get(name)(unsure)
+    assert of_one_exit(name)(sure) > of_one_exit(name)(unsure)
 
 
 @measures
 @pytest.mark.parametrize("scale", [1e4, -1e4])
 def test_huge_logits_give_finite_confidences(name, scale):
     logits = scale * np.array([[0.0, 1.0, 2.0]], dtype=np.float32)
-    assert np.isfinite(confidence.get(name)(logits)).all()
+    assert np.isfinite(of_one_exit(name)(logits)).all()
 
 
 @pytest.mark.parametrize("name", ["max_prob", "entropy", "margin"])
 def test_probability_measures_lie_between_0_and_1(name, logits):
-    values = confidence.get(name)(logits)
+    values = of_one_exit(name)(logits)
     assert values.min() >= 0
     assert values.max() <= 1
 
@@ -69,9 +72,42 @@ def test_a_registered_function_becomes_a_measure_under_its_name(monkeypatch):
     def first_logit(logits):
         return logits[..., 0]
 
-    assert confidence.get("first_logit") is first_logit
+    confidence.check("first_logit")
+    assert ExitPolicy((0.5, -math.inf), "first_logit").exits([[[0.7, 0], [0, 0]], [[0.2, 0], [0, 0]]]).tolist() == [
+        0,
+        1,
+    ]
+
+
+def test_a_registered_function_of_the_exits_so_far_becomes_a_measure(monkeypatch):
+    monkeypatch.setattr(confidence, "SEQUENTIAL", dict(confidence.SEQUENTIAL))
+
+    @confidence.register_sequential
+    def growth(logits):
+        most = logits.max(axis=-1)
+        return np.diff(most, prepend=most[:, :1], axis=1)
+
+    logits = np.array([[[1.0, 0], [3, 0], [0, 0]], [[1, 0], [1, 0], [0, 0]]])
+    assert ExitPolicy((5.0, 1.0, -math.inf), "growth").exits(logits).tolist() == [1, 2]
+    # of the kept exits only
+    assert ExitPolicy((math.inf, 1.0, -math.inf), "growth").exits(logits).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("name", sorted(confidence.SEQUENTIAL))
+def test_a_sequential_measure_looks_at_no_later_exit(name, logits):
+    every = confidence.SEQUENTIAL[name](logits)
+    assert every.shape == logits.shape[:2]
+    for exits in range(1, logits.shape[1]):
+        np.testing.assert_array_equal(confidence.SEQUENTIAL[name](logits[:, :exits]), every[:, :exits])
+
+
+def test_patience_counts_the_exits_in_a_row_that_agree():
+    classes = np.array([[1, 1, 1, 1], [0, 1, 1, 0], [2, 2, 0, 0]])
+    assert confidence.patience(np.eye(3)[classes]).tolist() == [[0, 1, 2, 3], [0, 0, 1, 0], [0, 1, 0, 1]]
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="confidence: 'max_probs' is unknown; did you mean 'max_prob'"):
-        confidence.get("max_probs")
+        confidence.check("max_probs")
+    with pytest.raises(ValueError, match="confidence: 'learned' is fitted to data"):
+        confidence.of_kept_exits("learned", np.zeros((1, 2, 3)))

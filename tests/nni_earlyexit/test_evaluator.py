@@ -36,13 +36,22 @@ def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, resu
     np.testing.assert_array_equal(logits, result.logits)
     exits = result.policy.exits(logits)
     costs = np.array(result.network.exit_costs)
-    assert result.metrics["avg_macs"] == pytest.approx(costs[exits].mean())
+    paid = np.array(result.policy.exit_costs(costs, result.network.branch_costs))
+    assert result.metrics["avg_macs"] == pytest.approx(paid[exits].mean())
     assert result.metrics["accuracy"] == pytest.approx((result.policy.predict(logits) == validation.y.numpy()).mean())
     assert result.metrics["full_macs"] == costs[-1]
     assert result.metrics["params"] == sum(p.numel() for p in result.network.parameters())
     assert result.metrics["exit0_share"] == pytest.approx((exits == 0).mean())
     assert result.metrics["exit3_share"] == pytest.approx((exits == 1).mean())
     assert result.metrics["exit0_cutoff"] in (result.policy.cutoffs[0], None)
+
+
+def test_it_is_said_how_far_the_cutoffs_can_be_trusted(result):
+    optimism, *concerns = result.diagnostics
+    assert optimism.name == "optimism"
+    assert result.metrics["optimism"] == optimism.numbers["accuracy"]
+    assert result.metrics["concerns"] == sum(diagnostic.concern for diagnostic in result.diagnostics)
+    assert all(diagnostic.concern for diagnostic in concerns)
 
 
 def test_the_same_seed_gives_the_same_network(evaluator, digits_space, two_exits, result):
@@ -53,14 +62,21 @@ def test_the_same_seed_gives_the_same_network(evaluator, digits_space, two_exits
         assert torch.equal(ours, theirs)
 
 
-def test_calibration_and_test_splits_are_never_touched(digits_space, two_exits):
+def test_the_test_split_is_never_touched_and_nothing_depends_on_the_calibration_split(digits_space, two_exits):
     class Forbidden:
         def __getattribute__(self, name):
             raise AssertionError(f"the search looked at {name} of a split that it must not see")
 
     evaluator = EarlyExitEvaluator(data="digits", epochs=1, threads=1)
-    evaluator.data = dataclasses.replace(evaluator.data, calibration=Forbidden(), test=Forbidden())
-    assert evaluate(evaluator, digits_space, two_exits).policy is not None
+    evaluator.data = dataclasses.replace(evaluator.data, test=Forbidden())
+    first = evaluate(evaluator, digits_space, two_exits)
+    noise = data_sets.Split(torch.randn(7, 1, 8, 8), torch.zeros(7, dtype=torch.long))
+    evaluator.data = dataclasses.replace(evaluator.data, calibration=noise)
+    other = evaluate(evaluator, digits_space, two_exits)
+    assert {**first.metrics, "train_seconds": 0} == {**other.metrics, "train_seconds": 0}
+    assert first.policy == other.policy
+    # its outputs are kept for fitting cutoffs after the search
+    np.testing.assert_array_equal(other.calibration[0], training.outputs(other.network, noise.x))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +133,7 @@ def test_intermediate_results_are_reported_every_epoch_and_the_final_one_once(
     result = evaluate(evaluator, digits_space, two_exits)
     assert len(intermediate) == evaluator.settings.epochs
     assert final == [result.metrics]
-    assert set(intermediate[0]) == set(final[0]) - {"train_seconds"}
+    assert set(intermediate[0]) == set(final[0]) - {"train_seconds", "optimism", "concerns"}
 
 
 def test_exit_weights_decide_which_exits_are_trained(digits_space, two_exits):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import EarlyExitEvaluator, front, plot, record, run, training
+from nni_earlyexit import confidence as measures
 from nni_earlyexit import data as data_sets
 from PIL import Image
 
@@ -39,13 +40,17 @@ def test_every_finished_trial_is_found(records):
 def test_a_stored_network_gives_the_outputs_that_were_stored(records):
     for found in records[:3]:
         with np.load(found.folder / record.OUTPUTS) as stored:
-            validation = data_sets.load("digits", found.settings.seed).validation
+            data = data_sets.load("digits", found.settings.seed)
             network = found.network()
-            np.testing.assert_allclose(training.outputs(network, validation.x), stored["logits"], rtol=1e-4, atol=1e-4)
-            assert stored["labels"].tolist() == validation.y.tolist()
-            assert stored["costs"].tolist() == network.exit_costs
+            assert not any(name.startswith("test") for name in stored.files)
+            for name, split in (("validation", data.validation), ("calibration", data.calibration)):
+                own = training.outputs(network, split.x)
+                np.testing.assert_allclose(own, stored[f"{name}_logits"], rtol=1e-4, atol=1e-4)
+                assert stored[f"{name}_labels"].tolist() == split.y.tolist()
+            assert stored["exit_costs"].tolist() == network.exit_costs
+            assert stored["branch_costs"].tolist() == network.branch_costs
             # the policy belongs to these outputs
-            right = found.policy.predict(stored["logits"]) == stored["labels"]
+            right = found.policy.predict(stored["validation_logits"]) == stored["validation_labels"]
             assert right.mean() == pytest.approx(found.metrics["accuracy"])
 
 
@@ -94,10 +99,11 @@ def test_cutoffs_are_fitted_on_calibration_data_and_judged_on_test_data(records)
     logits = training.outputs(network, task.test.x)
     exits = member.policy.exits(logits)
     assert member.accuracy == pytest.approx((member.policy.predict(logits) == task.test.y.numpy()).mean())
-    assert member.avg_macs == pytest.approx(np.array(network.exit_costs)[exits].mean())
+    paid = np.array(member.policy.exit_costs(network.exit_costs, network.branch_costs))
+    assert member.avg_macs == pytest.approx(paid[exits].mean())
     assert sum(member.shares) == pytest.approx(1)
     calibration = training.outputs(network, task.calibration.x)
-    known = {float(v) for k in range(2) for v in member.policy.confidences(calibration[:, k], k)} | {np.inf, -np.inf}
+    known = {*measures.max_prob(calibration).ravel().tolist(), np.inf, -np.inf}
     assert set(member.policy.cutoffs) <= known
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitNetwork, ExitPolicy
+from nni_earlyexit import EarlyExitNetwork, ExitPolicy, learned
 from nni_earlyexit.training import outputs
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,8 +78,7 @@ def test_running_under_a_policy_equals_running_all_exits_and_applying_it_afterwa
     rng = np.random.default_rng(seed)
     measure = ["max_prob", "entropy", "margin", "energy"][seed % 4]
     logits = outputs(four_exits, inputs)
-    policy = ExitPolicy((math.inf,) * 3 + (-math.inf,), measure)
-    confidences = np.stack([policy.confidences(logits[:, k], k) for k in range(3)], axis=1)
+    confidences = ExitPolicy((0.0, 0.0, 0.0, -math.inf), measure).confidences(logits)
     # between two confidences, so that rounding cannot decide; some exits for everything, some for nothing
     cutoffs = [
         rng.choice([math.inf, confidences[:, k].min() - 1, np.sort(confidences[:, k])[[31, 32]].mean()])
@@ -94,8 +93,41 @@ def test_running_under_a_policy_equals_running_all_exits_and_applying_it_afterwa
     np.testing.assert_allclose(given.numpy(), logits[np.arange(batch), expected], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("confidence", ["max_prob", "patience", "learned"])
+@pytest.mark.parametrize("dropped", [(), (0,), (1,), (0, 2), (0, 1, 2)])
+def test_pruning_drops_exits_and_gives_the_same_answers_for_less(four_exits, inputs, confidence, dropped):
+    logits = outputs(four_exits, inputs)
+    kept = tuple(exit for exit in range(4) if exit not in dropped)
+    models = [None] * 4
+    if confidence == "learned":
+        for end in range(1, len(kept)):
+            gain = np.random.default_rng(end).normal(size=len(logits))
+            models[kept[end - 1]] = learned.fit(logits[:, kept[:end]], gain, np.ones(len(gain)))
+    cutoff = {"max_prob": 0.12, "patience": 1.0, "learned": 0.0}[confidence]
+    cutoffs = [cutoff if exit in kept else math.inf for exit in range(3)]
+    policy = ExitPolicy((*cutoffs, -math.inf), confidence, None, tuple(models) if confidence == "learned" else None)
+
+    sizes = batch_sizes(four_exits.exits.values())
+    expected, exits = four_exits.predict(inputs, policy)
+    assert exits.tolist() == policy.exits(logits).tolist()
+    assert [sizes[exit] for exit in dropped] == [[]] * len(dropped)  # a dropped exit is not run
+
+    pruned = four_exits.prune(policy)
+    answers, of_pruned = pruned.predict(inputs, policy.pruned())
+    assert torch.equal(answers, expected)
+    assert [kept[exit] for exit in of_pruned.tolist()] == exits.tolist()
+    assert len(pruned.exits) == len(kept)
+    paid = policy.exit_costs(four_exits.exit_costs, four_exits.branch_costs)
+    assert pruned.exit_costs == [paid[exit] for exit in kept]
+
+
+def test_pruning_by_a_policy_of_another_network_is_refused(four_exits):
+    with pytest.raises(ValueError, match="policy: it has 2 cutoffs, this network has 4 exits"):
+        four_exits.prune(ExitPolicy((0.5, -math.inf)))
+
+
 def test_inputs_that_have_left_cost_nothing_afterwards(four_exits, inputs):
-    confidence = ExitPolicy((0.0, 0.0, 0.0, -math.inf)).confidences(outputs(four_exits, inputs)[:, 0], 0)
+    confidence = ExitPolicy((0.0, 0.0, 0.0, -math.inf)).confidences(outputs(four_exits, inputs))[:, 0]
     policy = ExitPolicy((float(np.sort(confidence)[[19, 20]].mean()), math.inf, math.inf, -math.inf))
     sizes = batch_sizes(four_exits.stages)
     four_exits.predict(inputs, policy)

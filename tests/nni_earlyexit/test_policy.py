@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nni_earlyexit import ExitPolicy, confidence
+from nni_earlyexit.learned import LearnedConfidence
 
 INF = math.inf
 
@@ -19,7 +20,7 @@ def logits():
 
 def exits_one_by_one(policy, logits):
     """The definition: an input leaves at the first exit whose confidence is at least that exit's cutoff."""
-    measure, found = confidence.get(policy.confidence), []
+    measure, found = confidence.MEASURES[policy.confidence], []
     for outputs in logits:
         for exit, cutoff in enumerate(policy.cutoffs):
             temperature = 1 if policy.temperatures is None else policy.temperatures[exit]
@@ -78,11 +79,30 @@ def test_no_inputs_give_no_exits():
         ExitPolicy((-INF,)),
         ExitPolicy((0.25, INF, -INF), "margin"),
         ExitPolicy((0.1 + 0.2, -INF), "energy", (0.5, 2.0)),
+        ExitPolicy(
+            (1 / 3, INF, -INF), "learned", None, (LearnedConfidence(0.1, (1 / 3, 2.0), (0.5, -1.0)), None, None)
+        ),
     ],
 )
 def test_a_policy_survives_json(policy):
     text = json.dumps(policy.to_dict(), allow_nan=False)
     assert ExitPolicy.from_dict(json.loads(text)) == policy
+
+
+def test_dropped_exits_cost_nothing_and_are_gone_in_the_pruned_policy():
+    policy = ExitPolicy((0.5, INF, 0.7, -INF), temperatures=(1.0, 2.0, 3.0, 4.0))
+    assert policy.kept == (0, 2, 3)
+    assert policy.exit_costs([10, 25, 40, 60], [2, 5, 3, 1]) == [10, 20, 35, 55]
+    assert policy.pruned() == ExitPolicy((0.5, 0.7, -INF), temperatures=(1.0, 3.0, 4.0))
+    logits = np.random.default_rng(0).normal(0, 2, (50, 4, 5))
+    kept = np.array(policy.kept)
+    assert policy.exits(logits).tolist() == kept[policy.pruned().exits(logits[:, kept])].tolist()
+
+
+def test_the_cost_of_the_learned_measure_is_stated():
+    model = LearnedConfidence(0.0, (1.0,) * 8)
+    assert ExitPolicy((0.5, INF, 0.5, -INF), "learned", None, (model, None, model, None)).confidence_macs == 16
+    assert ExitPolicy((0.5, -INF)).confidence_macs == 0
 
 
 def test_a_policy_that_makes_later_exits_unreachable_is_refused():
@@ -105,6 +125,16 @@ def test_an_infinite_cutoff_is_null_in_json():
         ({"cutoffs": (0.5, -INF), "temperatures": (0.0, 1.0)}, "temperatures: .* must all be positive and finite"),
         ({"cutoffs": (0.5, -INF), "temperatures": (1.0, INF)}, "temperatures: .* must all be positive and finite"),
         ({"cutoffs": (0.5, -INF), "confidence": "max"}, "confidence: 'max' is unknown"),
+        ({"cutoffs": (0.5, -INF), "confidence": "learned"}, "models: they belong to confidence 'learned', here it is"),
+        (
+            {"cutoffs": (0.5, -INF), "models": (None, None)},
+            "models: they belong to confidence 'learned', here it is 'max_",
+        ),
+        ({"cutoffs": (0.5, -INF), "confidence": "learned", "models": (None,)}, "models: 1 given for 2 exits"),
+        (
+            {"cutoffs": (0.5, -INF), "confidence": "learned", "models": (None, None)},
+            "models: exit 0 has a cutoff and no",
+        ),
     ],
 )
 def test_a_policy_that_cannot_work_is_refused_with_the_field(arguments, sentence):

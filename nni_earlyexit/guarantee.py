@@ -1,0 +1,159 @@
+"""A guarantee that holds for the data that cutoffs will meet, not only for those that they were fitted to.
+
+Learn then Test (Angelopoulos et al., arXiv 2110.01052) with fixed-sequence testing: policies are put in order, safest
+first, by data that the test does not use; each is tested in turn, at the full level, and the first that fails ends it.
+So with the promised probability none of those that passed drops more than was promised, whichever of them is then taken.
+
+The test is a bet against "the drop is larger than ``max_drop``" (Waudby-Smith and Ramdas, arXiv 2010.09686). With the
+drop D of an input, the score of the last exit minus that of the policy, the capital::
+
+    product over inputs of (1 + bet * (max_drop - D))
+
+is 1 on average at most if the mean of D is ``max_drop`` or more, so that it hardly ever exceeds 1 / (1 - confidence)
+(Markov). Inputs that the policy gets right and the last exit wrong count in its favour, and what varies little is certified
+with few inputs. The logarithm of the capital is a sum over inputs, each of which depends only on the exit it leaves at. So
+it is a score like any other: the policies that are worth a test are the front of cost against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from nni_earlyexit.cutoff_search import non_dominated
+from nni_earlyexit.kept_exits import Array, Confidences, exits_of_each, front, judge, kept_by
+from nni_earlyexit.outputs import Outputs
+from nni_earlyexit.policy import ExitPolicy, first_sure_exit
+from nni_earlyexit.trade_off import Front
+
+BETS = np.linspace(0.02, 0.98, 49)
+"""Bets that are tried, as shares of the largest that cannot lose everything."""
+BET_ROUNDS = 2
+"""Times that the bet is made for the policies found with the one before."""
+CANDIDATES = 100
+"""Most policies that are tested."""
+MOST = 1e6
+"""Largest bet, where none can lose everything."""
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """With probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
+
+    Parameters
+    ----------
+    max_drop
+        Largest mean of (score of the last exit - score of the policy); a fraction of accuracy with the default scoring.
+    confidence
+        Probability, over calibration sets that are drawn as the inputs to come are, that it holds.
+    test_size
+        Share of the data that is kept for the test; policies are fitted to the rest.
+    """
+
+    max_drop: float
+    confidence: float = 0.95
+    test_size: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_drop < math.inf:
+            raise ValueError(f"max_drop: {self.max_drop!r} of a guarantee is not possible; a positive number is")
+        for name in ("confidence", "test_size"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"{name}: {value!r} of a guarantee is not possible; a fraction between 0 and 1 is")
+
+    @property
+    def needed(self) -> float:
+        """Logarithm of the capital that proves the promise."""
+        return -math.log1p(-self.confidence)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the test of a guarantee found.
+
+    Attributes
+    ----------
+    inputs
+        Inputs of the test.
+    tested, certified
+        Policies that were tested, and those that passed.
+    more_inputs
+        Estimate of the further inputs, for fitting and test together, with which the first one that leaves early would
+        pass; 0 when one did, ``None`` when no number of inputs would do.
+    """
+
+    inputs: int
+    tested: int
+    certified: int
+    more_inputs: int | None
+
+
+def certify(
+    guarantee: Guarantee,
+    confidences: Confidences,
+    fitted: Outputs,
+    test: Outputs,
+    costs: Array,
+    branch_costs: Array,
+    policy: Callable[[Array], ExitPolicy],
+) -> tuple[Front, Certificate]:
+    """The policies that passed, as they are on ``test``, and how that went; the last exit for everything always passes.
+
+    The policies, their order and the bet come from ``fitted``, whose ``confidences`` are known; ``policy`` makes a policy of
+    cutoffs.
+    """
+    span = float(max(np.ptp(part.scores) for part in (fitted, test)))
+    limit = min(1 / (span - guarantee.max_drop), MOST) if span > guarantee.max_drop else MOST
+    heaviest = max(part.weights.max() for part in (fitted, test))
+
+    def gains(part: Outputs, bet: float) -> Array:
+        """What each input adds to the logarithm of the capital at each exit, (inputs, exits)."""
+        drop = part.scores[:, -1:] - part.scores
+        return np.log1p(bet * part.weights[:, None] / heaviest * (guarantee.max_drop - drop))
+
+    def candidates(bet: float) -> Front:
+        """Cost against gain per unit of weight; without the policy that needs no test."""
+        own = fitted.weights[:, None]
+        found = front(confidences, gains(fitted, bet) / np.where(own > 0, own, 1), fitted.weights, costs, branch_costs)
+        return found[np.isfinite(found.cutoffs[:, :-1]).any(axis=1)]
+
+    per_input = fitted.weights.mean()  # of the front's gains, which are per unit of weight
+    bet = 0.5 * limit
+    for _ in range(BET_ROUNDS):
+        found = candidates(bet)
+        if not len(found):
+            break
+        # the bet is made for the cheapest policy that is expected to pass
+        passing = np.flatnonzero(found.accuracy * per_input * len(test) >= guarantee.needed)
+        at = found.cutoffs[int(passing[0]) if len(passing) else int(found.accuracy.argmax())]
+        leaving = first_sure_exit(confidences.of(kept_by(at)), at, kept_by(at))
+        bets = BETS * limit
+        bet = float(bets[np.argmax([gains(fitted, b)[np.arange(len(fitted)), leaving].mean() for b in bets])])
+    found = candidates(bet)[::-1]  # safest first
+    found = found[found.accuracy > 0]  # the others lose the bet even on the data that they were fitted to
+    chosen = np.linspace(0, len(found) - 1, min(CANDIDATES, len(found))).round().astype(int)
+    cutoffs = found.cutoffs[chosen]
+
+    passed, tested = [], 0
+    test_gains, inputs = gains(test, bet), np.arange(len(test))
+    for row, leaving in zip(cutoffs, exits_of_each(cutoffs, policy, test.logits), strict=True):
+        tested += 1
+        if test_gains[inputs, leaving].sum() < guarantee.needed:
+            break
+        passed.append(row)
+    only_last = np.append(np.full(len(costs) - 1, np.inf), -np.inf)
+    certified = judge(np.array([*passed, only_last]), policy, test, costs, branch_costs)
+    more = 0 if passed else _more_inputs(guarantee, found.accuracy.max(initial=0.0) * per_input, len(test))
+    best = non_dominated(certified.avg_cost, certified.accuracy)
+    return certified[best], Certificate(len(test), tested, len(passed), more)
+
+
+def _more_inputs(guarantee: Guarantee, gain: float, inputs: int) -> int | None:
+    """Further inputs with which an expected ``gain`` per input suffices, given that it did not with ``inputs``."""
+    if gain <= 0:
+        return None
+    needed = max(guarantee.needed / gain, 2 * inputs)  # it was expected to suffice: then it was bad luck
+    return math.ceil((needed - inputs) / guarantee.test_size)

@@ -1,0 +1,166 @@
+"""Each exit's outputs on held-out inputs: what cutoffs are fitted to, checked, and as a file.
+
+A file is ``.npz`` with the arrays ``calibration_logits`` (inputs, exits, classes), ``calibration_labels`` (inputs,),
+``exit_costs`` (exits,), and where they are known ``branch_costs`` (exits,). Arrays that begin with another word than
+``calibration`` are another set of inputs, such as ``test_logits`` and ``test_labels``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nni_earlyexit.names import unknown
+from numpy.typing import ArrayLike, NDArray
+
+SCORINGS = ("accuracy", "balanced_accuracy")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One set of inputs: logits (inputs, exits, classes), scores (inputs, exits), weights (inputs,)."""
+
+    logits: NDArray[np.floating]
+    scores: NDArray[np.floating]
+    weights: NDArray[np.floating]
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def take(self, index: NDArray[np.intp]) -> Outputs:
+        """Only the inputs at ``index``."""
+        return Outputs(self.logits[index], self.scores[index], self.weights[index])
+
+
+def checked(
+    logits: ArrayLike,
+    y: ArrayLike | None,
+    sample_weight: ArrayLike | None = None,
+    scores: ArrayLike | None = None,
+    scoring: str | ArrayLike = "accuracy",
+) -> Outputs:
+    """The outputs with what each is worth; ``ValueError`` in one sentence when they do not fit together.
+
+    ``scoring`` says what is worth how much when no ``scores`` (inputs, exits) are given: ``"accuracy"``,
+    ``"balanced_accuracy"`` (every class weighs the same) or a matrix, the score of (class, predicted class).
+    """
+    found = np.asarray(logits)
+    if found.ndim != 3:
+        raise ValueError(f"logits: shape {found.shape} does not fit; (inputs, exits, classes) is needed")
+    inputs, exits, classes = found.shape
+    if inputs == 0 or exits == 0 or classes < 2:
+        what = "no inputs" if inputs == 0 else "no exits" if exits == 0 else f"{classes} classes"
+        raise ValueError(f"logits: {what}; cutoffs can only be fitted to outputs on held-out data")
+    if not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
+        raise ValueError(f"logits: {found.dtype} are not numbers")
+    if not np.isfinite(found).all():
+        raise ValueError("logits: they hold NaN or infinite values")
+    weights = _checked_weights(sample_weight, inputs)
+    labels = None if y is None else _checked_labels(y, inputs, classes)
+    if scores is not None:
+        worth = np.asarray(scores, dtype=np.float64)
+        if worth.shape != (inputs, exits):
+            raise ValueError(f"scores: shape {worth.shape} does not fit; {(inputs, exits)} (inputs, exits) is needed")
+        if not np.isfinite(worth).all():
+            raise ValueError("scores: they hold NaN or infinite values")
+        return Outputs(found, worth, weights)
+    if labels is None:
+        raise ValueError("y: classes (inputs,) are needed where no scores are given")
+    predicted = found.argmax(axis=-1)
+    if not isinstance(scoring, str):
+        return Outputs(found, _checked_matrix(scoring, classes)[labels[:, None], predicted], weights)
+    if scoring not in SCORINGS:
+        raise unknown("scoring", scoring, [*SCORINGS, "a matrix (classes, classes)"])
+    if scoring == "balanced_accuracy":
+        share = np.bincount(labels, weights=weights, minlength=classes)
+        weights = np.where(weights > 0, weights / np.maximum(share[labels], 1e-300), 0)
+        weights *= inputs / weights.sum()
+    return Outputs(found, (predicted == labels[:, None]).astype(np.float64), weights)
+
+
+def _checked_labels(y: ArrayLike, inputs: int, classes: int) -> NDArray[np.integer]:
+    labels = np.asarray(y)
+    if labels.shape != (inputs,):
+        raise ValueError(f"y: shape {labels.shape} does not fit {inputs} inputs")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"y: classes must be integers from 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
+    return labels
+
+
+def _checked_weights(sample_weight: ArrayLike | None, inputs: int) -> NDArray[np.floating]:
+    if sample_weight is None:
+        return np.ones(inputs)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (inputs,):
+        raise ValueError(f"sample_weight: shape {weights.shape} does not fit {inputs} inputs")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ValueError("sample_weight: numbers from 0 are needed, and not all of them 0")
+    return weights
+
+
+def _checked_matrix(scoring: ArrayLike, classes: int) -> NDArray[np.floating]:
+    matrix = np.asarray(scoring, dtype=np.float64)
+    if matrix.shape != (classes, classes) or not np.isfinite(matrix).all():
+        raise ValueError(
+            f"scoring: a matrix of shape {matrix.shape} does not fit; {(classes, classes)} finite numbers are needed"
+        )
+    return matrix
+
+
+def checked_costs(
+    costs: ArrayLike, branch_costs: ArrayLike | None, exits: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Costs (exits,) of leaving at each exit, and of each branch alone: zeros where they are not given."""
+    found = np.asarray(costs, dtype=np.float64)
+    if found.shape != (exits,):
+        raise ValueError(f"costs: shape {found.shape} does not fit {exits} exits")
+    if not np.isfinite(found).all() or (np.diff(found) <= 0).any() or found[0] <= 0:
+        raise ValueError(f"costs: {found.tolist()} must be positive and strictly increasing")
+    branches = np.zeros(exits) if branch_costs is None else np.asarray(branch_costs, dtype=np.float64)
+    if branches.shape != (exits,):
+        raise ValueError(f"branch_costs: shape {branches.shape} does not fit {exits} exits")
+    if not np.isfinite(branches).all() or (branches < 0).any():
+        raise ValueError(f"branch_costs: {branches.tolist()} must be numbers from 0")
+    added = np.diff(found, prepend=0.0)
+    # costs may be sums of rounded numbers
+    if (branches > added * (1 + 1e-9)).any():
+        exit = int(np.argmax(branches - added))
+        raise ValueError(
+            f"branch_costs: {branches[exit]:g} of exit {exit} is more than the {added[exit]:g} that costs add there"
+        )
+    return found, branches
+
+
+@dataclass(frozen=True)
+class OutputsFile:
+    """What a file of outputs holds; ``logits`` and ``labels`` by the name of the set of inputs."""
+
+    logits: dict[str, NDArray[np.floating]]
+    labels: dict[str, NDArray[np.integer]]
+    exit_costs: NDArray[np.number]
+    branch_costs: NDArray[np.number] | None
+
+
+def load(path: Path) -> OutputsFile:
+    """Read a file of outputs; ``FileNotFoundError`` or ``ValueError`` in one sentence when it is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"outputs: there is no file {str(path)!r}")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile):
+        raise ValueError(f"outputs: {str(path)!r} is not an .npz file of plain arrays") from None
+    missing = [n for n in ("calibration_logits", "calibration_labels", "exit_costs") if n not in arrays]
+    if missing:
+        found = ", ".join(arrays) or "nothing"
+        raise ValueError(f"outputs: {str(path)!r} lacks the array {missing[0]!r}; it holds {found}")
+    sets = [name.removesuffix("_logits") for name in arrays if name.endswith("_logits")]
+    sets = [name for name in sets if f"{name}_labels" in arrays]
+    return OutputsFile(
+        {name: arrays[f"{name}_logits"] for name in sets},
+        {name: arrays[f"{name}_labels"] for name in sets},
+        arrays["exit_costs"],
+        arrays.get("branch_costs"),
+    )

@@ -1,0 +1,172 @@
+"""The trade-off between score and cost: every non-dominated policy, and the choice of one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, overload
+
+import numpy as np
+from nni_earlyexit.policy import finite_or_none
+from numpy.typing import NDArray
+
+TOLERANCE = 0.005
+"""Accuracy below the best that is given up for lower cost when no goal is named."""
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """One policy and what it gives on the data that it was fitted to.
+
+    Attributes
+    ----------
+    accuracy
+        Mean score of an input; with the default scoring, the share of inputs whose class is right, in [0, 1].
+    avg_cost
+        Mean cost of an input, in the unit of the costs given.
+    cutoffs
+        One per exit; ``inf`` where the exit is dropped, ``-inf`` for the last.
+    shares
+        Share of inputs that leave at each exit; they sum to 1.
+    """
+
+    accuracy: float
+    avg_cost: float
+    cutoffs: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data; infinite cutoffs are ``null``."""
+        return {
+            "accuracy": self.accuracy,
+            "avg_cost": self.avg_cost,
+            "cutoffs": finite_or_none(self.cutoffs),
+            "shares": list(self.shares),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Front(Sequence[TradeOff]):
+    """Policies that no other one beats in both accuracy and cost, cheapest first: a list of :class:`TradeOff`.
+
+    Its columns are arrays: ``accuracy`` and ``avg_cost`` (policies,), ``cutoffs`` and ``shares`` (policies, exits).
+    """
+
+    accuracy: NDArray[np.floating]
+    avg_cost: NDArray[np.floating]
+    cutoffs: NDArray[np.floating]
+    shares: NDArray[np.floating]
+
+    def __len__(self) -> int:
+        return len(self.accuracy)
+
+    @overload
+    def __getitem__(self, index: int) -> TradeOff: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[np.generic]) -> Front: ...
+    def __getitem__(self, index: int | slice | NDArray[np.generic]) -> TradeOff | Front:
+        """The policy at a position, or the part of the front that a slice or an array of positions or booleans names."""
+        if isinstance(index, (int, np.integer)):
+            return TradeOff(
+                float(self.accuracy[index]),
+                float(self.avg_cost[index]),
+                tuple(self.cutoffs[index].tolist()),
+                tuple(self.shares[index].tolist()),
+            )
+        return Front(self.accuracy[index], self.avg_cost[index], self.cutoffs[index], self.shares[index])
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Front of no policies"
+        return (
+            f"Front of {len(self)} policies: accuracy {self.accuracy[0]:.4f} at {self.avg_cost[0]:.4g} "
+            f"to {self.accuracy[-1]:.4f} at {self.avg_cost[-1]:.4g}"
+        )
+
+
+class Unreachable(ValueError):
+    """No policy meets the goal. ``closest`` is the one that comes closest, if there is any within the budget."""
+
+    def __init__(self, sentence: str, closest: TradeOff | None) -> None:
+        super().__init__(sentence)
+        self.closest = closest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which policy of a front is wanted; :class:`ThresholdOptimizer` documents the fields. ``ValueError`` if impossible."""
+
+    max_cost: float | None = None
+    min_accuracy: float | None = None
+    max_drop: float | None = None
+    tolerance: float | None = None
+    weight: float | None = None
+    knee: bool = False
+
+    def __post_init__(self) -> None:
+        given = [field.name for field in fields(self)[1:] if getattr(self, field.name) not in (None, False)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}: only one of them can be the goal")
+        for name in ("min_accuracy", "max_drop", "tolerance", "weight", "max_cost"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            least = -math.inf if name == "min_accuracy" else 0
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number or not least <= value < math.inf or (name == "max_cost" and value == 0):
+                wanted = {"max_cost": "a positive number", "min_accuracy": "a number"}.get(name, "a number from 0")
+                raise ValueError(f"{name}: {value!r} is not possible; {wanted} is")
+        if not isinstance(self.knee, (bool, np.bool_)):
+            raise ValueError(f"knee: {self.knee!r} is not possible; True or False is")
+
+    def of(self, front: Front, last_accuracy: float, full_cost: float) -> TradeOff:
+        """The policy of ``front`` that is wanted; :class:`Unreachable` if there is none.
+
+        ``last_accuracy`` is that of the last exit for everything, ``full_cost`` the cost of the last exit.
+        """
+        affordable = len(front)
+        if self.max_cost is not None:
+            # costs are quotients, so are accuracies: tolerate their rounding
+            affordable = int(np.searchsorted(front.avg_cost, self.max_cost * (1 + 1e-12), side="right"))
+        if affordable == 0:
+            cheapest = f"; the cheapest policy costs {front.avg_cost[0]:g}" if len(front) else ""
+            raise Unreachable(f"max_cost: {self.max_cost} cannot be met{cheapest}", None)
+        accuracy, cost = front.accuracy[:affordable], front.avg_cost[:affordable]
+        if self.weight is not None:
+            return front[int(np.argmax(accuracy - self.weight * cost / full_cost))]
+        if self.knee:
+            return front[_knee(accuracy, cost)]
+        wanted, name = self._least_accuracy(last_accuracy, float(accuracy[-1]))
+        at = int(np.searchsorted(accuracy, wanted - 1e-9))
+        if at < affordable:
+            return front[at]
+        asked = f"{name}: {getattr(self, name)}"
+        beyond = int(np.searchsorted(front.accuracy, wanted - 1e-9))
+        if beyond < len(front):
+            needed = f"{front.avg_cost[beyond]:g}"
+            raise Unreachable(
+                f"{asked} cannot be met within max_cost {self.max_cost}; it costs {needed}", front[at - 1]
+            )
+        reached = f"the most accurate policy reaches {front.accuracy[-1]:.4f}"
+        if name == "max_drop":
+            reached += f", the last exit {last_accuracy:.4f}"
+        raise Unreachable(f"{asked} cannot be met; {reached}", front[at - 1])
+
+    def _least_accuracy(self, last: float, best: float) -> tuple[float, str]:
+        """The accuracy that is needed, and the parameter that says so."""
+        if self.min_accuracy is not None:
+            return self.min_accuracy, "min_accuracy"
+        if self.max_drop is not None:
+            return last - self.max_drop, "max_drop"
+        if self.tolerance is not None:
+            return best - self.tolerance, "tolerance"
+        return best - (TOLERANCE if self.max_cost is None else 0), "tolerance"
+
+
+def _knee(accuracy: NDArray[np.floating], cost: NDArray[np.floating]) -> int:
+    """The point farthest above the line between the ends of the front (Satopaa et al. 2011, Kneedle)."""
+    across, up = cost[-1] - cost[0], accuracy[-1] - accuracy[0]
+    if across <= 0 or up <= 0:
+        return 0
+    return int(np.argmax((accuracy - accuracy[0]) / up - (cost - cost[0]) / across))
