@@ -27,8 +27,10 @@ _exported = {
     "EarlyExitNetwork": "nni_earlyexit.network",
     "EarlyExitSpace": "nni_earlyexit.space",
     "ExitPolicy": "nni_earlyexit.policy",
+    "Guarantee": "nni_earlyexit.guarantee",
     "SearchStrategy": "nni_earlyexit.nas_strategy",
     "ThresholdOptimizer": "nni_earlyexit.thresholds",
+    "diagnose": "nni_earlyexit.diagnostics",
     "search_spaces": "nni_earlyexit.search_spaces",
     "strategies": "nni_earlyexit.strategies",
 }

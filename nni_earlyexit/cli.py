@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from nni_earlyexit.errors import Parser, exits_with_one_sentence
+from nni_earlyexit.goal import parse_amount, parse_share
 
 
 def parser() -> Parser:
@@ -39,6 +41,34 @@ def parser() -> Parser:
     front = commands.add_parser("front", help="judge and write the front of an experiment's finished trials")
     front.add_argument("folder", type=Path, help="the experiment's folder, such as ~/nni-experiments/ID")
     front.add_argument("--results", type=Path, default=Path("results"), help="folder for front.json and front.png")
+
+    thresholds = commands.add_parser("thresholds", help="fit cutoffs to stored outputs, without training")
+    thresholds.add_argument("source", help="a file OUTPUTS.npz, or an experiment's ID or folder")
+    thresholds.add_argument("--trial", help="the trial of the experiment")
+    goal = thresholds.add_argument_group(
+        "goal (without any: that of the trial, or the cheapest within 0.005 of the best)"
+    )
+    goal.add_argument(
+        "--max-avg-macs", type=_amount, help="limit on average MACs, such as 5M; alone: best accuracy within"
+    )
+    goal.add_argument("--min-accuracy", type=_share, help="the cheapest with this accuracy, such as 85%%")
+    goal.add_argument(
+        "--max-drop", type=_share, help="the cheapest this close to the last exit's accuracy, such as 1%%"
+    )
+    goal.add_argument("--tolerance", type=_share, help="the cheapest this close to the best accuracy")
+    goal.add_argument("--weight", type=float, help="the largest accuracy - weight * share of the full cost")
+    goal.add_argument("--knee", action="store_true", help="where the trade-off bends most")
+    how = thresholds.add_argument_group("how")
+    how.add_argument("--confidence", help="max_prob (default), entropy, margin, energy, patience or learned")
+    how.add_argument("--temperature-scaling", action="store_true", help="calibrate each exit's probabilities first")
+    how.add_argument(
+        "--guarantee", type=_share, help="the true drop is at most this, with probability --with-confidence"
+    )
+    how.add_argument("--with-confidence", type=_share, default=0.95, help="of the guarantee (95%%)")
+    how.add_argument("--seed", type=int, default=0, help="of the splits of learned confidence and guarantee (0)")
+    thresholds.add_argument(
+        "--results", type=Path, help="folder for policy.json and thresholds.png (beside the outputs)"
+    )
 
     commands.add_parser("register", help="make the EarlyExit tuner known to this environment's NNI")
     return p
@@ -88,10 +118,54 @@ def main() -> None:
             raise FileNotFoundError(f"folder: there is no folder {str(arguments.folder)!r}")
         check_writable(arguments.results, "results")
         sys.exit(0 if write_front(arguments.folder.expanduser(), arguments.results, _say) else 1)
+    elif arguments.command == "thresholds":
+        _thresholds(arguments)
     elif arguments.command == "register":
         from nni_earlyexit.experiment_file import register
 
         register()
+
+
+def _thresholds(arguments: argparse.Namespace) -> None:
+    from nni_earlyexit import refit
+    from nni_earlyexit.experiment_file import check_writable
+    from nni_earlyexit.guarantee import Guarantee
+    from nni_earlyexit.thresholds import ThresholdOptimizer
+
+    source = refit.source(arguments.source, arguments.trial)
+    results = arguments.results or source.folder
+    check_writable(results, "results")
+    goal = {name: getattr(arguments, name) for name in ("min_accuracy", "max_drop", "tolerance", "weight")}
+    goal |= {"max_cost": arguments.max_avg_macs, "knee": arguments.knee}
+    asked = any(value not in (None, False) for value in goal.values())
+    chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
+    if arguments.confidence is not None:
+        chosen["confidence"] = arguments.confidence
+    guarantee = None
+    if arguments.guarantee is not None:
+        guarantee = Guarantee(arguments.guarantee, arguments.with_confidence)
+    optimizer = ThresholdOptimizer(
+        **chosen,
+        temperature_scaling=arguments.temperature_scaling,
+        guarantee=guarantee,
+        random_state=arguments.seed,
+    )
+    refit.refit(source, optimizer, results, _say)
+
+
+def _amount(text: str) -> float:
+    return _parsed(parse_amount, text)
+
+
+def _share(text: str) -> float:
+    return _parsed(parse_share, text)
+
+
+def _parsed(parse: Callable[[str], float], text: str) -> float:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_space(command: argparse.ArgumentParser) -> None:

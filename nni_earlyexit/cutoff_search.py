@@ -29,6 +29,8 @@ MAX_SUBSET_EXITS = 10
 """Exits up to which every subset of them is tried."""
 SCREENING_INPUTS = 5000
 """Inputs on which subsets are compared; the winners are then improved on all."""
+SCREENING_PRICES = 4
+"""One price in so many is used for comparing subsets."""
 MAX_PASSES = 4
 """Rounds of coordinate ascent; it hardly ever takes more."""
 PRICES = np.geomspace(1e-4, 30, 48)
@@ -162,10 +164,15 @@ def search(of: Problem) -> Points:
     return found.take(non_dominated(found.cost, found.score))
 
 
-def screen(of: Problem) -> Array:
-    """What the best policy is worth at each of a few prices, roughly: to tell which of many problems are worth a search."""
+def prices(scores: Array, full_cost: float) -> Array:
+    """Prices along the front: score per unit of cost, for scores (inputs, exits) and the cost of the last exit."""
+    return PRICES * max(float(np.ptp(scores)), 1e-300) / full_cost
+
+
+def screen(of: Problem, at: Array) -> Array:
+    """What the best policy is worth, roughly, at each of these prices: which of many problems are worth a search."""
     sampled = of.sample(SCREENING_INPUTS)
-    values = [value for _, value in _descend(sampled, _prices(sampled)[::4], np.ones(len(of.levels), dtype=bool))]
+    values = [value for _, value in _descend(sampled, at, np.ones(len(of.levels), dtype=bool))]
     return np.array(values) / sampled.weights.sum()
 
 
@@ -214,41 +221,37 @@ def _after(index: Levels, values: Array, shape: tuple[int, ...]) -> Array:
 
 def _path(of: Problem) -> list[Levels]:
     """Policies along the front: local optima of ``score - price * cost`` for many prices."""
-    prices = _prices(of)
+    own = of.scores[of.weights > 0] / of.weights[of.weights > 0, None]
+    path = prices(own, float(of.segments.sum() + of.branches.sum()))
     allowed = np.ones(len(of.levels), dtype=bool)
     levels = np.full(len(of.levels), -1)
-    found = [levels for levels, _ in _descend(of, prices, allowed)]
-    for price in prices:
+    found = [levels for levels, _ in _descend(of, path, allowed)]
+    for price in path:
         levels, _ = ascend(of, price, levels, allowed)
         found.append(levels)
     if of.branches[:-1].any() and len(levels) < MAX_SUBSET_EXITS:
-        found += [ascend(of, price, start, allowed)[0] for price, start in _best_subsets(of, prices[::4])]
+        found += [ascend(of, price, start, allowed)[0] for price, start in _best_subsets(of, path[::SCREENING_PRICES])]
     return list(np.unique(np.array(found), axis=0))
 
 
-def _prices(of: Problem) -> Array:
-    own = of.scores[of.weights > 0] / of.weights[of.weights > 0, None]
-    return PRICES * max(float(np.ptp(own)), 1e-300) / float(of.segments.sum() + of.branches.sum())
-
-
-def _descend(of: Problem, prices: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:
+def _descend(of: Problem, at: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:
     """The local optimum at each price and its value, each from the one at the next higher price."""
     levels = np.where(allowed, np.array(of.levels) - 1, -1)
     found = []
-    for price in prices[::-1]:
+    for price in at[::-1]:
         levels, value = ascend(of, price, levels, allowed)
         found.append((levels, value))
     return found[::-1]
 
 
-def _best_subsets(of: Problem, prices: Array) -> list[tuple[float, Levels]]:
+def _best_subsets(of: Problem, at: Array) -> list[tuple[float, Levels]]:
     """For every price, the best policy among those of every subset of the exits, on some of the inputs."""
     sampled = of.sample(SCREENING_INPUTS)
-    best = [(np.full(len(of.levels), -1), -math.inf)] * len(prices)
+    best = [(np.full(len(of.levels), -1), -math.inf)] * len(at)
     for kept in itertools.product([False, True], repeat=len(of.levels)):
-        found = _descend(sampled, prices, np.array(kept))
+        found = _descend(sampled, at, np.array(kept))
         best = [max(pair, key=lambda levels_value: levels_value[1]) for pair in zip(best, found, strict=True)]
-    return [(price, levels) for price, (levels, _) in zip(prices, best, strict=True)]
+    return [(price, levels) for price, (levels, _) in zip(at, best, strict=True)]
 
 
 def ascend(

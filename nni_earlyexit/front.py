@@ -16,6 +16,7 @@ from nni_earlyexit import objectives as known
 from nni_earlyexit import record
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.tables import aligned
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,4 @@ def table(members: Sequence[Member]) -> str:
         )
         for member in members
     ]
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return aligned(heads, rows)

@@ -132,6 +132,14 @@ def parse_amount(text: str) -> float:
         raise ValueError(f"{text!r} is not a number; examples: 150000, 150k, 2M") from None
 
 
+def parse_share(text: str) -> float:
+    """``"1%"`` and ``"0.01"`` -> 0.01."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a share; examples: 0.01, 1%") from None
+
+
 def format_amount(amount: float) -> str:
     """As :func:`format_macs`, small numbers such as seconds too."""
     return f"{amount:.3g}" if amount < 1 else format_macs(amount)

@@ -57,11 +57,11 @@ class Guarantee:
     test_size: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_drop < math.inf:
+        if not isinstance(self.max_drop, (int, float)) or not 0 < self.max_drop < math.inf:
             raise ValueError(f"max_drop: {self.max_drop!r} of a guarantee is not possible; a positive number is")
         for name in ("confidence", "test_size"):
             value = getattr(self, name)
-            if not 0 < value < 1:
+            if not isinstance(value, (int, float)) or not 0 < value < 1:
                 raise ValueError(f"{name}: {value!r} of a guarantee is not possible; a fraction between 0 and 1 is")
 
     @property

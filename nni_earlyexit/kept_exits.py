@@ -135,7 +135,8 @@ def _worth_a_search(
     sets = [(*kept, exits - 1) for kept in early]
     if len(sets) <= MAX_SEARCHES:
         return sets
-    values = np.array([search.screen(problem(kept)[0]) for kept in sets])
+    prices = search.prices(scores, float(costs[-1]))[:: search.SCREENING_PRICES]
+    values = np.array([search.screen(problem(kept)[0], prices) for kept in sets])
     return [sets[i] for i in sorted({len(sets) - 1, *values.argmax(axis=0).tolist()})]
 
 

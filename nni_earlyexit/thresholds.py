@@ -173,6 +173,8 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         goal = {field.name: getattr(self, field.name) for field in fields(Choice)}
         choice = Choice(**goal)
         measures.check(self.confidence)
+        if not isinstance(self.guarantee, (Guarantee, type(None))):
+            raise ValueError(f"guarantee: {self.guarantee!r} is not a Guarantee; Guarantee(max_drop=0.01) is one")
         if guarantee_data is not None and self.guarantee is None:
             raise ValueError("guarantee_data: it is given, but no guarantee is")
         _, self.n_exits_in_, classes = outputs.logits.shape

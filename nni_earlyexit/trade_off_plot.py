@@ -38,10 +38,7 @@ def draw(optimizer: ThresholdOptimizer, ax: Axes | None = None) -> Axes:
     )
     axes.margins(y=0.12)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if (
-        optimizer.scoring in ("accuracy", "balanced_accuracy")
-        and 0 <= front.accuracy.min() <= front.accuracy.max() <= 1
-    ):
+    if isinstance(optimizer.scoring, str) and front.accuracy[0] >= 0 and front.accuracy[-1] <= 1:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("average cost of an input")
     axes.set_ylabel("accuracy")

@@ -1,0 +1,129 @@
+"""Fit cutoffs to stored outputs, for another goal than the search's: no training, no network, no test data.
+
+What is fitted to are the ``calibration`` arrays of a file of outputs (:mod:`nni_earlyexit.outputs`), such as every trial
+leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit import outputs, record
+from nni_earlyexit.diagnostics import Diagnostic, diagnose
+from nni_earlyexit.goal import format_macs
+from nni_earlyexit.names import unknown
+from nni_earlyexit.tables import aligned
+from nni_earlyexit.thresholds import ThresholdOptimizer
+
+POLICY, PICTURE = "policy.json", "thresholds.png"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where outputs come from, where results go, and the optimizer's arguments if none are given."""
+
+    outputs: Path
+    folder: Path
+    prefix: str
+    arguments: dict[str, Any]
+
+
+def source(name: str, trial: str | None) -> Source:
+    """The ``.npz`` file ``name``, or the outputs of ``trial`` of the experiment (ID or folder) ``name``."""
+    if name.endswith(".npz") and trial is None:
+        path = Path(name)
+        return Source(path, path.parent, f"{path.stem}.", {})
+    experiment = experiment_folder(name)
+    folders = {folder.name: folder for folder in sorted(experiment.glob("environments/*/trials/*"))}
+    if trial is None:
+        some = ", ".join(list(folders)[:3]) or "none"
+        raise ValueError(f"trial: --trial is needed with an experiment; it has {len(folders)}, such as {some}")
+    if trial not in folders:
+        raise unknown("trial", trial, list(folders))
+    found = record.load(folders[trial])
+    if found is None or found.policy is None:
+        how = "is not finished" if found is None else "missed a limit and was not trained"
+        raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
+    goal = found.settings.goal
+    arguments = {**asdict(goal.choice), "confidence": goal.confidence}
+    return Source(found.folder / record.OUTPUTS, found.folder, "", arguments)
+
+
+def experiment_folder(name: str) -> Path:
+    """The folder of an experiment, by its path or by the ID that NNI knows it by."""
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    home = Path.home() / "nni-experiments"
+    known: dict[str, Any] = {}
+    if (home / ".experiment").is_file():
+        known = json.loads((home / ".experiment").read_text())
+    folder = Path(known[name]["logDir"]) / name if name in known and "logDir" in known[name] else home / name
+    if not folder.is_dir():
+        raise unknown("experiment", name, sorted({*known, *(p.name for p in home.glob("[!._]*") if p.is_dir())}))
+    return folder
+
+
+def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
+    """Fit, say what came out, and write the policy and a picture to ``results``."""
+    stored = outputs.load(found.outputs)
+    logits, labels = stored.logits["calibration"], stored.labels["calibration"]
+    costs, branch_costs = stored.exit_costs, stored.branch_costs
+    with warnings.catch_warnings(record=True) as warned:
+        optimizer.fit(logits, labels, costs, branch_costs=branch_costs)
+    diagnostics = diagnose(optimizer, logits, labels, costs, branch_costs=branch_costs)
+    test = None
+    if "test" in stored.logits:
+        chosen = [optimizer.chosen_]
+        test = optimizer.judge(stored.logits["test"], stored.labels["test"], points=chosen)[0]
+    say(table(optimizer, costs))
+    for name, point in (("calibration", optimizer.chosen_), ("test", test)):
+        if point is not None:
+            cost = f"{format_macs(point.avg_cost)} average MACs ({point.avg_cost / float(costs[-1]):.0%} of the full network)"
+            say(f"{name}: accuracy {point.accuracy:.4f} at {cost}")
+    for warning in warned:
+        say(f"concern: {warning.message}")
+    for diagnostic in diagnostics:
+        say(f"{'concern' if diagnostic.concern else 'note'}: {diagnostic.message}")
+    write(found, optimizer, diagnostics, test, results)
+    say(f"wrote {results / (found.prefix + POLICY)} and {results / (found.prefix + PICTURE)}")
+
+
+def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
+    """Each exit alone and under the chosen policy, one line per exit."""
+    chosen, policy = optimizer.chosen_, optimizer.policy_
+    rows = []
+    for exit, (accuracy, cost) in enumerate(zip(optimizer.exit_accuracies_, optimizer.exit_costs_, strict=True)):
+        last = exit == len(costs) - 1
+        cutoff = "-" if last else f"{chosen.cutoffs[exit]:.4f}" if exit in policy.kept else "dropped"
+        rows.append((str(exit), format_macs(cost), f"{accuracy:.4f}", cutoff, f"{chosen.shares[exit]:.1%}"))
+    return aligned(("exit", "MACs alone", "accuracy alone", "cutoff", "share of inputs"), rows)
+
+
+def write(
+    found: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
+) -> None:
+    """The policy as JSON, with what it was fitted to and gives; the trade-off as PNG."""
+    from matplotlib.figure import Figure
+
+    results.mkdir(parents=True, exist_ok=True)
+    parameters = optimizer.get_params()
+    guarantee = parameters.pop("guarantee")
+    content = {
+        "policy": optimizer.policy_.to_dict(),
+        "calibration": optimizer.chosen_.to_dict(),
+        "test": None if test is None else test.to_dict(),
+        "optimizer": {**parameters, "guarantee": None if guarantee is None else asdict(guarantee)},
+        "certificate": None if optimizer.certificate_ is None else asdict(optimizer.certificate_),
+        "confidence_macs": optimizer.policy_.confidence_macs,
+        "diagnostics": [diagnostic.to_dict() for diagnostic in diagnostics],
+        "outputs": str(found.outputs),
+    }
+    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
+    optimizer.plot(figure.subplots())
+    record.write_whole(results / (found.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
+    record.write_json(results / (found.prefix + POLICY), content)
