@@ -150,7 +150,10 @@ def _thresholds(arguments: argparse.Namespace) -> None:
         guarantee=guarantee,
         random_state=arguments.seed,
     )
-    refit.refit(source, optimizer, results, _say)
+    try:
+        refit.refit(source, optimizer, results, _say)
+    except ValueError as error:
+        raise ValueError(str(error).replace("max_cost", "max_avg_macs")) from None
 
 
 def _amount(text: str) -> float:

@@ -298,6 +298,7 @@ class TestScoring:
         np.testing.assert_allclose(front.accuracy, other.accuracy)
         np.testing.assert_allclose(front.avg_cost, other.avg_cost)
 
+    @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
     def test_balanced_accuracy_is_the_mean_over_the_classes(self):
         from sklearn.metrics import balanced_accuracy_score
 
