@@ -7,7 +7,7 @@ at most the exit's level. So the order of confidences matters and their values d
 Few levels are searched completely, with a table of what remains after every combination of them (:func:`_table`). Otherwise
 policies are found by coordinate ascent of ``score - price * cost`` along a path of prices, from both of its ends
 (:func:`_path`): given the other cutoffs, the best one of an exit is found exactly, by one histogram. Around each policy found,
-every policy that differs from it in one cutoff is then a point too, which fills the gaps between them.
+every policy that differs from it in one cutoff is then a point too, and the widest gaps that are left are looked into.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ SCREENING_PRICES = 4
 """One price in so many is used for comparing subsets."""
 MAX_PASSES = 4
 """Rounds of coordinate ascent; it hardly ever takes more."""
+GAP_ROUNDS, GAPS = 5, 8
+"""Rounds of looking into the widest gaps of the front, and gaps per round."""
 PRICES = np.geomspace(1e-4, 30, 48)
 """Score that the cost of the last exit is worth, in units of the range of the scores."""
 
@@ -160,8 +162,15 @@ def search(of: Problem) -> Points:
     """Every non-dominated policy that the search finds, cheapest first; all there are where the levels are few."""
     if math.prod(count + 1 for count in of.levels) <= MAX_CELLS:
         return _table(of)
-    found = concatenate(points for levels in _path(of) for points in _neighbours(of, levels))
-    return found.take(non_dominated(found.cost, found.score))
+    starts = {tuple(levels.tolist()) for levels in _path(of)}
+    found = _around(of, starts)
+    for _ in range(GAP_ROUNDS):
+        more = _in_gaps(of, found) - starts
+        if not more:
+            break
+        starts |= more
+        found = _front([found, _around(of, more)])
+    return found
 
 
 def prices(scores: Array, full_cost: float) -> Array:
@@ -229,9 +238,54 @@ def _path(of: Problem) -> list[Levels]:
     for price in path:
         levels, _ = ascend(of, price, levels, allowed)
         found.append(levels)
+    rough = _rough(of)
+    for price in path:
+        start = rough.levels[int((rough.score - price * rough.cost).argmax())]
+        found.append(ascend(of, price, start, allowed)[0])
     if of.branches[:-1].any() and len(levels) < MAX_SUBSET_EXITS:
         found += [ascend(of, price, start, allowed)[0] for price, start in _best_subsets(of, path[::SCREENING_PRICES])]
     return list(np.unique(np.array(found), axis=0))
+
+
+def _around(of: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
+    """The front of the policies that differ from one of ``starts`` in one exit at most."""
+    return _front(points for start in sorted(starts) for points in _neighbours(of, np.array(start, dtype=np.intp)))
+
+
+def _front(points: Iterable[Points]) -> Points:
+    found = concatenate(points)
+    return found.take(non_dominated(found.cost, found.score))
+
+
+def _in_gaps(of: Problem, found: Points) -> set[tuple[int, ...]]:
+    """Where to look for what the path of prices jumped over: at both ends of the widest gaps, and uphill from there.
+
+    Where the front is nearly straight, no price leads to the policies between two that are far apart.
+    """
+    dearer, better = np.diff(found.cost), np.diff(found.score)
+    widest = np.argsort(-dearer * better, kind="stable")[:GAPS]
+    starts = []
+    for gap in widest:
+        for levels in (found.levels[gap], found.levels[gap + 1]):
+            uphill, _ = ascend(of, better[gap] / dearer[gap], levels, np.ones(len(levels), dtype=bool))
+            starts += [levels, uphill]
+    return {tuple(levels.tolist()) for levels in starts}
+
+
+def _rough(of: Problem) -> Points:
+    """The front over all combinations of a few levels of each exit: far apart, but none is overlooked."""
+    early = len(of.levels)
+    most = max(1, int(MAX_CELLS ** (1 / early)) - 1)
+    picked = []
+    for k in range(early):
+        reached = np.sort(of.codes[k])
+        picked.append(
+            np.unique(np.append(reached[np.linspace(0, len(reached) - 1, most).astype(int)], of.levels[k] - 1))
+        )
+    codes = np.stack([np.searchsorted(own, of.codes[k]) for k, own in enumerate(picked)]).astype(np.int32)
+    points = _table(replace(of, codes=codes, levels=tuple(len(own) for own in picked)))
+    columns = [np.append(own, -1)[points.levels[:, k]] for k, own in enumerate(picked)]
+    return replace(points, levels=np.stack(columns, axis=1))
 
 
 def _descend(of: Problem, at: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:

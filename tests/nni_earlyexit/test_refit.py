@@ -132,8 +132,8 @@ def test_without_a_goal_it_is_that_of_the_trial(monkeypatch, capsys, experiment)
             "max_avg_macs: 1.0 cannot be met; the cheapest policy",
         ),
         (
-            ["abc123xy", "--trial", "good1", "--confidence", "max"],
-            "confidence: 'max' is unknown; did you mean 'max_prob'",
+            ["abc123xy", "--trial", "good1", "--confidence", "max_pro"],
+            "confidence: 'max_pro' is unknown; did you mean 'max_prob'",
         ),
         (["abc123xy", "--trial", "good1", "--max-drop", "x"], "--max-drop: 'x' is not a share; examples: 0.01, 1%"),
         (["abc123xy", "--trial", "good1", "--max-drop", "1%", "--knee"], "max_drop and knee: only one of them can be"),
