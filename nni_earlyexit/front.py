@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nni_earlyexit import objectives as known
@@ -17,6 +17,9 @@ from nni_earlyexit import record
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.tables import aligned
+
+if TYPE_CHECKING:
+    from nni_earlyexit.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Member:
         MACs to leave at each exit when all are run; a dropped exit (cutoff ``inf``) is not.
     architecture
         The network in one line.
+    diagnostics
+        How far ``policy`` can be trusted, by the calibration split.
     """
 
     record: record.Record
@@ -42,6 +47,7 @@ class Member:
     shares: tuple[float, ...]
     exit_costs: tuple[int, ...]
     architecture: str
+    diagnostics: tuple[Diagnostic, ...]
 
     @property
     def full_macs(self) -> int:
@@ -59,6 +65,7 @@ class Member:
             "full_macs": self.full_macs,
             "test": {"accuracy": self.accuracy, "avg_macs": self.avg_macs, "shares": list(self.shares)},
             "validation": {name: self.record.metrics[name] for name in ("accuracy", "avg_macs")},
+            "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
             "trial_folder": str(self.record.folder),
         }
 
@@ -82,6 +89,7 @@ def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
+    from nni_earlyexit.diagnostics import diagnose
     from nni_earlyexit.exit_costs import ExitCosts
     from nni_earlyexit.metrics import fit_cutoffs
     from nni_earlyexit.training import outputs
@@ -92,7 +100,11 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         network = found.network()
         costs = ExitCosts(network.exit_costs, network.branch_costs, latency_s=found.exit_latency_s)
         calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
-        _, policy = fit_cutoffs(found.settings.goal, *calibration, costs)
+        goal = found.settings.goal
+        _, policy = fit_cutoffs(goal, *calibration, costs)
+        diagnostics = diagnose(
+            goal.optimizer(), *calibration, costs.macs, policy=policy, branch_costs=costs.branch_macs
+        )
         spent = np.array(policy.exit_costs(network.exit_costs, network.branch_costs))
         logits, labels = outputs(network, task.test.x), task.test.y.numpy()
         exits = policy.exits(logits)
@@ -105,6 +117,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
                 shares=tuple(float(share) for share in np.bincount(exits, minlength=len(spent)) / len(exits)),
                 exit_costs=tuple(network.exit_costs),
                 architecture=search_spaces.create(found.space).describe(found.sample),
+                diagnostics=tuple(diagnostics),
             )
         )
     return members
@@ -126,3 +139,13 @@ def table(members: Sequence[Member]) -> str:
         for member in members
     ]
     return aligned(heads, rows)
+
+
+def concerns(members: Sequence[Member]) -> list[str]:
+    """What speaks against trusting the cutoffs of each network of the front, one line for each."""
+    return [
+        f"network {number}: {diagnostic.message}"
+        for number, member in enumerate(members, 1)
+        for diagnostic in member.diagnostics
+        if diagnostic.concern
+    ]

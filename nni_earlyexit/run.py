@@ -63,6 +63,8 @@ def write_front(folder: Path, results: Path, say: Callable[[str], None] = print)
     say(f"judging {len(chosen)} of {len(trials)} networks on the test split")
     members = front.judge(chosen)
     say("\n" + front.table(members) + "\n")
+    for concern in front.concerns(members):
+        say(concern)
     results.mkdir(parents=True, exist_ok=True)
     record.write_json(
         results / "front.json",

@@ -107,6 +107,16 @@ def test_cutoffs_are_fitted_on_calibration_data_and_judged_on_test_data(records)
     assert set(member.policy.cutoffs) <= known
 
 
+def test_it_is_said_how_far_the_cutoffs_of_its_networks_can_be_trusted(records):
+    members = front.judge(records[:3])
+    lines = front.concerns(members)
+    for number, member in enumerate(members, 1):
+        assert member.diagnostics[0].name == "optimism"
+        for diagnostic in member.diagnostics:
+            assert (f"network {number}: {diagnostic.message}" in lines) == diagnostic.concern
+            assert diagnostic.to_dict() in member.to_dict()["diagnostics"]
+
+
 def test_it_is_written_as_json_and_picture_and_said_as_a_table(experiment, tmp_path):
     said = []
     assert run.write_front(experiment, tmp_path / "results", said.append)
