@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from nni_earlyexit import cli, confidence
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -83,3 +85,16 @@ def test_its_search_space_file_comes_from_the_command(own_space):
 def test_a_module_that_is_no_space_is_refused_in_one_sentence(own_space, name, sentence):
     done = run(own_space, "-m", "nni_earlyexit.cli", "space", name)
     assert (done.returncode, done.stderr) == (2, f"nni-earlyexit: {sentence}\n")
+
+
+def test_the_code_about_cutoffs_runs_and_its_commands_exist(monkeypatch, capsys):
+    monkeypatch.setattr(confidence, "MEASURES", dict(confidence.MEASURES))
+    names: dict[str, object] = {}
+    for block in code("thresholds.md"):
+        exec(block, names)
+    assert names["safe"].certificate_.certified > 0
+    assert "optimism None" in capsys.readouterr().out
+    commands = re.findall(r"^nni-earlyexit .*", (GUIDES / "thresholds.md").read_text(), flags=re.M)
+    assert len(commands) == 3
+    for command in commands:
+        cli.parser().parse_args(shlex.split(command)[1:])

@@ -33,7 +33,9 @@ def test_its_commands_exist():
         cli.parser().parse_args(shlex.split(command)[1:])
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/nni.md", "docs/results.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/nni.md", "docs/results.md", "docs/guides/thresholds.md"]
+)
 def test_its_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
