@@ -5,9 +5,10 @@ branch is not run. What inputs do is decided by their *codes*: an input that rea
 at most the exit's level. So the order of confidences matters and their values do not.
 
 Few levels are searched completely, with a table of what remains after every combination of them (:func:`_table`). Otherwise
-policies are found by coordinate ascent of ``score - price * cost`` along a path of prices, from both of its ends
-(:func:`_path`): given the other cutoffs, the best one of an exit is found exactly, by one histogram. Around each policy found,
-every policy that differs from it in one cutoff is then a point too, and the widest gaps that are left are looked into.
+policies are found by coordinate ascent of ``score - price * cost`` for a range of prices, from the best of such a table for
+a few levels of each exit (:func:`_path`): given the other cutoffs, the best one of an exit is found exactly, by one
+histogram. Every policy that differs from one found in one cutoff is then a point too, and the widest gaps that are left are
+looked into.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 
 MAX_CELLS = 2**18
 """Combinations of levels up to which all are tried."""
+ROUGH_CELLS = 2**15
+"""Combinations of a few levels that are tried for a start, where there are more."""
 MAX_LEVELS = 1024
 """Levels of an exit beyond that, evenly spread over the inputs."""
 MAX_SUBSET_EXITS = 10
@@ -31,8 +34,8 @@ SCREENING_INPUTS = 5000
 """Inputs on which subsets are compared; the winners are then improved on all."""
 SCREENING_PRICES = 4
 """One price in so many is used for comparing subsets."""
-MAX_PASSES = 4
-"""Rounds of coordinate ascent; it hardly ever takes more."""
+MAX_PASSES = 2
+"""Rounds of coordinate ascent; more bring next to nothing."""
 GAP_ROUNDS, GAPS = 5, 8
 """Rounds of looking into the widest gaps of the front, and gaps per round."""
 PRICES = np.geomspace(1e-4, 30, 48)
@@ -53,7 +56,7 @@ class Problem:
     levels
         Number of levels of each exit but the last.
     scores
-        (inputs, exits): what an input is worth when it leaves there, times its weight.
+        (exits, inputs): what an input is worth when it leaves there, times its weight.
     weights
         (inputs,).
     segments
@@ -62,7 +65,7 @@ class Problem:
         (exits,): cost of each exit branch that is saved when the exit is dropped; whoever passes a kept exit pays it.
     """
 
-    codes: NDArray[np.int32]
+    codes: Levels
     levels: tuple[int, ...]
     scores: Array
     weights: Array
@@ -77,7 +80,7 @@ class Problem:
         """The same with about that many of the inputs, at equal distances."""
         step = max(1, len(self.weights) // inputs)
         return replace(
-            self, codes=self.codes[:, ::step], scores=self.scores[::step], weights=self.weights[::step]
+            self, codes=self.codes[:, ::step], scores=self.scores[:, ::step], weights=self.weights[::step]
         )  # fmt: skip
 
 
@@ -141,11 +144,11 @@ def problem(
     cutoffs = [candidates(confidences[:, k], best_later[:, k + 1] > scores[:, k]) for k in range(early)]
     if math.prod(len(c) + 1 for c in cutoffs) > MAX_CELLS:
         cutoffs = [_thin(cutoffs[k], confidences[:, k]) for k in range(early)]
-    codes = np.empty((early, len(weights)), dtype=np.int32)
+    codes = np.empty((early, len(weights)), dtype=np.intp)  # what bincount takes without a copy
     for k, own in enumerate(cutoffs):
         codes[k] = len(own) - np.searchsorted(own[::-1], confidences[:, k], side="right")
     levels = tuple(len(own) for own in cutoffs)
-    return Problem(codes, levels, scores * weights[:, None], weights, segments, branches), cutoffs
+    return Problem(codes, levels, np.ascontiguousarray(scores.T) * weights, weights, segments, branches), cutoffs
 
 
 def _thin(cutoffs: Array, confidence: Array) -> Array:
@@ -174,7 +177,7 @@ def search(of: Problem) -> Points:
 
 
 def prices(scores: Array, full_cost: float) -> Array:
-    """Prices along the front: score per unit of cost, for scores (inputs, exits) and the cost of the last exit."""
+    """Prices along the front: score per unit of cost, for these scores and the cost of the last exit."""
     return PRICES * max(float(np.ptp(scores)), 1e-300) / full_cost
 
 
@@ -187,13 +190,13 @@ def screen(of: Problem, at: Array) -> Array:
 
 def _table(of: Problem) -> Points:
     """All combinations of levels, by tables of what is left after the first exits: one axis per exit, level -1 first."""
-    exits = of.scores.shape[1]
+    exits = len(of.scores)
     shape: tuple[int, ...] = ()
     index = np.zeros(len(of.weights), dtype=np.intp)
     remaining = [np.full((), of.weights.sum())]
     score, cost = np.zeros(()), np.zeros(())
     for k in range(exits):
-        own = of.scores[:, k]
+        own = of.scores[k]
         # an exit's new axis is the last, so what was known before is broadcast over it
         reaching = remaining[-1][..., None] if k < exits - 1 else remaining[-1]
         score_here = _after(index, own, shape)
@@ -229,22 +232,18 @@ def _after(index: Levels, values: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _path(of: Problem) -> list[Levels]:
-    """Policies along the front: local optima of ``score - price * cost`` for many prices."""
-    own = of.scores[of.weights > 0] / of.weights[of.weights > 0, None]
+    """Policies along the front: for many prices, the best of a rough search, improved until it is a local optimum."""
+    own = of.scores[:, of.weights > 0] / of.weights[of.weights > 0]
     path = prices(own, float(of.segments.sum() + of.branches.sum()))
     allowed = np.ones(len(of.levels), dtype=bool)
-    levels = np.full(len(of.levels), -1)
-    found = [levels for levels, _ in _descend(of, path, allowed)]
-    for price in path:
-        levels, _ = ascend(of, price, levels, allowed)
-        found.append(levels)
     rough = _rough(of)
+    found = []
     for price in path:
         start = rough.levels[int((rough.score - price * rough.cost).argmax())]
         found.append(ascend(of, price, start, allowed)[0])
-    if of.branches[:-1].any() and len(levels) < MAX_SUBSET_EXITS:
+    if of.branches[:-1].any() and len(of.levels) < MAX_SUBSET_EXITS:
         found += [ascend(of, price, start, allowed)[0] for price, start in _best_subsets(of, path[::SCREENING_PRICES])]
-    return list(np.unique(np.array(found), axis=0))
+    return found
 
 
 def _around(of: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
@@ -258,7 +257,7 @@ def _front(points: Iterable[Points]) -> Points:
 
 
 def _in_gaps(of: Problem, found: Points) -> set[tuple[int, ...]]:
-    """Where to look for what the path of prices jumped over: at both ends of the widest gaps, and uphill from there.
+    """Where to look for what the path of prices jumped over: around the cheap end of the widest gaps, and uphill of it.
 
     Where the front is nearly straight, no price leads to the policies between two that are far apart.
     """
@@ -266,23 +265,23 @@ def _in_gaps(of: Problem, found: Points) -> set[tuple[int, ...]]:
     widest = np.argsort(-dearer * better, kind="stable")[:GAPS]
     starts = []
     for gap in widest:
-        for levels in (found.levels[gap], found.levels[gap + 1]):
-            uphill, _ = ascend(of, better[gap] / dearer[gap], levels, np.ones(len(levels), dtype=bool))
-            starts += [levels, uphill]
+        end = found.levels[gap]
+        uphill, _ = ascend(of, better[gap] / dearer[gap], end, np.ones(len(end), dtype=bool))
+        starts += [end, uphill]
     return {tuple(levels.tolist()) for levels in starts}
 
 
 def _rough(of: Problem) -> Points:
     """The front over all combinations of a few levels of each exit: far apart, but none is overlooked."""
     early = len(of.levels)
-    most = max(1, int(MAX_CELLS ** (1 / early)) - 1)
+    most = max(1, int(ROUGH_CELLS ** (1 / early)) - 1)
     picked = []
     for k in range(early):
         reached = np.sort(of.codes[k])
         picked.append(
             np.unique(np.append(reached[np.linspace(0, len(reached) - 1, most).astype(int)], of.levels[k] - 1))
         )
-    codes = np.stack([np.searchsorted(own, of.codes[k]) for k, own in enumerate(picked)]).astype(np.int32)
+    codes = np.stack([np.searchsorted(own, of.codes[k]) for k, own in enumerate(picked)])
     points = _table(replace(of, codes=codes, levels=tuple(len(own) for own in picked)))
     columns = [np.append(own, -1)[points.levels[:, k]] for k, own in enumerate(picked)]
     return replace(points, levels=np.stack(columns, axis=1))
@@ -324,15 +323,15 @@ def ascend(
     for _ in range(MAX_PASSES):
         before = levels.copy()
         reaching = _reaching(of, levels)
-        later = of.scores[:, -1] - price * of.pay(len(levels), 0) * of.weights
+        later = of.scores[-1] - price * of.pay(len(levels), 0) * of.weights
         for k in reversed(range(len(levels))):
             if allowed[k]:
-                worth = np.where(reaching[k], of.scores[:, k] - later, 0)
+                worth = (of.scores[k] - later) * reaching[k]
                 gains = np.bincount(of.codes[k], weights=worth, minlength=of.levels[k]).cumsum()
                 level = int(gains.argmax())
-                saved = price * of.branches[k] * float(reaching[k] @ of.weights)
+                saved = price * of.branches[k] * of.weights[reaching[k]].sum() if of.branches[k] else 0
                 levels[k] = -1 if saved >= gains[level] else level
-            later = np.where(of.codes[k] <= levels[k], of.scores[:, k], later)
+            later = np.where(of.codes[k] <= levels[k], of.scores[k], later)
             later -= price * of.pay(k, int(levels[k])) * of.weights
         value = float(later.sum())
         if (levels == before).all():
@@ -350,30 +349,32 @@ def _reaching(of: Problem, levels: Levels) -> NDArray[np.bool_]:
 
 def _neighbours(of: Problem, levels: Levels) -> Iterator[Points]:
     """Every policy that differs from ``levels`` in one exit at most: for each exit, those that are not dominated."""
-    exits = of.scores.shape[1]
+    exits = len(of.scores)
     reaching = _reaching(of, levels)
     weight = reaching @ of.weights
     left = np.append(weight[:-1] - weight[1:], weight[-1])
     paid = weight * [of.pay(k, int(level)) for k, level in enumerate([*levels, 0])]
-    got = np.array([of.scores[r & ~n, k].sum() for k, (r, n) in enumerate(itertools.pairwise(reaching))])
+    got = np.array([of.scores[k, r & ~n].sum() for k, (r, n) in enumerate(itertools.pairwise(reaching))])
 
-    later = of.scores[:, -1]
+    later = of.scores[-1]
     later_cost = of.pay(exits - 1, 0) * of.weights
     leaves_at = np.full(len(of.weights), exits - 1)
     for k in reversed(range(exits - 1)):
         count, code = of.levels[k], of.codes[k]
 
-        def sums(values: Array, code: NDArray[np.int32] = code, count: int = count, k: int = k) -> Array:
+        def sums(values: Array, code: Levels = code, count: int = count, k: int = k) -> Array:
             """Over the inputs that reach the exit and leave there, at each level."""
-            return np.append(0, np.bincount(code, np.where(reaching[k], values, 0), count).cumsum())
+            return np.append(0, np.bincount(code, values * reaching[k], count).cumsum())
 
         own = np.arange(-1, count)
         cost = paid[:k].sum() + weight[k] * of.segments[k] + np.where(own >= 0, weight[k] * of.branches[k], 0)
         cost = cost + later_cost[reaching[k]].sum() - sums(later_cost)
-        score = got[:k].sum() + later[reaching[k]].sum() + sums(of.scores[:, k] - later)
-        chosen = non_dominated(cost, score)
+        score = got[:k].sum() + later[reaching[k]].sum() + sums(of.scores[k] - later)
+        # level by level more leaves and the cost falls; dropping the exit stands for itself
+        best = np.maximum.accumulate(score[:0:-1])[::-1]
+        chosen = np.append(0, 1 + np.flatnonzero(score[1:] > np.append(best[1:], -math.inf)))
 
-        going_on = np.bincount(code * exits + leaves_at, np.where(reaching[k], of.weights, 0), count * exits)
+        going_on = np.bincount(code * exits + leaves_at, of.weights * reaching[k], count * exits)
         after = np.concatenate([np.zeros((1, exits)), going_on.reshape(count, exits).cumsum(axis=0)])
         after = after[-1] - after
         shares = np.tile(np.where(np.arange(exits) < k, left, 0), (len(chosen), 1))
@@ -384,6 +385,6 @@ def _neighbours(of: Problem, levels: Levels) -> Iterator[Points]:
         yield Points(varied, score[chosen], cost[chosen], shares)
 
         leaves = code <= levels[k]
-        later = np.where(leaves, of.scores[:, k], later)
+        later = np.where(leaves, of.scores[k], later)
         later_cost = np.where(leaves, 0, later_cost) + of.pay(k, int(levels[k])) * of.weights
         leaves_at = np.where(leaves, k, leaves_at)

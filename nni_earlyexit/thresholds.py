@@ -207,8 +207,9 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
                 self.guarantee, confidences, fitted, judged, self._costs, self._branch_costs, policy
             )
             self._warn_if_nothing_is_certified(self.guarantee, self.certificate_)
-        for cutoffs in self.front_.cutoffs:
-            policy(cutoffs)
+        _, one_of_each = np.unique(self.front_.cutoffs < np.inf, axis=0, return_index=True)
+        for cutoffs in self.front_.cutoffs[one_of_each]:
+            policy(cutoffs)  # its models, while the data are here
         self.exit_accuracies_ = np.average(judged.scores, axis=0, weights=judged.weights)
         self.exit_costs_ = self._costs - self._branch_costs.cumsum() + self._branch_costs
         if self.guarantee is not None and not any(goal.values()):

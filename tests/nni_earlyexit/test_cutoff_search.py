@@ -14,9 +14,9 @@ def random_problem(seed, inputs=40, early=3, levels=4):
     rng = np.random.default_rng(seed)
     weights = rng.random(inputs) + 0.1
     return search.Problem(
-        codes=rng.integers(0, levels, (early, inputs)).astype(np.int32),
+        codes=rng.integers(0, levels, (early, inputs)),
         levels=(levels,) * early,
-        scores=rng.normal(size=(inputs, early + 1)) * weights[:, None],
+        scores=rng.normal(size=(early + 1, inputs)) * weights,
         weights=weights,
         segments=rng.random(early + 1) + 0.1,
         branches=rng.random(early + 1) * rng.integers(0, 2),
@@ -32,7 +32,7 @@ def loop(of, levels):
             cost += weight * (of.segments[k] + (0 if dropped else of.branches[k]))
             if k == len(levels) or of.codes[k, i] <= levels[k]:
                 break
-        score += of.scores[i, k]
+        score += of.scores[k, i]
         left[k] += weight
     return score, cost, left
 
@@ -127,6 +127,6 @@ def test_thinned_levels_hold_about_equally_many_inputs_and_the_lowest_cutoff(mon
 
 def test_screening_tells_a_good_problem_from_a_bad_one():
     of = random_problem(0, inputs=200)
-    better = replace(of, scores=of.scores + 0.1 * of.weights[:, None])
+    better = replace(of, scores=of.scores + 0.1 * of.weights)
     prices = search.prices(of.scores, 3.0)
     np.testing.assert_allclose(search.screen(better, prices), search.screen(of, prices) + 0.1)
