@@ -21,7 +21,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,7 +33,10 @@ from nni_earlyexit.outputs import load
 
 BUDGETS = np.linspace(0.1, 1, 10)
 """Shares of the way from the first exit's cost to the last one's."""
-RESAMPLES = 1000
+REFITS = 12
+"""Bootstrap samples of both the fitting and the test inputs, on each of which every peer is fitted again."""
+RESAMPLES = 200
+"""Bootstrap samples of the test inputs."""
 
 
 @dataclass
@@ -97,7 +100,7 @@ def from_digits() -> Data:
     rng = np.random.default_rng(0)
     sample = next(s for s in iter(lambda: space.sample(rng), None) if len(space.exit_costs(s)) == 4)
     torch.manual_seed(0)
-    evaluator = EarlyExitEvaluator(data="digits", epochs=4, threads=1)
+    evaluator = EarlyExitEvaluator(data="digits", epochs=1, threads=1)
     found = evaluator.evaluate(space.freeze(sample))
     test = evaluator.data.test
     return Data(
@@ -310,25 +313,36 @@ def at_budgets(data: Data, cutoffs: np.ndarray) -> list[np.ndarray]:
 
 def peers(sets: list[Data]) -> None:
     print(f"\n## Peers: test accuracy at {len(BUDGETS)} budgets, cutoffs on max probability fitted on other data")
-    print("(difference ours - peer in points with 95% paired bootstrap interval; time of the fit, ratio to ours)")
+    print("(ours - peer in points, +- 1.96 standard deviations of a paired bootstrap of both data; time of the fit)")
     for data in sets:
-        mine = timed(lambda data=data: ours(data))
-        own = at_budgets(data, ours(data))
-        print(f"{data.name}: ours {mine:.3f} s, accuracy {' '.join(f'{right.mean():.4f}' for right in own)}")
-        rng = np.random.default_rng(0)
-        chosen = rng.integers(0, len(data.test_y), (RESAMPLES, len(data.test_y)))
-        for name, peer in PEERS.items():
-            start = time.perf_counter()
-            cutoffs = peer(data)
-            seconds = time.perf_counter() - start
-            cells, worse = [], 0
-            for here, there in zip(own, at_budgets(data, cutoffs), strict=True):
-                difference = 100 * (here - there)
-                low, high = np.quantile(difference[chosen].mean(axis=1), [0.025, 0.975])
-                worse += high < 0
-                cells.append(f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}]")
-            print(f"  {name}: {seconds:.2f} s, {seconds / mine:.0f}x; worse beyond noise at {worse} budgets")
-            print(f"    {'  '.join(cells)}", flush=True)
+        methods = {"ours": ours, **PEERS}
+        seconds: dict[str, list[float]] = {name: [] for name in methods}
+        accuracy: dict[str, list[list[float]]] = {name: [] for name in methods}
+        for refit in range(1 + REFITS):
+            sample = resampled(data, refit) if refit else data
+            for name, method in methods.items():
+                start = time.perf_counter()
+                cutoffs = method(sample)
+                seconds[name].append(time.perf_counter() - start)
+                accuracy[name].append([right.mean() for right in at_budgets(sample, cutoffs)])
+        mine = statistics.median(seconds["ours"])
+        print(f"{data.name}: ours {mine:.3f} s, accuracy {' '.join(f'{a:.4f}' for a in accuracy['ours'][0])}")
+        for name in PEERS:
+            difference = 100 * (np.array(accuracy["ours"]) - np.array(accuracy[name]))
+            noise = 1.96 * difference[1:].std(axis=0, ddof=1)
+            worse = int((difference[0] + noise < 0).sum())
+            taken = statistics.median(seconds[name])
+            cells = "  ".join(f"{d:+.2f}+-{n:.2f}" for d, n in zip(difference[0], noise, strict=True))
+            print(f"  {name}: {taken:.3f} s, {taken / mine:.1f}x; ours worse beyond noise at {worse} budgets")
+            print(f"    {cells}", flush=True)
+
+
+def resampled(data: Data, seed: int) -> Data:
+    rng = np.random.default_rng(seed)
+    fitted, test = (rng.integers(0, size, size) for size in (len(data.y), len(data.test_y)))
+    return replace(
+        data, logits=data.logits[fitted], y=data.y[fitted], test_logits=data.test_logits[test], test_y=data.test_y[test]
+    )
 
 
 def learned(sets: list[Data]) -> None:
@@ -346,7 +360,7 @@ def learned(sets: list[Data]) -> None:
             rows[name] = [opt.policy_of(point).exits(test) for point in opt.front_]
             macs = opt.policy_.confidence_macs
         rng = np.random.default_rng(0)
-        counts = rng.multinomial(len(test), np.full(len(test), 1 / len(test)), RESAMPLES // 5) / len(test)
+        counts = rng.multinomial(len(test), np.full(len(test), 1 / len(test)), RESAMPLES) / len(test)
         counts = np.vstack([np.full(len(test), 1 / len(test)), counts])
         found = {}
         for name, exits in rows.items():

@@ -35,8 +35,12 @@ class LearnedConfidence:
 
     def __call__(self, logits: Array) -> Array:
         """Confidence (inputs,) of the last of the exits in ``logits`` (inputs, kept exits so far, classes)."""
-        confidence = self.intercept + features(logits) @ np.array(self.coefficients)
-        return confidence + np.array(self.offsets)[logits[:, -1].argmax(axis=-1)] if self.offsets else confidence
+        return self.of(features(logits), logits[:, -1].argmax(axis=-1))
+
+    def of(self, seen: Array, answer: NDArray[np.intp]) -> Array:
+        """The same, of :func:`features` and the exit's classes (inputs,)."""
+        confidence = self.intercept + seen @ np.array(self.coefficients)
+        return confidence + np.array(self.offsets)[answer] if self.offsets else confidence
 
     @property
     def macs(self) -> int:
@@ -65,7 +69,9 @@ def features(logits: Array) -> Array:
     Of its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin and probability. Of every
     exit before: log-probability of this exit's class, whether it agrees, and its own largest log-probability.
     """
-    own = logits[:, -1].astype(np.float64)
+    if not np.issubdtype(logits.dtype, np.floating):
+        logits = logits.astype(np.float64)
+    own = logits[:, -1]
     peak = own.max(axis=-1)
     shifted = own - peak[:, None]
     energy = np.log(np.exp(shifted).sum(axis=-1))
@@ -76,8 +82,7 @@ def features(logits: Array) -> Array:
 
     inputs, answer = np.arange(len(own)), own.argmax(axis=-1)
     for k in range(logits.shape[1] - 1):
-        earlier = logits[:, k].astype(np.float64)
-        earlier = earlier - earlier.max(axis=-1, keepdims=True)
+        earlier = logits[:, k] - logits[:, k].max(axis=-1, keepdims=True)
         most = -np.log(np.exp(earlier).sum(axis=-1))
         columns += [earlier[inputs, answer] + most, earlier.argmax(axis=-1) == answer, most]
     return np.stack(columns, axis=1).astype(np.float64)
@@ -88,15 +93,17 @@ def fit(logits: Array, gain: Array, weights: Array) -> LearnedConfidence:
 
     ``logits`` is (inputs, kept exits so far, classes), ``weights`` (inputs,).
     """
+    return _fit(features(logits), logits[:, -1].argmax(axis=-1), logits.shape[2], gain, weights)
+
+
+def _fit(seen: Array, answer: NDArray[np.intp], classes: int, gain: Array, weights: Array) -> LearnedConfidence:
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
 
-    seen, classes = features(logits), logits.shape[2]
     scaler = StandardScaler().fit(seen, sample_weight=weights)
     columns = scaler.transform(seen)
-    with_offsets = len(gain) >= INPUTS_PER_CLASS * classes
-    if with_offsets:
-        columns = np.append(columns, logits[:, -1].argmax(axis=-1)[:, None] == np.arange(classes), axis=1)
+    if len(gain) >= INPUTS_PER_CLASS * classes:
+        columns = np.append(columns, answer[:, None] == np.arange(classes), axis=1)
     ridge = Ridge(alpha=PENALTY).fit(columns, gain, sample_weight=weights)
     scaled = ridge.coef_[: seen.shape[1]] / scaler.scale_
     return LearnedConfidence(
@@ -113,7 +120,9 @@ def cross_fitted(logits: Array, gain: Array, weights: Array, seed: int) -> Array
     folds = min(FOLDS, len(gain))
     if folds < 2:
         return np.zeros(len(gain))
+    seen, answer, classes = features(logits), logits[:, -1].argmax(axis=-1), logits.shape[2]
     confidence = np.empty(len(gain))
     for fitted, judged in KFold(folds, shuffle=True, random_state=seed).split(gain):
-        confidence[judged] = fit(logits[fitted], gain[fitted], weights[fitted])(logits[judged])
+        model = _fit(seen[fitted], answer[fitted], classes, gain[fitted], weights[fitted])
+        confidence[judged] = model.of(seen[judged], answer[judged])
     return confidence
