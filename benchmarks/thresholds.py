@@ -100,7 +100,7 @@ def from_digits() -> Data:
     rng = np.random.default_rng(0)
     sample = next(s for s in iter(lambda: space.sample(rng), None) if len(space.exit_costs(s)) == 4)
     torch.manual_seed(0)
-    evaluator = EarlyExitEvaluator(data="digits", epochs=1, threads=1)
+    evaluator = EarlyExitEvaluator(data="digits", epochs=3, threads=1)
     found = evaluator.evaluate(space.freeze(sample))
     test = evaluator.data.test
     return Data(
@@ -451,7 +451,7 @@ def main() -> None:
     if "learned" in arguments.part:
         learned(sets)
     if "guarantee" in arguments.part:
-        guarantee([*files, small])
+        guarantee(files or [small])
 
 
 if __name__ == "__main__":

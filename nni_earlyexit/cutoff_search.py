@@ -32,13 +32,13 @@ MAX_SUBSET_EXITS = 10
 """Exits up to which every subset of them is tried."""
 SCREENING_INPUTS = 5000
 """Inputs on which subsets are compared; the winners are then improved on all."""
-SCREENING_PRICES = 4
+SCREENING_PRICES = 2
 """One price in so many is used for comparing subsets."""
 MAX_PASSES = 2
 """Rounds of coordinate ascent; more bring next to nothing."""
-GAP_ROUNDS, GAPS = 5, 8
+GAP_ROUNDS, GAPS = 2, 8
 """Rounds of looking into the widest gaps of the front, and gaps per round."""
-PRICES = np.geomspace(1e-4, 30, 48)
+PRICES = np.geomspace(1e-3, 10, 24)
 """Score that the cost of the last exit is worth, in units of the range of the scores."""
 
 Array: TypeAlias = NDArray[np.floating]
