@@ -84,7 +84,8 @@ class Confidences:
         return tuple(models)
 
     def _gain(self, prefix: Kept) -> Array:
-        return self._scores[:, prefix[-1]] - self._scores[:, -1]
+        """What going on to the last exit gains over leaving at the last of ``prefix``; 0 where that is nothing."""
+        return np.maximum(self._scores[:, -1] - self._scores[:, prefix[-1]], 0)
 
 
 def front(confidences: Confidences, scores: Array, weights: Array, costs: Array, branch_costs: Array) -> Front:

@@ -1,8 +1,9 @@
-"""Learned confidence: what is gained by leaving at an exit instead of going on to the last one, predicted by a small model.
+"""Learned confidence: the probability that going on gains nothing, predicted by a small model.
 
-The model is a ridge regression of "score here minus score at the last exit" on what this exit and the kept exits before
-it say. Which of an input's exits are right is partly seen from which of them agree; no function of one exit's
-probabilities knows that. A linear model is small enough to run after every exit, and is plain numbers in a policy's file.
+An input that this exit gets right should leave, and so should one that the last exit gets wrong too: only "wrong here, right
+there" is worth going on for. The model is a logistic regression of that on what this exit and the kept exits before it say:
+whether an input is hard is partly seen from which exits agree, and no function of one exit's probabilities knows that. A
+linear model is small enough to run after every exit, and is plain numbers in a policy's file.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDS = 5
-PENALTY = 1.0
 INPUTS_PER_CLASS = 50
-"""Inputs per class from which on every class has an offset of its own."""
+"""Inputs per class from which on the model looks at every class, and not only at the largest."""
 
 Array: TypeAlias = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class LearnedConfidence:
-    """The fitted model of one exit: confidence = intercept + coefficients x :func:`features`, then the class's offset.
+    """The fitted model of one exit: confidence = 1 / (1 + exp(-(intercept + coefficients x :func:`features` + offset))).
 
-    ``offsets`` is one number per class, or empty.
+    ``offsets`` is one number per class that the exit may give, or empty; then the model looks at no single class.
     """
 
     intercept: float
@@ -35,12 +35,14 @@ class LearnedConfidence:
 
     def __call__(self, logits: Array) -> Array:
         """Confidence (inputs,) of the last of the exits in ``logits`` (inputs, kept exits so far, classes)."""
-        return self.of(features(logits), logits[:, -1].argmax(axis=-1))
+        return self.of(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
 
     def of(self, seen: Array, answer: NDArray[np.intp]) -> Array:
         """The same, of :func:`features` and the exit's classes (inputs,)."""
-        confidence = self.intercept + seen @ np.array(self.coefficients)
-        return confidence + np.array(self.offsets)[answer] if self.offsets else confidence
+        sure = self.intercept + seen @ np.array(self.coefficients)
+        if self.offsets:
+            sure = sure + np.array(self.offsets)[answer]
+        return 1 / (1 + np.exp(-np.clip(sure, -700, 700)))
 
     @property
     def macs(self) -> int:
@@ -63,11 +65,12 @@ class LearnedConfidence:
         )
 
 
-def features(logits: Array) -> Array:
+def features(logits: Array, of_classes: bool) -> Array:
     """What the model sees (inputs, features) of the kept exits so far, (inputs, exits, classes), the last being its own.
 
-    Of its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin and probability. Of every
-    exit before: log-probability of this exit's class, whether it agrees, and its own largest log-probability.
+    Of its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin, probability and logarithms
+    of what the largest lacks; with ``of_classes`` the log-probability of every class. Of every exit before: log-probability
+    of this exit's class, whether it agrees, and its own largest log-probability.
     """
     if not np.issubdtype(logits.dtype, np.floating):
         logits = logits.astype(np.float64)
@@ -78,7 +81,11 @@ def features(logits: Array) -> Array:
     log_probability = shifted - energy[:, None]
     largest = -np.partition(-log_probability, range(min(3, own.shape[1])), axis=-1)[:, :3]
     entropy = -(np.exp(log_probability) * log_probability).sum(axis=-1)
+    lacking = -largest[:, 0]
     columns = [*largest.T, entropy, peak, energy + peak, largest[:, 0] - largest[:, 1], np.exp(largest[:, 0])]
+    columns += [np.log(lacking + 1e-4), np.log(1e-6 - np.expm1(-lacking))]
+    if of_classes:
+        columns += list(log_probability.T)
 
     inputs, answer = np.arange(len(own)), own.argmax(axis=-1)
     for k in range(logits.shape[1] - 1):
@@ -89,27 +96,37 @@ def features(logits: Array) -> Array:
 
 
 def fit(logits: Array, gain: Array, weights: Array) -> LearnedConfidence:
-    """The model for ``gain`` (inputs,): score at the last of the exits in ``logits`` minus score at the network's last.
+    """The model for ``gain`` (inputs,), from 0: what going on gains over leaving at the last of the exits in ``logits``.
 
     ``logits`` is (inputs, kept exits so far, classes), ``weights`` (inputs,).
     """
-    return _fit(features(logits), logits[:, -1].argmax(axis=-1), logits.shape[2], gain, weights)
+    of_classes = _of_classes(logits)
+    answer = logits[:, -1].argmax(axis=-1)
+    return _fit(features(logits, of_classes), answer, logits.shape[2] if of_classes else 0, gain, weights)
+
+
+def _of_classes(logits: Array) -> bool:
+    return len(logits) >= INPUTS_PER_CLASS * logits.shape[2]
 
 
 def _fit(seen: Array, answer: NDArray[np.intp], classes: int, gain: Array, weights: Array) -> LearnedConfidence:
-    from sklearn.linear_model import Ridge
+    """The model with ``classes`` offsets."""
+    from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    gains = gain > 0
+    if not gains[weights > 0].any() or gains[weights > 0].all():
+        return LearnedConfidence(0.0, (0.0,) * seen.shape[1], (0.0,) * classes)
+    # a larger gain counts for more; among gains of 0 and 1, each counts once
+    weights = weights * np.where(gains, gain / np.average(gain[gains], weights=weights[gains] + 1e-300), 1)
     scaler = StandardScaler().fit(seen, sample_weight=weights)
-    columns = scaler.transform(seen)
-    if len(gain) >= INPUTS_PER_CLASS * classes:
-        columns = np.append(columns, answer[:, None] == np.arange(classes), axis=1)
-    ridge = Ridge(alpha=PENALTY).fit(columns, gain, sample_weight=weights)
-    scaled = ridge.coef_[: seen.shape[1]] / scaler.scale_
+    columns = np.append(scaler.transform(seen), answer[:, None] == np.arange(classes), axis=1)
+    model = LogisticRegression(solver="newton-cholesky").fit(columns, ~gains, sample_weight=weights)
+    scaled = model.coef_[0, : seen.shape[1]] / scaler.scale_
     return LearnedConfidence(
-        float(ridge.intercept_ - scaled @ scaler.mean_),
+        float(model.intercept_[0] - scaled @ scaler.mean_),
         tuple(scaled.tolist()),
-        tuple(ridge.coef_[seen.shape[1] :].tolist()),
+        tuple(model.coef_[0, seen.shape[1] :].tolist()),
     )
 
 
@@ -120,7 +137,9 @@ def cross_fitted(logits: Array, gain: Array, weights: Array, seed: int) -> Array
     folds = min(FOLDS, len(gain))
     if folds < 2:
         return np.zeros(len(gain))
-    seen, answer, classes = features(logits), logits[:, -1].argmax(axis=-1), logits.shape[2]
+    of_classes = _of_classes(logits)
+    seen, answer = features(logits, of_classes), logits[:, -1].argmax(axis=-1)
+    classes = logits.shape[2] if of_classes else 0
     confidence = np.empty(len(gain))
     for fitted, judged in KFold(folds, shuffle=True, random_state=seed).split(gain):
         model = _fit(seen[fitted], answer[fitted], classes, gain[fitted], weights[fitted])
