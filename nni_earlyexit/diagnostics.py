@@ -125,8 +125,8 @@ def _idle(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
     for k in range(outputs.scores.shape[1]):
         share = float(outputs.weights[exits == k].sum() / outputs.weights.sum())
         if share < IDLE:
-            how = "nothing" if share == 0 else f"only {share:.2%} of the inputs"
-            found.append(Diagnostic("idle_exit", k, {"share": share}, True, f"{how} leaves at exit {k}"))
+            how = "nothing leaves" if share == 0 else f"only {share:.2%} of the inputs leave"
+            found.append(Diagnostic("idle_exit", k, {"share": share}, True, f"{how} at exit {k}"))
     return found
 
 

@@ -56,7 +56,7 @@ def test_an_exit_that_hardly_fires_is_named():
     idle = {diagnostic.exit: diagnostic.numbers["share"] for diagnostic in named(found, "idle_exit")}
     assert idle == {k: share for k, share in enumerate(opt.chosen_.shares) if share < 0.01}
     assert idle
-    assert all("leaves at exit" in diagnostic.message for diagnostic in named(found, "idle_exit"))
+    assert all(f"at exit {diagnostic.exit}" in diagnostic.message for diagnostic in named(found, "idle_exit"))
 
 
 def test_an_exit_that_fires_and_is_wrong_is_named():

@@ -358,7 +358,7 @@ class TestMeasures:
         opt = ThresholdOptimizer(confidence="learned").fit(logits, y, [1, 2, 3])
         other = rng.normal(size=(20_000, 3, 5))
         found = opt.judge(other, rng.integers(0, 5, 20_000))
-        assert opt.front_.accuracy.max() < 0.3  # the selection of cutoffs alone
+        assert opt.front_.accuracy.max() < 0.29  # the selection of cutoffs alone
         assert found.accuracy.mean() == pytest.approx(0.2, abs=0.01)
 
     @pytest.mark.parametrize("exits", [4, 6])
