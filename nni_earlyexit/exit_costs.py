@@ -14,20 +14,20 @@ class ExitCosts:
     ----------
     macs
         Multiply-accumulates spent until there, every exit branch on the way included.
-    branch_macs
-        Multiply-accumulates of each exit branch alone: what dropping the exit saves.
     params
         Parameters of everything that has run by then.
     activation_bytes
         The most bytes of tensors alive at once until there, the input not counted (float32).
     latency_s
         Predicted seconds until there.
+    branch_macs
+        Multiply-accumulates of each exit branch alone: what dropping the exit saves.
 
     A cost that nobody asked for may be ``None``.
     """
 
     macs: Sequence[int]
-    branch_macs: Sequence[int] | None = None
     params: Sequence[int] | None = None
     activation_bytes: Sequence[int] | None = None
     latency_s: Sequence[float] | None = None
+    branch_macs: Sequence[int] | None = None

@@ -98,7 +98,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     for found in records:
         task = data.load(found.settings.data, found.settings.seed, found.settings.input_shape)
         network = found.network()
-        costs = ExitCosts(network.exit_costs, network.branch_costs, latency_s=found.exit_latency_s)
+        costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
         calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
         goal = found.settings.goal
         _, policy = fit_cutoffs(goal, *calibration, costs)
