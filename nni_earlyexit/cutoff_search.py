@@ -272,19 +272,30 @@ def _in_gaps(of: Problem, found: Points) -> set[tuple[int, ...]]:
 
 
 def _rough(of: Problem) -> Points:
-    """The front over all combinations of a few levels of each exit: far apart, but none is overlooked."""
+    """The front over all combinations of a few levels of each exit: far apart, but none is overlooked.
+
+    Of more exits than there is room for, some at equal distances; the others are dropped.
+    """
     early = len(of.levels)
-    most = max(1, int(ROUGH_CELLS ** (1 / early)) - 1)
-    picked = []
-    for k in range(early):
-        reached = np.sort(of.codes[k])
-        picked.append(
-            np.unique(np.append(reached[np.linspace(0, len(reached) - 1, most).astype(int)], of.levels[k] - 1))
+    used = np.unique(np.linspace(0, early - 1, min(early, int(math.log2(ROUGH_CELLS)))).round().astype(int))
+    most = int(ROUGH_CELLS ** (1 / len(used)) + 1e-9) - 1
+    places = np.linspace(0, len(of.weights) - 1, most + 1).astype(int)[1:]
+    picked = [np.unique(np.sort(of.codes[k])[places]) for k in used]
+    kept = np.append(used, early)
+    points = _table(
+        Problem(
+            codes=np.stack([np.searchsorted(own, of.codes[k]) for k, own in zip(used, picked, strict=True)]),
+            levels=tuple(len(own) for own in picked),
+            scores=of.scores[kept],
+            weights=of.weights,
+            segments=np.diff(of.segments.cumsum()[kept], prepend=0.0),
+            branches=of.branches[kept],
         )
-    codes = np.stack([np.searchsorted(own, of.codes[k]) for k, own in enumerate(picked)])
-    points = _table(replace(of, codes=codes, levels=tuple(len(own) for own in picked)))
-    columns = [np.append(own, -1)[points.levels[:, k]] for k, own in enumerate(picked)]
-    return replace(points, levels=np.stack(columns, axis=1))
+    )
+    levels = np.full((len(points.cost), early), -1)
+    for column, (k, own) in enumerate(zip(used, picked, strict=True)):
+        levels[:, k] = np.append(own, -1)[points.levels[:, column]]
+    return replace(points, levels=levels)
 
 
 def _descend(of: Problem, at: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:

@@ -130,8 +130,9 @@ def _worth_a_search(
         simple = front(
             Confidences("max_prob", confidences.logits, scores, weights, 0), scores, weights, costs, branch_costs
         )
-        kept = {kept_by(cutoffs) for cutoffs in simple.cutoffs}
-        return sorted(kept | {tuple(range(exits))})
+        kept = list(dict.fromkeys(kept_by(cutoffs) for cutoffs in simple.cutoffs))  # cheapest first
+        some = np.unique(np.linspace(0, len(kept) - 1, MAX_SEARCHES).round().astype(int))
+        return sorted({*(kept[i] for i in some), tuple(range(exits))})
     early = [e for size in range(exits) for e in itertools.combinations(range(exits - 1), size)]
     sets = [(*kept, exits - 1) for kept in early]
     if len(sets) <= MAX_SEARCHES:

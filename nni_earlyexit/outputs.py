@@ -46,7 +46,7 @@ def checked(
     ``scoring`` says what is worth how much when no ``scores`` (inputs, exits) are given: ``"accuracy"``,
     ``"balanced_accuracy"`` (every class weighs the same) or a matrix, the score of (class, predicted class).
     """
-    found = np.asarray(logits)
+    found = _array("logits", logits)
     if found.ndim != 3:
         raise ValueError(f"logits: shape {found.shape} does not fit; (inputs, exits, classes) is needed")
     inputs, exits, classes = found.shape
@@ -60,7 +60,7 @@ def checked(
     weights = _checked_weights(sample_weight, inputs)
     labels = None if y is None else _checked_labels(y, inputs, classes)
     if scores is not None:
-        worth = np.asarray(scores, dtype=np.float64)
+        worth = _array("scores", scores, np.float64)
         if worth.shape != (inputs, exits):
             raise ValueError(f"scores: shape {worth.shape} does not fit; {(inputs, exits)} (inputs, exits) is needed")
         if not np.isfinite(worth).all():
@@ -80,8 +80,16 @@ def checked(
     return Outputs(found, (predicted == labels[:, None]).astype(np.float64), weights)
 
 
+def _array(name: str, value: ArrayLike, kind: type | None = None) -> NDArray[np.generic]:
+    """``value`` as an array; ``ValueError`` with its name when it is none."""
+    try:
+        return np.asarray(value, dtype=kind)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: they are no array of numbers") from None
+
+
 def _checked_labels(y: ArrayLike, inputs: int, classes: int) -> NDArray[np.integer]:
-    labels = np.asarray(y)
+    labels = _array("y", y)
     if labels.shape != (inputs,):
         raise ValueError(f"y: shape {labels.shape} does not fit {inputs} inputs")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
@@ -92,7 +100,7 @@ def _checked_labels(y: ArrayLike, inputs: int, classes: int) -> NDArray[np.integ
 def _checked_weights(sample_weight: ArrayLike | None, inputs: int) -> NDArray[np.floating]:
     if sample_weight is None:
         return np.ones(inputs)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = _array("sample_weight", sample_weight, np.float64)
     if weights.shape != (inputs,):
         raise ValueError(f"sample_weight: shape {weights.shape} does not fit {inputs} inputs")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
@@ -101,7 +109,7 @@ def _checked_weights(sample_weight: ArrayLike | None, inputs: int) -> NDArray[np
 
 
 def _checked_matrix(scoring: ArrayLike, classes: int) -> NDArray[np.floating]:
-    matrix = np.asarray(scoring, dtype=np.float64)
+    matrix = _array("scoring", scoring, np.float64)
     if matrix.shape != (classes, classes) or not np.isfinite(matrix).all():
         raise ValueError(
             f"scoring: a matrix of shape {matrix.shape} does not fit; {(classes, classes)} finite numbers are needed"
@@ -113,12 +121,12 @@ def checked_costs(
     costs: ArrayLike, branch_costs: ArrayLike | None, exits: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Costs (exits,) of leaving at each exit, and of each branch alone: zeros where they are not given."""
-    found = np.asarray(costs, dtype=np.float64)
+    found = _array("costs", costs, np.float64)
     if found.shape != (exits,):
         raise ValueError(f"costs: shape {found.shape} does not fit {exits} exits")
     if not np.isfinite(found).all() or (np.diff(found) <= 0).any() or found[0] <= 0:
         raise ValueError(f"costs: {found.tolist()} must be positive and strictly increasing")
-    branches = np.zeros(exits) if branch_costs is None else np.asarray(branch_costs, dtype=np.float64)
+    branches = np.zeros(exits) if branch_costs is None else _array("branch_costs", branch_costs, np.float64)
     if branches.shape != (exits,):
         raise ValueError(f"branch_costs: shape {branches.shape} does not fit {exits} exits")
     if not np.isfinite(branches).all() or (branches < 0).any():

@@ -184,8 +184,9 @@ class TestFront:
         kept = ThresholdOptimizer().fit(logits, y, [5, 12, 30])
         assert kept.point_at(min_accuracy=opt.chosen_.accuracy).avg_cost > opt.chosen_.avg_cost + 3
 
-    def test_more_exits_than_subsets_can_be_tried_for_give_true_points_too(self):
-        logits, y, costs, branches = outputs(0, 60, 13, ties=False)
+    @pytest.mark.parametrize("exits", [13, 40])
+    def test_more_exits_than_subsets_can_be_tried_for_give_true_points_too(self, exits):
+        logits, y, costs, branches = outputs(0, 60, exits, ties=False)
         for confidence in ("max_prob", "patience"):
             opt = ThresholdOptimizer(confidence=confidence).fit(logits, y, costs, branch_costs=branches)
             for point in opt.front_:
@@ -445,6 +446,9 @@ GOOD = outputs(0, 20, 3)
         ({"logits": np.where(GOOD[0] > 1, np.nan, GOOD[0])}, "logits: they hold NaN or infinite values"),
         ({"logits": np.where(GOOD[0] > 1, np.inf, GOOD[0])}, "logits: they hold NaN or infinite values"),
         ({"logits": GOOD[0].astype(str)}, "logits: .* are not numbers"),
+        ({"logits": [[1, 2], [3]]}, "logits: they are no array of numbers"),
+        ({"costs": ["a", "b", "c"]}, "costs: they are no array of numbers"),
+        ({"sample_weight": ["a"] * 20}, "sample_weight: they are no array of numbers"),
         ({"y": GOOD[1][:7]}, r"y: shape \(7,\) does not fit 20 inputs"),
         ({"y": GOOD[1] + 1}, "y: classes must be integers from 0 to 2, found 1 to 3"),
         ({"y": GOOD[1].astype(float)}, "y: classes must be integers"),
