@@ -40,7 +40,8 @@ class Evaluation:
 
     ``policy``, ``logits`` and ``labels`` (validation outputs (inputs, exits, classes) and classes (inputs,)) are ``None``
     for a network that was not trained because it misses a limit. ``calibration`` is the same pair for the calibration
-    split, on which nothing was decided; ``diagnostics`` say when the cutoffs should not be trusted.
+    split, on which nothing was decided; ``diagnostics`` say when the cutoffs should not be trusted; ``history`` holds the
+    metrics after each epoch, without the front.
     """
 
     network: EarlyExitNetwork
@@ -51,6 +52,7 @@ class Evaluation:
     labels: NDArray[np.int64] | None
     calibration: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
     diagnostics: Sequence[Diagnostic] = ()
+    history: Sequence[Mapping[str, Any]] = ()
 
 
 @nni.trace
@@ -226,13 +228,15 @@ class EarlyExitEvaluator(Lightning):
         validation = self.data.validation
         labels = validation.y.numpy()
         latest: list[Evaluation] = []
+        history: list[dict[str, Any]] = []
 
         def measure() -> None:
             logits = training.outputs(model, validation.x)
             values, policy = metrics.measured(network, self.goal, logits, labels)
             latest[:] = [Evaluation(model, network.costs, values, policy, logits, labels)]
+            history.append({name: value for name, value in values.items() if name != metrics.FRONT})
             if report:
-                nni.report_intermediate_result(dict(values))  # the final one grows
+                nni.report_intermediate_result(history[-1])
 
         torch.manual_seed(self.settings.seed)
         trainer = self._trainer()  # a Trainer fits once
@@ -254,6 +258,7 @@ class EarlyExitEvaluator(Lightning):
             result,
             calibration=(training.outputs(model, calibration.x), calibration.y.numpy()),
             diagnostics=diagnostics,
+            history=history,
         )
 
     def _execute(self, model: Any) -> Any:

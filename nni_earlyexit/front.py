@@ -101,7 +101,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
         calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
         goal = found.settings.goal
-        _, policy = fit_cutoffs(goal, *calibration, costs)
+        policy = fit_cutoffs(goal, *calibration, costs).policy
         diagnostics = diagnose(
             goal.optimizer(), *calibration, costs.macs, policy=policy, branch_costs=costs.branch_macs
         )

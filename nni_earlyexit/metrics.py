@@ -1,14 +1,15 @@
 """What a trial reports: one flat dictionary with the same keys for every network of a space.
 
-Numbers only (besides the sample), because NNI's web UI offers as metrics what is a number in the first trial. An infinite
-cutoff, and the cutoff of an absent exit, are ``None``.
+Numbers only (besides ``sample`` and ``front``), because NNI's web UI offers as metrics what is a number in the first
+trial. An infinite cutoff, and the cutoff of an absent exit, are ``None``. ``front`` holds the metrics that differ along the
+network's whole trade-off, a list for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit.diagnostics import Diagnostic, diagnose
@@ -16,8 +17,13 @@ from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.goal import Goal
 from nni_earlyexit.policy import ExitPolicy, finite_or_none
 from nni_earlyexit.thresholds import fit_or_closest
-from nni_earlyexit.trade_off import TradeOff, Unreachable
+from nni_earlyexit.trade_off import Front, TradeOff, Unreachable
 from numpy.typing import NDArray
+
+FRONT = "front"
+"""Key of the metrics along the trade-off."""
+FRONT_POINTS = 32
+"""Most points of its trade-off that a trial reports."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +36,41 @@ class Network:
     costs: ExitCosts
 
 
-def fit_cutoffs(
-    goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts
-) -> tuple[TradeOff, ExitPolicy]:
+class FittedCutoffs(NamedTuple):
+    """The point of a network's trade-off that a goal picks, its policy, and all points within the limits."""
+
+    chosen: TradeOff
+    policy: ExitPolicy
+    within: Front
+
+
+def fit_cutoffs(goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts) -> FittedCutoffs:
     """The point that ``goal`` wants of the front on these outputs, within all its limits, and its policy.
 
     Where none meets the goal, it is the one that comes closest.
     """
     optimizer = goal.optimizer()
     point = fit_or_closest(optimizer, logits, y, costs.macs, branch_costs=costs.branch_macs)
+    within = optimizer.front_
     if goal.max_latency_s is not None and costs.latency_s is not None:
-        fast = optimizer.front_[optimizer.front_.shares @ costs.latency_s <= goal.max_latency_s]
-        if len(fast):
+        within = within[within.shares @ costs.latency_s <= goal.max_latency_s]
+        if len(within):
             try:
-                point = goal.choice.of(fast, optimizer.exit_accuracies_[-1], costs.macs[-1])
+                point = goal.choice.of(within, optimizer.exit_accuracies_[-1], costs.macs[-1])
             except Unreachable as error:
-                point = fast[0] if error.closest is None else error.closest
+                point = within[0] if error.closest is None else error.closest
         else:
             point = optimizer.front_[0]
-    return point, optimizer.policy_of(point)
+    if goal.max_avg_macs is not None:
+        within = within[within.avg_cost <= goal.max_avg_macs * (1 + 1e-12)]
+    return FittedCutoffs(point, optimizer.policy_of(point), within)
 
 
 def measured(
     network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
 ) -> tuple[dict[str, Any], ExitPolicy]:
     """Metrics and policy of a trained network from its outputs (inputs, exits, classes) on validation data."""
-    chosen, policy = fit_cutoffs(goal, logits, y, network.costs)
+    chosen, policy, within = fit_cutoffs(goal, logits, y, network.costs)
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
         "default": goal.score(chosen.accuracy, chosen.avg_cost),
@@ -65,6 +80,7 @@ def measured(
         "excess": 0,
         **_known(network, chosen.shares),
         **_per_exit(network, accuracies.tolist(), chosen),
+        FRONT: _front(network, within.thinned(FRONT_POINTS)),
     }
     return metrics, policy
 
@@ -95,6 +111,7 @@ def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
         "excess": goal.excess(network.costs),
         **_known(network, all_stay),
         **_per_exit(network, None, None),
+        FRONT: {},
         "optimism": 0.0,
         "concerns": 0,
     }
@@ -111,6 +128,14 @@ def _known(network: Network, shares: Sequence[float]) -> dict[str, Any]:
         known["latency_s"] = _latency(network, shares)
         known["full_latency_s"] = float(costs.latency_s[-1])
     return {**known, "sample": dict(network.sample)}
+
+
+def _front(network: Network, front: Front) -> dict[str, list[float]]:
+    """The metrics that differ along a network's trade-off, one list each."""
+    columns = {"accuracy": front.accuracy, "avg_macs": front.avg_cost}
+    if network.costs.latency_s is not None:
+        columns["latency_s"] = front.shares @ network.costs.latency_s
+    return {name: column.tolist() for name, column in columns.items()}
 
 
 def _latency(network: Network, shares: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -63,7 +64,8 @@ def page(browser, experiment):
 
 
 def wait(browser):
-    return WebDriverWait(browser, 20)
+    # the page may draw an element again while it is looked at
+    return WebDriverWait(browser, 20, ignored_exceptions=[StaleElementReferenceException])
 
 
 def rows(browser):
@@ -76,7 +78,7 @@ def text(element):
 
 
 def click(browser, label):
-    wait(browser).until(lambda d: d.find_element(By.XPATH, f"//*[text()='{label}']")).click()
+    wait(browser).until(lambda d: d.find_element(By.XPATH, f"//*[text()='{label}']").click() or True)
 
 
 def choose(browser, shown, option):
@@ -135,13 +137,18 @@ def test_architecture_choices_are_readable_axes_under_hyper_parameters(page, tmp
         boxes[axis].click()
     next(b for b in dialog.find_elements(By.TAG_NAME, "button") if text(b) == "Save").click()
 
+    # read in one step, because the page draws its labels again and again
+    read = """return [...document.querySelectorAll("svg text")].map(label => {
+        const box = label.getBoundingClientRect();
+        return [label.textContent.trim(), box.left, box.right];
+    })"""
+
     def titles(browser):
-        found = [label for label in browser.find_elements(By.CSS_SELECTOR, "svg text") if label.text in axes]
+        found = sorted((left, right) for name, left, right in browser.execute_script(read) if name in axes)
         return found if len(found) == len(axes) else None
 
     shown = wait(page).until(titles)
     page.save_screenshot(str(tmp_path / "hyper-parameters.png"))
-    boxes = sorted((label.rect["x"], label.rect["x"] + label.rect["width"]) for label in shown)
-    assert all(left_end < right_start for (_, left_end), (right_start, _) in itertools.pairwise(boxes))
-    ticks = {label.text for label in page.find_elements(By.CSS_SELECTOR, "svg text")}
+    assert all(left_end < right_start for (_, left_end), (right_start, _) in itertools.pairwise(shown))
+    ticks = {name for name, _, _ in page.execute_script(read)}
     assert {"yes", "no", "ds_k3", "mb_k3_e4", "fused_k3_e2"} <= ticks

@@ -46,6 +46,25 @@ def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, resu
     assert result.metrics["exit0_cutoff"] in (result.policy.cutoffs[0], None)
 
 
+def test_the_whole_trade_off_is_reported_within_the_limit(evaluator, digits_space, two_exits, result):
+    front = result.metrics["front"]
+    assert 1 <= len(front["accuracy"]) == len(front["avg_macs"]) <= 32
+    assert all(np.diff(front["accuracy"]) > 0)
+    assert all(np.diff(front["avg_macs"]) > 0)
+    assert front["avg_macs"][0] <= result.metrics["avg_macs"] <= front["avg_macs"][-1]
+    limit = (front["avg_macs"][0] + front["avg_macs"][-1]) / 2
+    limited = EarlyExitEvaluator(data="digits", epochs=2, threads=1, max_avg_macs=limit)
+    within = evaluate(limited, digits_space, two_exits).metrics["front"]["avg_macs"]
+    assert within[0] == front["avg_macs"][0]
+    assert front["avg_macs"][-2] > limit >= within[-1] >= max(macs for macs in front["avg_macs"] if macs <= limit)
+
+
+def test_the_history_holds_the_metrics_of_each_epoch(result):
+    assert len(result.history) == 2
+    assert result.history[-1] == {name: result.metrics[name] for name in result.history[-1]}
+    assert "front" not in result.history[-1]
+
+
 def test_it_is_said_how_far_the_cutoffs_can_be_trusted(result):
     optimism, *concerns = result.diagnostics
     assert optimism.name == "optimism"
@@ -118,7 +137,7 @@ def test_every_network_reports_the_same_keys(evaluator, digits_space, result, rn
     for _ in range(5):
         infeasible = quick.evaluate(digits_space.freeze(digits_space.sample(rng))).metrics
         assert list(infeasible) == keys
-    numbers = [name for name in keys if name != "sample" and not name.endswith("_cutoff")]
+    numbers = [name for name in keys if name not in ("sample", "front") and not name.endswith("_cutoff")]
     assert all(isinstance(result.metrics[name], (int, float)) for name in numbers)
 
 
@@ -133,7 +152,7 @@ def test_intermediate_results_are_reported_every_epoch_and_the_final_one_once(
     result = evaluate(evaluator, digits_space, two_exits)
     assert len(intermediate) == evaluator.settings.epochs
     assert final == [result.metrics]
-    assert set(intermediate[0]) == set(final[0]) - {"train_seconds", "optimism", "concerns"}
+    assert set(intermediate[0]) == set(final[0]) - {"train_seconds", "optimism", "concerns", "front"}
 
 
 def test_exit_weights_decide_which_exits_are_trained(digits_space, two_exits):
