@@ -1,7 +1,8 @@
 """Ask-and-tell: the interface of every strategy.
 
 A strategy proposes samples and is told what they gave. It knows neither NNI nor networks: the same object serves NNI's
-tuner, NNI's ``NasExperiment``, a loop and a test. Nothing waits: any number of samples may be out at once.
+tuner, NNI's ``NasExperiment``, a loop and a test. Nothing waits: any number of samples may be out at once. All that it
+knows is plain JSON (:meth:`AskTell.state_dict`), from which it goes on exactly as it would have.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from nni_earlyexit import objectives as known
+from nni_earlyexit.archive import Archive
+from nni_earlyexit.exit_costs import ExitCosts
 
 Sample = dict[str, Any]
+
+STATE_VERSION = 1
 
 
 class Exhausted(Exception):
@@ -30,28 +35,71 @@ class Domain:
     Parameters
     ----------
     choices
-        Every label with its values.
+        Every label with its values. A choice of numbers is an ordered one.
     canonical
         The one form that all samples of the same network share.
     excess
         By how much a sample is known to miss the limits before it is tried; 0 when it may meet them.
     valid
         Whether a sample keeps the space's constraints; ``canonical`` and ``excess`` are only asked of those that do.
+    costs
+        What a sample is known to cost before it is tried, if anything is.
+    name
+        Name and version of the space.
+    size
+        Number of distinct networks, if it is known.
     """
 
     choices: Mapping[str, list[Any]]
     canonical: Callable[[Mapping[str, Any]], Sample] = dict
     excess: Callable[[Mapping[str, Any]], float] = lambda sample: 0.0
     valid: Callable[[Mapping[str, Any]], bool] = lambda sample: True
+    costs: Callable[[Mapping[str, Any]], ExitCosts] | None = None
+    name: str = ""
+    size: int | None = None
+
+    def check(self, sample: Mapping[str, Any]) -> None:
+        """``ValueError`` that names label and value unless ``sample`` has a possible value for every label, and no other."""
+        for label, values in self.choices.items():
+            if label not in sample:
+                raise ValueError(f"sample: {label!r} is missing")
+            if sample[label] not in values:
+                possible = ", ".join(map(repr, values))
+                raise ValueError(f"sample: {label}={sample[label]!r} is not possible; it can be {possible}")
+        for label in sample:
+            if label not in self.choices:
+                raise ValueError(f"sample: {label!r} is not a label of the space")
+
+    def is_ordered(self, label: str) -> bool:
+        """Whether the values of a choice have an order, so that near ones are alike: they are numbers."""
+        return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.choices[label])
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A sample with its ``losses`` (smaller is better) and ``excess`` over the limits; ``losses`` is ``None`` if it failed."""
+    """What a sample gave.
+
+    Attributes
+    ----------
+    sample
+        In canonical form.
+    losses
+        The objectives of the point that it reported, smaller is better; ``None`` if it failed.
+    points
+        Losses of every point of its trade-off, the reported one included; empty if it failed.
+    excess
+        By how much it misses the limits; 0 when it keeps them.
+    """
 
     sample: Sample
     losses: tuple[float, ...] | None
+    points: tuple[tuple[float, ...], ...]
     excess: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it gave a result within the limits."""
+        return self.losses is not None and self.excess <= 0
 
 
 class AskTell(ABC):
@@ -63,6 +111,10 @@ class AskTell(ABC):
         Metric names with ``"max"`` or ``"min"``; accuracy up and average MACs down by default.
     seed
         Fixes every random decision.
+    initial
+        Samples that are proposed first.
+    whole_fronts
+        Whether a network counts with every point of its trade-off, or only with the one that its trial reported.
     """
 
     TRIES = 200
@@ -70,19 +122,35 @@ class AskTell(ABC):
     RESTARTS, LEVEL_STEPS = 20, 30
     """How often such a walk begins anew, and how many steps of it may lead nowhere in a row."""
 
-    def __init__(self, objectives: Mapping[str, str] | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        objectives: Mapping[str, str] | None = None,
+        seed: int = 0,
+        initial: Sequence[Mapping[str, Any]] = (),
+        whole_fronts: bool = True,
+    ) -> None:
         self.objectives = known.check(known.DEFAULT if objectives is None else objectives)
         self.seed = seed
+        if not isinstance(initial, Sequence) or not all(isinstance(sample, Mapping) for sample in initial):
+            raise ValueError(f"initial: {initial!r} is not possible; a list of samples is")
+        self.initial = [dict(sample) for sample in initial]
+        self.whole_fronts = whole_fronts
 
     def start(self, domain: Domain) -> None:
         """Begin to explore ``domain``; everything known is forgotten."""
         self.domain = domain
+        for sample in self.initial:
+            try:
+                domain.check(sample)
+            except ValueError as error:
+                raise ValueError(f"initial: {error}") from None
         self.rng = np.random.default_rng(self.seed)
         self.trials: dict[str, Trial] = {}
         self.pending: dict[str, Sample] = {}
+        self.archive = Archive(len(self.objectives))
 
     def go_on(self) -> None:
-        """Draw other random numbers than from the start, after results of an earlier run were told.
+        """Draw other random numbers than from the start, after results of an earlier run were told without its state.
 
         Otherwise the first proposals of that run would come again, among them those that it was interrupted in.
         """
@@ -93,55 +161,168 @@ class AskTell(ABC):
 
         Raises :class:`Exhausted` when there is none.
         """
-        for _ in range(self.TRIES):
-            proposed = self.propose()
-            if not self.domain.valid(proposed):
-                continue
-            sample = self.domain.canonical(proposed)
-            if self._is_new(sample) and self.domain.excess(sample) <= 0:
-                break
-        else:
-            sample = self._search_nearby()
+        sample = self._next()
         self.pending[key(sample)] = sample
         return dict(sample)
 
     def tell(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
         """Take in what ``sample`` gave; ``None`` when it failed. It need not have been asked for.
 
-        ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0.
+        ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0. In ``metrics["front"]`` may stand
+        lists of equal length under the names of some objectives: the points of the network's whole trade-off.
+
+        Raises ``ValueError`` for a sample that is not of the space and for metrics that lack an objective.
         """
+        self.domain.check(sample)
         canonical = self.domain.canonical(sample)
-        if metrics is None:
-            trial = Trial(canonical, None, math.inf)
-        else:
+        trial = Trial(canonical, None, (), math.inf)
+        if metrics is not None:
             missing = [name for name in self.objectives if name not in metrics]
             if missing:
                 raise ValueError(f"metrics: {missing[0]!r} is missing; the objectives are {', '.join(self.objectives)}")
-            values = known.losses(metrics, self.objectives)
-            if not all(map(math.isfinite, values)):
-                trial = Trial(canonical, None, math.inf)
-            else:
-                trial = Trial(canonical, tuple(values), float(metrics.get("excess", 0)))
+            losses = tuple(known.losses(metrics, self.objectives))
+            if all(map(math.isfinite, losses)):
+                points = [losses, *self._front_points(metrics)] if self.whole_fronts else [losses]
+                own = Archive(len(losses))
+                own.add("", points)
+                trial = Trial(
+                    canonical, losses, tuple(map(tuple, own.points.tolist())), float(metrics.get("excess", 0))
+                )
         self.pending.pop(key(canonical), None)
-        self.trials[key(canonical)] = trial
+        self._remember(trial)
+        self.told(trial)
 
     def front(self) -> list[Trial]:
-        """The trials within the limits that no other one beats in every objective."""
-        within = [trial for trial in self.trials.values() if trial.losses is not None and trial.excess <= 0]
-        if not within:
-            return []
-        from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+        """The trials within the limits with a point that none of another one beats, in the order of their results."""
+        best = set(self.archive.owners)
+        return [trial for name, trial in self.trials.items() if name in best]
 
-        losses = np.array([trial.losses for trial in within])
-        return [within[i] for i in NonDominatedSorting().do(losses, only_non_dominated_front=True)]
+    def state_dict(self) -> dict[str, Any]:
+        """All that is known, as plain JSON."""
+        return {
+            "version": STATE_VERSION,
+            "strategy": type(self).__module__,
+            "space": self.domain.name,
+            "choices": {label: list(values) for label, values in self.domain.choices.items()},
+            "objectives": self.objectives,
+            "rng": self.rng.bit_generator.state,
+            "trials": [
+                [t.sample, t.losses, t.points, t.excess if math.isfinite(t.excess) else None]
+                for t in self.trials.values()
+            ],
+            "pending": list(self.pending.values()),
+            "own": self.own_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same strategy in the same space, after :meth:`start`.
+
+        Raises ``ValueError`` for the state of another version, strategy, space, or other objectives.
+        """
+        here = self.state_dict()
+        for name, what in (
+            ("version", "version"),
+            ("strategy", "strategy"),
+            ("space", "space"),
+            ("choices", "choices"),
+            ("objectives", "objectives"),
+        ):
+            if name not in state or state[name] != here[name]:
+                found = state.get(name)
+                differs = f"{found!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
+                raise ValueError(f"state: it is of {what} {differs}")
+        self.start(self.domain)
+        for sample, losses, points, excess in state["trials"]:
+            self._remember(
+                Trial(
+                    dict(sample),
+                    None if losses is None else tuple(losses),
+                    tuple(map(tuple, points)),
+                    math.inf if excess is None else excess,
+                )
+            )
+        self.pending = {key(sample): dict(sample) for sample in state["pending"]}
+        self.load_own_state(state["own"])
+        self.rng.bit_generator.state = state["rng"]
+
+    # --- what a strategy defines -------------------------------------------------------------------------------------
 
     @abstractmethod
     def propose(self) -> Sample:
         """Any sample; :meth:`ask` asks again when it is known or misses a limit."""
 
+    def told(self, trial: Trial) -> None:  # noqa: B027
+        """Called with every result, in the order in which they come."""
+
+    def own_state(self) -> Any:
+        """What a strategy knows beside trials and pending samples and cannot derive from them, as plain JSON."""
+        return None
+
+    def load_own_state(self, state: Any) -> None:  # noqa: B027
+        """The inverse of :meth:`own_state`; the trials are known already."""
+
+    # --- what strategies are made of ---------------------------------------------------------------------------------
+
     def random_sample(self) -> Sample:
         """Every choice drawn uniformly."""
         return {label: values[self.rng.integers(len(values))] for label, values in self.domain.choices.items()}
+
+    def neighbours(self, sample: Sample) -> list[Sample]:
+        """Canonical samples that differ in one choice, in random order."""
+        found = [
+            self.domain.canonical(other)
+            for label, values in self.domain.choices.items()
+            for value in values
+            if value != sample[label] and self.domain.valid(other := {**sample, label: value})
+        ]
+        return [found[i] for i in self.rng.permutation(len(found))]
+
+    def is_new(self, sample: Sample) -> bool:
+        """Whether a canonical sample was neither proposed nor told."""
+        return key(sample) not in self.trials and key(sample) not in self.pending
+
+    def possible(self, proposed: Sample) -> Sample | None:
+        """The canonical form of what may be asked for: valid, new and within the limits; ``None`` if it may not."""
+        if not self.domain.valid(proposed):
+            return None
+        sample = self.domain.canonical(proposed)
+        return sample if self.is_new(sample) and self.domain.excess(sample) <= 0 else None
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> Sample:
+        for sample in self.initial:
+            found = self.possible(sample)
+            if found is not None:
+                return found
+        for _ in range(self.TRIES):
+            found = self.possible(self.propose())
+            if found is not None:
+                return found
+        return self._search_nearby()
+
+    def _front_points(self, metrics: Mapping[str, Any]) -> list[tuple[float, ...]]:
+        """The losses of the points along a network's trade-off; what does not differ along it is that of the network."""
+        front = metrics.get("front") or {}
+        count = max((len(front[name]) for name in self.objectives if name in front), default=0)
+        columns = {name: front.get(name, [metrics[name]] * count) for name in self.objectives}
+        points = [
+            tuple(known.losses(dict(zip(columns, values, strict=True)), self.objectives))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        return [point for point in points if all(map(math.isfinite, point))]
+
+    def _remember(self, trial: Trial) -> None:
+        name = key(trial.sample)
+        known_before = self.trials.pop(name, None)
+        self.trials[name] = trial
+        if known_before is not None and known_before.within:  # what it gave before may stand in the archive
+            self.archive = Archive(len(self.objectives))
+            for other, known_trial in self.trials.items():
+                if known_trial.within:
+                    self.archive.add(other, known_trial.points)
+        elif trial.within:
+            self.archive.add(name, trial.points)
 
     def _valid_sample(self) -> Sample:
         """Proposed, or else drawn until the space's constraints are kept."""
@@ -150,9 +331,6 @@ class AskTell(ABC):
             if self.domain.valid(sample):
                 return sample
         raise Exhausted("none of 10,000 random samples keeps the space's constraints")
-
-    def _is_new(self, sample: Sample) -> bool:
-        return key(sample) not in self.trials and key(sample) not in self.pending
 
     def _search_nearby(self) -> Sample:
         """When proposals keep being known or over the limits: walk from them, one choice at a time, to one that is neither.
@@ -170,9 +348,9 @@ class AskTell(ABC):
             for candidate in frontier:
                 if self.domain.excess(candidate) > 0:
                     continue
-                if self._is_new(candidate):
+                if self.is_new(candidate):
                     return candidate
-                for neighbour in self._neighbours(candidate):
+                for neighbour in self.neighbours(candidate):
                     if key(neighbour) not in seen:
                         seen.add(key(neighbour))
                         following.append(neighbour)
@@ -188,7 +366,7 @@ class AskTell(ABC):
         excess = self.domain.excess(sample)
         level = 0
         while excess > 0 and level < self.LEVEL_STEPS:
-            neighbours = self._neighbours(sample)
+            neighbours = self.neighbours(sample)
             if not neighbours:
                 break
             better = min(neighbours, key=self.domain.excess)  # the first of equals, and their order is random
@@ -198,16 +376,6 @@ class AskTell(ABC):
             level = level + 1 if changed == excess else 0
             sample, excess = better, changed
         return sample
-
-    def _neighbours(self, sample: Sample) -> list[Sample]:
-        """Canonical samples that differ in one choice, in random order."""
-        found = [
-            self.domain.canonical(other)
-            for label, values in self.domain.choices.items()
-            for value in values
-            if value != sample[label] and self.domain.valid(other := {**sample, label: value})
-        ]
-        return [found[i] for i in self.rng.permutation(len(found))]
 
 
 def key(sample: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nni.mutable import Categorical
@@ -28,11 +29,18 @@ def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None
     def excess(sample: Mapping[str, Any]) -> float:
         return goal.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
 
+    def costs(sample: Mapping[str, Any]) -> ExitCosts:
+        known = space.all_costs(sample)
+        return known if latencies is None else replace(known, latency_s=latencies(sample))
+
     return Domain(
         space.choices,
         space.canonical,
         excess if goal.limits() else lambda sample: 0.0,
         lambda s: not space.violation(s),
+        costs,
+        space.identity(),
+        space.size(),
     )
 
 
@@ -46,7 +54,7 @@ def plain_domain(space: ModelSpace) -> Domain:
         if not isinstance(mutable, Categorical):
             raise TypeError(f"{label}: {type(mutable).__name__} is not possible in a search; Categorical is")
         choices[label] = list(mutable.values)
-    return Domain(choices)
+    return Domain(choices, name=type(space).__name__)
 
 
 def check_limits(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import pytest
@@ -96,6 +97,117 @@ def test_the_same_seed_proposes_the_same_networks(name):
     assert proposals(3) != proposals(4)
 
 
+BINARY = {f"x{i}": [0, 1, 2] for i in range(8)}
+
+
+def whole_front(sample):
+    """Three points of a network."""
+    cost = 1 + sum(sample.values())
+    points = [(math.sqrt(cost * share) / 5, 1e5 * cost * share) for share in (0.25, 0.5, 1)]
+    accuracy, avg_macs = map(list, zip(*points, strict=True))
+    return {"accuracy": accuracy[1], "avg_macs": avg_macs[1], "front": {"accuracy": accuracy, "avg_macs": avg_macs}}
+
+
+def run(strategy, trials, waiting=3):
+    """Ask and tell with some samples always out, one in seven failing; what was asked."""
+    asked, out = [], []
+    for i in range(trials):
+        out.append(strategy.ask())
+        asked.append(out[-1])
+        if len(out) > waiting:
+            done = out.pop(0)
+            strategy.tell(done, None if i % 7 == 3 else whole_front(done))
+    return asked
+
+
+def test_a_state_is_json_from_which_the_same_proposals_follow(name):
+    strategy = strategies.create(name, seed=5)
+    strategy.start(Domain(BINARY, name="binary/1"))
+    run(strategy, 45)
+    state = json.dumps(strategy.state_dict(), allow_nan=False)
+    restored = strategies.create(name, seed=99)
+    restored.start(Domain(BINARY, name="binary/1"))
+    restored.load_state_dict(json.loads(state))
+    assert restored.trials == strategy.trials
+    assert restored.front() == strategy.front()
+    assert run(restored, 15) == run(strategy, 15)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"version": 0}, "state: it is of version 0, not of 1"),
+        ({"space": "digits/1"}, "state: it is of space 'digits/1', not of 'binary/1'"),
+        ({"choices": {}}, "state: it is of choices others than those of the space"),
+        ({"strategy": "other"}, "state: it is of strategy 'other', not of"),
+        ({"objectives": {"params": "min"}}, "state: it is of objectives .*'params'.*, not of"),
+    ],
+)
+def test_another_state_is_refused_and_changes_nothing(name, change, sentence):
+    strategy = strategies.create(name)
+    strategy.start(Domain(BINARY, name="binary/1"))
+    run(strategy, 6)
+    before = strategy.state_dict()
+    with pytest.raises(ValueError, match=sentence):
+        strategy.load_state_dict({**before, **change})
+    assert strategy.state_dict() == before
+
+
+def test_a_network_counts_with_its_whole_front(name):
+    cheap, dear = ({f"x{i}": value for i in range(8)} for value in (0, 1))
+    for whole, points in ((True, 6), (False, 2)):
+        strategy = strategies.create(name, whole_fronts=whole)
+        strategy.start(Domain(BINARY))
+        for sample in (cheap, dear):
+            strategy.tell(sample, whole_front(sample))
+        assert len(strategy.archive.points) == points
+        assert [trial.sample for trial in strategy.front()] == [cheap, dear]
+
+
+def test_any_number_of_objectives_can_be_searched(name):
+    for objectives in (
+        {"accuracy": "max"},
+        {"accuracy": "max", "avg_macs": "min", "params": "min", "full_macs": "max"},
+    ):
+        strategy = strategies.create(name, objectives=objectives)
+        strategy.start(Domain(BINARY))
+        for _ in range(30):
+            sample = strategy.ask()
+            strategy.tell(sample, {**whole_front(sample), "params": sample["x0"], "full_macs": sample["x1"]})
+        assert strategy.archive.points.shape[1] == len(objectives)
+
+
+def test_the_initial_set_is_proposed_first(name):
+    initial = [{f"x{i}": value for i in range(8)} for value in (2, 1)]
+    strategy = strategies.create(name, initial=[*initial, initial[0]])
+    strategy.start(Domain(BINARY))
+    asked = run(strategy, 5)
+    assert asked[:2] == initial
+    assert len({key(sample) for sample in asked}) == 5
+
+
+def test_an_initial_sample_of_another_space_is_refused(name):
+    strategy = strategies.create(name, initial=[{"x0": 7}])
+    with pytest.raises(ValueError, match="initial: sample: x0=7 is not possible; it can be 0, 1, 2"):
+        strategy.start(Domain(BINARY))
+
+
+def test_a_result_of_another_space_is_refused_and_changes_nothing(strategy):
+    with pytest.raises(ValueError, match="sample: depth=9 is not possible; it can be 1, 2, 3"):
+        strategy.tell({**CHOICES, "depth": 9}, None)
+    with pytest.raises(ValueError, match="sample: 'block0' is missing"):
+        strategy.tell({"depth": 1}, None)
+    assert strategy.trials == {}
+
+
+def test_a_second_result_takes_the_place_of_the_first(strategy):
+    sample = next(iter(NETWORKS.values()))
+    strategy.tell(sample, {**metrics(sample), "accuracy": 0.9})
+    strategy.tell(sample, {**metrics(sample), "accuracy": 0.2})
+    assert [trial.losses[0] for trial in strategy.front()] == [-0.2]
+    assert len(strategy.archive.points) == 1
+
+
 def test_failed_trials_are_not_proposed_again_and_not_on_the_front(strategy):
     failed = strategy.ask()
     strategy.tell(failed, None)
@@ -155,5 +267,5 @@ def test_bad_arguments_get_one_sentence(name, arguments, sentence):
 
 
 def test_an_unknown_strategy_gets_the_nearest_names():
-    with pytest.raises(ValueError, match="strategy: 'nsga' is unknown; did you mean 'nsga2'"):
+    with pytest.raises(ValueError, match="strategy: 'nsga' is unknown; did you mean 'nsga3' or 'nsga2'"):
         strategies.create("nsga")

@@ -1,0 +1,142 @@
+"""What evolutionary strategies share: samples as arrays, children of good networks, and the networks that stay.
+
+Operators, sorting and survival are pymoo's. They work on points, of which a trained network has a whole front: a network is
+as good as the best of its points.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import numpy as np
+from nni_earlyexit.ask_tell import AskTell, Domain, Sample, Trial, key
+from numpy.typing import NDArray
+from pymoo.algorithms.moo.nsga2 import binary_tournament
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.variable import Choice
+from pymoo.operators.crossover.ux import UniformCrossover
+from pymoo.operators.mutation.rm import ChoiceRandomMutation
+from pymoo.operators.selection.tournament import TournamentSelection
+
+Positions: TypeAlias = NDArray[np.intp]
+"""A sample as positions among the values of each label (labels,)."""
+
+POPULATION = 20
+
+
+class Genetics:
+    """Samples of a domain as arrays, and children of them."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self._index = {label: {repr(v): i for i, v in enumerate(values)} for label, values in domain.choices.items()}
+        self.problem = Problem(vars={label: Choice(options=range(len(v))) for label, v in domain.choices.items()})
+        self._crossover = UniformCrossover()
+        self._mutation = ChoiceRandomMutation()
+
+    def encode(self, sample: Mapping[str, Any]) -> Positions:
+        """The positions of a sample's values."""
+        return np.array([index[repr(sample[label])] for label, index in self._index.items()])
+
+    def decode(self, positions: Sequence[int]) -> Sample:
+        """The inverse of :meth:`encode`."""
+        choices = self.domain.choices.items()
+        return {label: values[int(i)] for (label, values), i in zip(choices, positions, strict=True)}
+
+    def children(self, parents: Population, mating: NDArray[np.intp], rng: np.random.Generator) -> list[Sample]:
+        """Two children of each pair (pairs, 2) of positions among the parents: uniform crossover, a random change or two."""
+        children = self._crossover.do(self.problem, parents, mating, random_state=rng)
+        children = self._mutation.do(self.problem, children, random_state=rng)
+        return [self.decode(child.X) for child in children]
+
+
+class Evolution(AskTell):
+    """Steady-state evolution: random networks first, then each free worker gets a child of the best known by then.
+
+    Parameters
+    ----------
+    population_size
+        Networks drawn at random at the start, and parents kept afterwards; 20 by default, fewer in a smaller space.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, str] | None = None,
+        seed: int = 0,
+        initial: Sequence[Mapping[str, Any]] = (),
+        whole_fronts: bool = True,
+        population_size: int | None = None,
+    ) -> None:
+        super().__init__(objectives, seed, initial, whole_fronts)
+        if population_size is not None and (not isinstance(population_size, int) or population_size < 2):
+            raise ValueError(f"population_size: {population_size!r} is not possible; a whole number from 2 is")
+        self.population_size = population_size
+
+    def start(self, domain: Domain) -> None:
+        super().start(domain)
+        size = self.population_size
+        if size is not None and domain.size is not None and size > domain.size:
+            raise ValueError(f"population_size: {size} is not possible; the space has {domain.size} networks")
+        self.size = size if size is not None else min(POPULATION, domain.size or POPULATION)
+        self.genetics = Genetics(domain)
+        self.parents: list[Trial] = []
+        """The best networks known, best first."""
+        self._sorted: Population | None = None  # their points
+
+    @abstractmethod
+    def sort(self, points: Population) -> Population:
+        """Points with losses ``F`` and excess ``G``, best first."""
+
+    def select(self, points: Population, pairs: int) -> NDArray[np.intp]:
+        """Pairs of parents (pairs, 2), as positions among sorted points."""
+        return self.rng.integers(len(points), size=(pairs, 2))
+
+    def propose(self) -> Sample:
+        if len(self.trials) + len(self.pending) < self.size or len(self.parents) < 2:
+            return self.random_sample()
+        if self._sorted is None:
+            self._sorted = self._best(self.parents)
+        children = self.genetics.children(self._sorted, self.select(self._sorted, 1), self.rng)
+        return children[self.rng.integers(len(children))]
+
+    def told(self, trial: Trial) -> None:
+        if trial.losses is None:
+            return
+        known = [*(parent for parent in self.parents if key(parent.sample) != key(trial.sample)), trial]
+        self.parents = [known[i] for i in self._best(known).get("owner")]
+        self._sorted = None
+
+    def _best(self, trials: list[Trial]) -> Population:
+        """The best point of each of the best trials, best first."""
+        owner = np.repeat(np.arange(len(trials)), [len(trial.points) for trial in trials])
+        positions = [self.genetics.encode(trial.sample) for trial in trials]
+        points = Population.new(
+            X=np.array([positions[i] for i in owner], dtype=object),
+            F=np.array([point for trial in trials for point in trial.points]),
+            G=np.array([[trials[i].excess] for i in owner]),
+            owner=owner,
+        )
+        points = self.sort(points)
+        _, first = np.unique(points.get("owner"), return_index=True)
+        return points[np.sort(first)[: self.size]]
+
+    def own_state(self) -> Any:
+        return [parent.sample for parent in self.parents]
+
+    def load_own_state(self, state: Any) -> None:
+        self.parents = [self.trials[key(sample)] for sample in state]
+
+
+CONSTRAINED = SimpleNamespace(has_constraints=lambda: True, n_ieq_constr=1, n_eq_constr=0)
+"""All that pymoo's survival wants to know of a problem."""
+
+
+def tournament(points: Population, pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Pairs of parents (pairs, 2) by binary tournaments of rank and crowding."""
+    algorithm = SimpleNamespace(tournament_type="comp_by_dom_and_crowding", random_state=rng)
+    selection = TournamentSelection(func_comp=binary_tournament)
+    return selection.do(None, points, pairs, n_parents=2, algorithm=algorithm, random_state=rng, to_pop=False)
