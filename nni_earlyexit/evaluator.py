@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,6 +143,7 @@ class EarlyExitEvaluator(Lightning):
         self.goal = self.settings.goal
         self.data = data_sets.load(data, seed, self.settings.input_shape)
         self._latencies: dict[str, Any] = {}
+        self._end_training = False
         super().__init__(
             training.JointLoss(exit_weights, learning_rate),
             self._trainer(),
@@ -193,6 +195,9 @@ class EarlyExitEvaluator(Lightning):
             ),
         )
         report = nni.get_current_parameter() is not None
+        if report and "NNI_TRIAL_JOB_ID" in os.environ:
+            # how NNI stops a trial; Lightning would end with an exit code, which NNI takes for a failure
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.goal.excess(network.costs) > 0:
             result = Evaluation(model, network.costs, metrics.infeasible(network, self.goal), None, None, None)
         else:
@@ -204,6 +209,13 @@ class EarlyExitEvaluator(Lightning):
                 record.save(result, Path(folder), self.settings)
             nni.report_final_result(result.metrics)
         return result
+
+    def end_training(self) -> None:
+        """Make the epoch that is being reported the last one; the result is what the network is worth after it.
+
+        For whoever listens to the reports in this process and finds that going on is not worth the time.
+        """
+        self._end_training = True
 
     def latencies(self, space: EarlyExitSpace) -> Latencies | None:
         """What predicts the seconds until each exit of a sample of ``space``, if there is a latency table."""
@@ -230,14 +242,16 @@ class EarlyExitEvaluator(Lightning):
         latest: list[Evaluation] = []
         history: list[dict[str, Any]] = []
 
-        def measure() -> None:
+        def measure(epochs: int) -> None:
             logits = training.outputs(model, validation.x)
-            values, policy = metrics.measured(network, self.goal, logits, labels)
+            values, policy = metrics.measured(network, self.goal, logits, labels, epochs)
             latest[:] = [Evaluation(model, network.costs, values, policy, logits, labels)]
             history.append({name: value for name, value in values.items() if name != metrics.FRONT})
             if report:
                 nni.report_intermediate_result(history[-1])
+            trainer.should_stop = self._end_training
 
+        self._end_training = False
         torch.manual_seed(self.settings.seed)
         trainer = self._trainer()  # a Trainer fits once
         trainer.callbacks.append(_EpochEnd(measure))
@@ -250,7 +264,7 @@ class EarlyExitEvaluator(Lightning):
             if trainer.interrupted:
                 raise KeyboardInterrupt
         else:
-            measure()  # a frozen network without early exits
+            measure(0)  # a frozen network without early exits
         result, calibration = latest[0], self.data.calibration
         assert result.policy is not None and result.logits is not None  # noqa: PT018
         diagnostics = metrics.diagnosed(result.metrics, self.goal, network.costs, result.policy, result.logits, labels)
@@ -270,11 +284,13 @@ class EarlyExitEvaluator(Lightning):
 
 
 class _EpochEnd(pl.Callback):
-    def __init__(self, call: Callable[[], None]) -> None:
+    """Call with the number of epochs that are over."""
+
+    def __init__(self, call: Callable[[int], None]) -> None:
         self._call = call
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._call()
+        self._call(trainer.current_epoch + 1)
 
 
 @contextmanager

@@ -67,9 +67,9 @@ def fit_cutoffs(goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
 
 
 def measured(
-    network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
+    network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], epochs: int
 ) -> tuple[dict[str, Any], ExitPolicy]:
-    """Metrics and policy of a trained network from its outputs (inputs, exits, classes) on validation data."""
+    """Metrics and policy of a network after ``epochs``, from its outputs (inputs, exits, classes) on validation data."""
     chosen, policy, within = fit_cutoffs(goal, logits, y, network.costs)
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
@@ -78,6 +78,7 @@ def measured(
         "avg_macs": chosen.avg_cost,
         "feasible": 1,
         "excess": 0,
+        "epochs": epochs,
         **_known(network, chosen.shares),
         **_per_exit(network, accuracies.tolist(), chosen),
         FRONT: _front(network, within.thinned(FRONT_POINTS)),
@@ -109,6 +110,7 @@ def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
         "avg_macs": float(network.costs.macs[-1]),
         "feasible": 0,
         "excess": goal.excess(network.costs),
+        "epochs": 0,
         **_known(network, all_stay),
         **_per_exit(network, None, None),
         FRONT: {},

@@ -155,6 +155,23 @@ def test_intermediate_results_are_reported_every_epoch_and_the_final_one_once(
     assert set(intermediate[0]) == set(final[0]) - {"train_seconds", "optimism", "concerns", "front"}
 
 
+def test_training_ends_after_the_epoch_whose_report_somebody_judged(digits_space, two_exits, monkeypatch):
+    evaluator = EarlyExitEvaluator(data="digits", epochs=3, batch_size=256, threads=1)
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "get_current_parameter", lambda: {"some": "parameter"})
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_final_result", lambda metrics: None)
+    monkeypatch.delenv("NNI_OUTPUT_DIR", raising=False)
+
+    def epochs_trained(judge):
+        monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_intermediate_result", judge)
+        result = evaluate(evaluator, digits_space, two_exits)
+        assert result.metrics["accuracy"] == result.history[-1]["accuracy"]
+        assert [metrics["epochs"] for metrics in result.history] == list(range(1, result.metrics["epochs"] + 1))
+        return result.metrics["epochs"]
+
+    assert epochs_trained(lambda metrics: metrics["epochs"] == 2 and evaluator.end_training()) == 2
+    assert epochs_trained(lambda metrics: None) == 3
+
+
 def test_exit_weights_decide_which_exits_are_trained(digits_space, two_exits):
     def first_exit(weights):
         evaluator = EarlyExitEvaluator(data="digits", epochs=2, exit_weights=weights, threads=1)
