@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
 
 import nni
-import requests
+from nni_earlyexit import rest
 
 
 def own_parameters() -> Any:
@@ -23,12 +22,9 @@ def own_parameters() -> Any:
     handed_out = nni.trial._params
     if os.environ.get("NNI_PLATFORM") != "local" or handed_out is None:
         return nni.get_current_parameter()
-    channel, job = os.environ["NNI_TRIAL_COMMAND_CHANNEL"], os.environ["NNI_TRIAL_JOB_ID"]
-    address = urlsplit(channel)
-    prefix = address.path.partition("/env/")[0]
-    response = requests.get(f"http://{address.netloc}{prefix}/api/v1/nni/trial-jobs/{job}", timeout=30)
-    response.raise_for_status()
-    own = nni.load(response.json()["hyperParameters"][-1])
+    manager = rest.address(os.environ["NNI_TRIAL_COMMAND_CHANNEL"])
+    job = rest.get(manager, f"trial-jobs/{os.environ['NNI_TRIAL_JOB_ID']}")
+    own = nni.load(job["hyperParameters"][-1])
     if own["parameter_id"] != handed_out["parameter_id"]:
         nni.trial._params = own
     return own["parameters"]

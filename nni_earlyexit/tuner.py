@@ -7,6 +7,7 @@ first message.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import threading
@@ -16,11 +17,15 @@ from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
 from nni.tuner import Tuner
-from nni_earlyexit.ask_tell import Exhausted, Sample
+from nni_earlyexit import checkpoint, rest
+from nni_earlyexit.ask_tell import Exhausted, Sample, key
 from nni_earlyexit.trial import check_identity, split_parameters
 from nni_earlyexit.tuner_arguments import TunerArguments
 
 _logger = logging.getLogger(__name__)
+
+ENDED_TRIAL = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+"""NNI's statuses of trials that it does not run again."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -53,13 +58,25 @@ def _visible_failure(method: Method) -> Method:
 
 
 class EarlyExitTuner(Tuner):
-    """Multi-objective search over an early-exit space. The arguments are those of :class:`TunerArguments`."""
+    """Multi-objective search over an early-exit space. The arguments are those of :class:`TunerArguments`.
+
+    The strategy's state is saved whenever it changes, so that a resumed experiment goes on where it was.
+    """
 
     def __init__(self, **class_args: Any) -> None:
+        super().__init__()
         self.arguments = TunerArguments.parse(class_args)
         self.strategy = self.arguments.create_strategy()
+        self.identity: str | None = None
         self._lock = threading.RLock()  # NNI reports the end of trials on another thread
         self._running: dict[int, Sample] = {}
+        self._again: list[Sample] = []  # asked for before a resume, and never tried
+        self._resumed = False  # and the results of the earlier run have not come yet
+        self._exhausted = False
+
+    def load_checkpoint(self) -> None:
+        """What NNI calls when it resumes, before there is a space."""
+        self._resumed = True
 
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
@@ -68,6 +85,8 @@ class EarlyExitTuner(Tuner):
 
         space = search_spaces.create(self.arguments.space)
         check_search_space(search_space, space.search_space(), space.identity())
+        if self.identity is not None:
+            return  # a running search was given its own space again
         self.identity = space.identity()
         latencies = None
         if self.arguments.latency_table is not None:
@@ -77,22 +96,41 @@ class EarlyExitTuner(Tuner):
         self.strategy.start(domain(space, self.arguments.goal, latencies))
 
     @_visible_failure
+    def import_data(self, data: list[dict[str, Any]]) -> None:
+        """Results of an earlier run when NNI resumes, those of its interrupted trials later, and what a user imports."""
+        resumed, self._resumed = self._resumed, False
+        restored = resumed and self._restore()
+        for entry in data:
+            self._import(entry.get("parameter"), entry["value"])
+        if resumed:
+            self._settle()
+            if not restored:
+                self.strategy.go_on()
+        self._save()
+
+    @_visible_failure
     def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:
         generated = []
         for parameter_id in parameter_id_list:
             try:
-                sample = self.strategy.ask()
+                sample = self._again.pop(0) if self._again else self.strategy.ask()
             except Exhausted as reason:
                 _logger.warning("No more trials: %s", reason)
+                self._exhausted = True
                 break
             self._running[parameter_id] = sample
             generated.append({"space": self.identity, **sample})
+        self._save()
+        self._end_if_exhausted()
         return generated
 
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
-        self._running.pop(parameter_id, None)
-        self._tell(parameters, value)
+        asked = self._running.pop(parameter_id, None)
+        if not self._tell(value) and asked is not None:
+            self.strategy.tell(asked, None)
+        self._save()
+        self._end_if_exhausted()
 
     @_visible_failure
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
@@ -100,22 +138,73 @@ class EarlyExitTuner(Tuner):
         if sample is not None:
             # it ended without a result
             self.strategy.tell(sample, None)
+            self._save()
+        self._end_if_exhausted()
 
-    @_visible_failure
-    def import_data(self, data: list[dict[str, Any]]) -> None:
-        for entry in data:
-            self._tell(entry["parameter"], entry["value"])
-        self.strategy.go_on()
-
-    def _tell(self, parameters: Any, value: Any) -> None:
-        """Trust the sample that the trial says it ran; fall back on the one that NNI says it was given."""
-        if isinstance(value, Mapping) and isinstance(value.get("sample"), Mapping):
+    def _tell(self, value: Any) -> bool:
+        """Whether a trial's result could be told. The sample is the one that the trial says it ran."""
+        try:
             self.strategy.tell(value["sample"], value)
-        else:
-            _logger.error(
-                "A trial of %s reported %r, which lacks the metrics of nni_earlyexit.trial", parameters, value
-            )
-            self.strategy.tell(split_parameters(parameters)[1], None)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            _logger.error("A trial reported %r, which lacks the metrics of nni_earlyexit.trial: %r", value, error)
+            return False
+        return True
+
+    def _import(self, parameters: Any, value: Any) -> None:
+        """Tell a result that is not known yet. One of another space is left out: it can be neither run nor learnt from."""
+        try:
+            sample = self._own(parameters)
+        except ValueError as error:
+            _logger.error("A result is not imported: %s", error)
+            return
+        known = self.strategy.trials.get(key(sample))
+        if (known is None or known.losses is None) and not self._tell(value):
+            self.strategy.tell(sample, None)
+
+    def _own(self, parameters: Any) -> Sample:
+        """The canonical sample of NNI's parameters; ``ValueError`` for those of another space."""
+        identity, sample = split_parameters(parameters)
+        check_identity(identity, str(self.identity))
+        self.strategy.domain.check(sample)
+        return self.strategy.domain.canonical(sample)
+
+    @property
+    def _checkpoint(self) -> Path | None:
+        """NNI's folder for what a resumed experiment needs, if there is one."""
+        folder = self.get_checkpoint_path()
+        return None if folder is None else Path(folder)
+
+    def _save(self) -> None:
+        if self._checkpoint is not None:
+            checkpoint.save(self.strategy, self._checkpoint)
+
+    def _restore(self) -> bool:
+        return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
+
+    def _settle(self) -> None:
+        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it."""
+        submitted = set()
+        for job in rest.get(self._manager, "trial-jobs"):
+            try:
+                sample = self._own(json.loads(job["hyperParameters"][0])["parameters"])
+            except ValueError:
+                continue  # a trial that a user added by hand
+            submitted.add(key(sample))
+            if job["status"] not in ENDED_TRIAL:
+                self.strategy.pending[key(sample)] = sample
+            elif key(sample) not in self.strategy.trials:
+                self.strategy.tell(sample, None)
+        self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]
+
+    def _end_if_exhausted(self) -> None:
+        """End the experiment when no sample is left and nothing runs any more; by itself, NNI would wait for ever."""
+        if self._exhausted and not self._running:
+            rest.end_after(self._manager, len(rest.get(self._manager, "trial-jobs")))
+            self._exhausted = False
+
+    @property
+    def _manager(self) -> str:
+        return rest.address(os.environ["NNI_TUNER_COMMAND_CHANNEL"])
 
 
 def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:

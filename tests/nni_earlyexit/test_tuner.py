@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from nni_earlyexit import checkpoint, rest, search_spaces
+from nni_earlyexit.ask_tell import Domain, key
 from nni_earlyexit.tuner import EarlyExitClassArgsValidator, EarlyExitTuner
 from nni_earlyexit.tuner_arguments import TunerArguments
 
@@ -16,15 +18,57 @@ def metrics(space, sample, accuracy=0.9):
     return {"default": 1.0, "accuracy": accuracy, "avg_macs": float(costs[0]), "sample": sample, "excess": 0}
 
 
+class Manager:
+    """What the tuner asks NNI's manager: which trials there are, and to end after so many."""
+
+    def __init__(self):
+        self.jobs = []
+        self.ends_after = None
+
+    def submit(self, parameters, status="RUNNING"):
+        self.jobs.append({"hyperParameters": [json.dumps({"parameters": parameters})], "status": status})
+
+    def get(self, address, path):
+        assert (address, path) == ("http://localhost:8080/api/v1/nni", "trial-jobs")
+        return self.jobs
+
+    def end_after(self, address, trials):
+        self.ends_after = trials
+
+
+@pytest.fixture(autouse=True)
+def manager(monkeypatch, tmp_path, digits_space):
+    manager = Manager()
+    monkeypatch.setattr(rest, "get", manager.get)
+    monkeypatch.setattr(rest, "end_after", manager.end_after)
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/tuner")
+    monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(search_spaces, "create", lambda name: digits_space)  # which took a while to measure
+    monkeypatch.setattr("os._exit", lambda code: pytest.fail("the tuner ended its process"))
+    return manager
+
+
+def start(space, resumed=False, **arguments):
+    arguments = {"strategy_arguments": {"population_size": 4}, **arguments}
+    tuner = EarlyExitTuner(space="digits", max_avg_macs="400k", **arguments)
+    if resumed:
+        tuner.load_checkpoint()
+    tuner.update_search_space(space.search_space())
+    return tuner
+
+
 @pytest.fixture
 def tuner(digits_space):
-    tuner = EarlyExitTuner(space="digits", max_avg_macs="400k", strategy_arguments={"population_size": 4})
-    tuner.update_search_space(digits_space.search_space())
-    return tuner
+    return start(digits_space)
 
 
 def sample_of(parameters):
     return {label: value for label, value in parameters.items() if label != "space"}
+
+
+def result(space, parameters, job="x"):
+    """A result as NNI imports it."""
+    return {"parameter": parameters, "value": metrics(space, sample_of(parameters)), "trialJobId": job}
 
 
 def test_parameters_say_their_space_and_keep_the_limit(tuner, digits_space):
@@ -59,38 +103,169 @@ def test_a_trial_that_ends_without_a_result_has_failed(tuner, success):
     assert told.losses is None
 
 
-def test_a_result_without_our_metrics_counts_as_failed(tuner):
+BROKEN = {
+    "a number": lambda good: 0.93,
+    "nothing": lambda good: None,
+    "no sample": lambda good: {"accuracy": 0.9, "avg_macs": 1.0},
+    "no objective": lambda good: {"accuracy": 0.9, "sample": good["sample"]},
+    "words": lambda good: {**good, "accuracy": "high"},
+    "another space": lambda good: {**good, "sample": {"depth": 1}},
+    "a front that is none": lambda good: {**good, "front": {"accuracy": [1.0, 0.9], "avg_macs": [1.0]}},
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_a_broken_result_counts_as_failed_and_is_logged(tuner, digits_space, change, caplog):
     (parameters,) = tuner.generate_multiple_parameters([0])
-    tuner.receive_trial_result(0, parameters, 0.93)
+    value = change(metrics(digits_space, sample_of(parameters)))
+    tuner.receive_trial_result(0, parameters, value)
+    tuner.trial_end(0, True)
     (told,) = tuner.strategy.trials.values()
+    assert told.sample == sample_of(parameters)
     assert told.losses is None
+    assert "which lacks the metrics of nni_earlyexit.trial" in caplog.text
 
 
-def test_results_of_an_earlier_run_are_known_after_resume(tuner, digits_space, rng):
-    samples = [digits_space.sample(rng) for _ in range(3)]
-    tuner.import_data(
-        [
-            {"parameter": {"space": "digits/2", **s}, "value": metrics(digits_space, s), "trialJobId": "x"}
-            for s in samples
-        ]
-    )
-    assert [trial.sample for trial in tuner.strategy.trials.values()] == samples
+def test_the_result_of_a_batch_whose_parameters_nni_lost_is_known(tuner, digits_space):
+    (parameters,) = tuner.generate_multiple_parameters([0])
+    tuner.receive_trial_result(0, "", metrics(digits_space, sample_of(parameters)))
+    assert tuner.strategy.trials[key(sample_of(parameters))].losses is not None
 
 
-def test_a_resumed_search_does_not_repeat_the_trials_that_it_was_interrupted_in(tuner, digits_space):
+def test_a_resumed_search_goes_on_exactly_as_it_would_have(tuner, digits_space, manager):
+    asked = tuner.generate_multiple_parameters(list(range(8)))
+    for i, parameters in enumerate(asked[:6]):
+        tuner.receive_trial_result(i, parameters, metrics(digits_space, sample_of(parameters), accuracy=i / 10))
+        manager.submit(parameters, "SUCCEEDED")
+    for parameters in asked[6:]:
+        manager.submit(parameters)
+    resumed = start(digits_space, resumed=True)
+    resumed.import_data([result(digits_space, parameters) for parameters in asked[:6]])
+    assert resumed.strategy.state_dict() == tuner.strategy.state_dict()
+    assert resumed.generate_multiple_parameters([8, 9]) == tuner.generate_multiple_parameters([8, 9])
+
+
+def test_state_is_saved_when_samples_are_asked_for_and_when_results_come(tuner, digits_space, tmp_path):
+    def saved():
+        return json.loads((tmp_path / checkpoint.FILE).read_text())
+
+    first, second = tuner.generate_multiple_parameters([0, 1])
+    assert saved()["pending"] == [sample_of(first), sample_of(second)]
+    tuner.receive_trial_result(0, first, metrics(digits_space, sample_of(first)))
+    assert [trial[0] for trial in saved()["trials"]] == [sample_of(first)]
+    tuner.trial_end(1, False)
+    assert saved()["pending"] == []
+
+
+def test_a_known_result_is_not_told_twice(tuner, digits_space, monkeypatch):
+    (parameters,) = tuner.generate_multiple_parameters([0])
+    tuner.receive_trial_result(0, parameters, metrics(digits_space, sample_of(parameters)))
+    monkeypatch.setattr(tuner.strategy, "tell", lambda *_: pytest.fail("told twice"))
+    tuner.import_data([result(digits_space, parameters)])
+
+
+def test_what_happened_while_the_tuner_was_gone_is_known_after_resume(tuner, digits_space, manager):
+    succeeded, failed, interrupted, lost = tuner.generate_multiple_parameters([0, 1, 2, 3])
+    manager.submit(succeeded, "SUCCEEDED")
+    manager.submit(failed, "FAILED")
+    manager.submit(interrupted, "ADD_RESUMED")
+    resumed = start(digits_space, resumed=True)
+    resumed.import_data([result(digits_space, succeeded)])
+    known = {name: trial.losses is not None for name, trial in resumed.strategy.trials.items()}
+    assert known == {key(sample_of(succeeded)): True, key(sample_of(failed)): False}
+    # NNI runs the interrupted one again and imports its result
+    assert resumed.generate_multiple_parameters([4])[0] == lost
+    resumed.import_data([{"parameter": interrupted, "value": metrics(digits_space, sample_of(interrupted))}])
+    assert resumed.strategy.trials[key(sample_of(interrupted))].losses is not None
+
+
+@pytest.mark.parametrize("state", [None, "", "[]", "{}", '{"version": 0}', "damaged"])
+def test_without_a_usable_state_the_search_goes_on_from_the_results(
+    tuner, digits_space, manager, tmp_path, state, caplog
+):
     before = tuner.generate_multiple_parameters([0, 1, 2, 3])
-    finished = sample_of(before[0])
-    resumed = EarlyExitTuner(space="digits", max_avg_macs="400k", strategy_arguments={"population_size": 4})
-    resumed.update_search_space(digits_space.search_space())
-    resumed.import_data([{"parameter": before[0], "value": metrics(digits_space, finished)}])
-    after = resumed.generate_multiple_parameters([0, 1, 2])
-    assert all(parameters not in before for parameters in after)
+    file = tmp_path / checkpoint.FILE
+    if state is None:
+        file.unlink()
+    else:
+        file.write_text(file.read_text().replace('"trials":[', '"trials":[[1],') if state == "damaged" else state)
+    manager.submit(before[0], "SUCCEEDED")
+    for parameters in before[1:]:
+        manager.submit(parameters, "ADD_RESUMED")
+    resumed = start(digits_space, resumed=True)
+    resumed.import_data([result(digits_space, before[0])])
+    assert str(file) in caplog.text
+    assert list(resumed.strategy.trials) == [key(sample_of(before[0]))]
+    assert all(parameters not in before for parameters in resumed.generate_multiple_parameters([4, 5, 6]))
 
 
-def test_an_exhausted_space_gives_fewer_parameters(tuner, monkeypatch):
-    monkeypatch.setattr(tuner.strategy, "domain", tuner.strategy.domain.__class__({"a": [1, 2]}))
-    monkeypatch.setattr(tuner.strategy, "propose", lambda: {"a": 1})
-    assert len(tuner.generate_multiple_parameters([0, 1, 2])) == 2
+def test_a_state_of_another_strategy_is_refused_in_the_log(tuner, digits_space, caplog):
+    tuner.generate_multiple_parameters([0])
+    resumed = start(digits_space, resumed=True, strategy="random", strategy_arguments={})
+    resumed.import_data([])
+    assert "state: it is of strategy 'nni_earlyexit.strategies.nsga2', not of 'nni_earlyexit.strategies.random'" in (
+        caplog.text
+    )
+
+
+def test_a_state_that_cannot_be_written_does_not_end_the_search(tuner, tmp_path, caplog):
+    (tmp_path / checkpoint.FILE).mkdir()
+    assert len(tuner.generate_multiple_parameters([0, 1])) == 2
+    assert "The state of the strategy could not be saved" in caplog.text
+
+
+def test_results_of_an_earlier_experiment_can_be_imported(tuner, digits_space, rng):
+    data = [result(digits_space, {"space": "digits/2", **digits_space.sample(rng)}) for _ in range(3)]
+    tuner.import_data(data)
+    assert [trial.sample for trial in tuner.strategy.trials.values()] == [entry["value"]["sample"] for entry in data]
+
+
+def test_imported_results_that_do_not_belong_here_are_left_out(tuner, digits_space, rng, caplog):
+    good = result(digits_space, {"space": "digits/2", **digits_space.sample(rng)})
+    others = [
+        {"parameter": {**good["parameter"], "space": "digits/1"}, "value": good["value"]},
+        {"parameter": {"space": "digits/2", "depth": 1}, "value": 0.9},
+        {"parameter": {"lr": 0.1}, "value": 0.9},
+        {"parameter": None, "value": None},
+        {"value": 0.9},
+    ]
+    tuner.import_data([*others, good])
+    assert list(tuner.strategy.trials) == [key(good["value"]["sample"])]
+    assert caplog.text.count("A result is not imported: ") == len(others)
+
+
+def test_the_space_again_while_the_search_runs_forgets_nothing(tuner, digits_space):
+    asked = tuner.generate_multiple_parameters([0, 1])
+    tuner.update_search_space(digits_space.search_space())
+    assert list(tuner.strategy.pending.values()) == [sample_of(parameters) for parameters in asked]
+
+
+@pytest.fixture
+def two_networks(tuner):
+    tuner.strategy.start(Domain({"a": [1, 2]}, name="tiny/1"))
+    tuner.strategy.propose = lambda: {"a": 1}
+    return tuner
+
+
+def test_an_exhausted_space_ends_the_experiment_after_its_last_trial(two_networks, manager):
+    given = two_networks.generate_multiple_parameters([0, 1, 2])
+    assert [sample_of(parameters) for parameters in given] == [{"a": 1}, {"a": 2}]
+    for parameters in given:
+        manager.submit(parameters)
+    two_networks.receive_trial_result(0, "", {"accuracy": 1, "avg_macs": 1, "sample": {"a": 1}})
+    two_networks.trial_end(0, True)
+    assert manager.ends_after is None
+    two_networks.trial_end(1, False)
+    assert manager.ends_after == 2
+
+
+def test_an_exhausted_space_ends_the_experiment_at_once_when_nothing_runs(two_networks, manager):
+    for i, parameters in enumerate(two_networks.generate_multiple_parameters([0, 1])):
+        manager.submit(parameters)
+        two_networks.trial_end(i, False)
+    assert manager.ends_after is None
+    assert two_networks.generate_multiple_parameters([2]) == []
+    assert manager.ends_after == 2
 
 
 @pytest.mark.parametrize(
