@@ -70,7 +70,7 @@ def parser() -> Parser:
         "--results", type=Path, help="folder for policy.json and thresholds.png (beside the outputs)"
     )
 
-    commands.add_parser("register", help="make the EarlyExit tuner known to this environment's NNI")
+    commands.add_parser("register", help="make the EarlyExit tuner and assessor known to this environment's NNI")
     return p
 
 

@@ -22,11 +22,12 @@ import yaml
 from nni_earlyexit import trial
 from nni_earlyexit.environment import environment, programs
 from nni_earlyexit.goal import LIMITS
+from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.tuner_arguments import TunerArguments
 
-ALGORITHM = "EarlyExit"
+TUNER, ASSESSOR = "EarlyExit", "EarlyExitHalving"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def check(path: Path) -> ExperimentFile:
     settings = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
     tuner = _need(content, "tuner")
     arguments = None
-    if isinstance(tuner, Mapping) and tuner.get("name") == ALGORITHM:
+    if isinstance(tuner, Mapping) and tuner.get("name") == TUNER:
         arguments = TunerArguments.parse(tuner.get("classArgs"))
         for limit in (*LIMITS, "latency_table"):
             ours, theirs = getattr(arguments, limit), getattr(settings, limit)
@@ -67,6 +68,7 @@ def check(path: Path) -> ExperimentFile:
                 raise ValueError(
                     f"{limit}: the tuner's is {ours} and the trialCommand's is {theirs}; they must be the same"
                 )
+    _check_assessor(content.get("assessor"), settings)
     found = _search_space(content, base)
     entry = found.get("space")
     identity = entry["_value"][0] if isinstance(entry, Mapping) and entry.get("_value") else None
@@ -134,6 +136,16 @@ def _check_command(command: str, folder: Path) -> Settings:
         raise ValueError(f"trialCommand: {error}") from None
     _check_interpreter(words[0], folder)
     return settings
+
+
+def _check_assessor(assessor: Any, settings: Settings) -> None:
+    if not isinstance(assessor, Mapping) or assessor.get("name") != ASSESSOR:
+        return
+    try:
+        halving = SuccessiveHalving.parse(assessor.get("classArgs"))
+        halving.check(settings)
+    except ValueError as error:
+        raise ValueError(f"assessor: {error}") from None
 
 
 def _check_interpreter(python: str, folder: Path) -> None:
@@ -216,12 +228,15 @@ def _seconds(duration: str | int | None) -> float | None:
 
 
 def register() -> None:
-    """Make the ``EarlyExit`` tuner known to this environment's NNI with ``nnictl algo register``, unless it is."""
+    """Make tuner and assessor known to this environment's NNI with ``nnictl algo register``, unless they are."""
     from nni.tools.package_utils import get_algo_meta
 
     meta = Path(__file__).with_name("algorithm.yml")
-    known = get_algo_meta(ALGORITHM)
-    if known is not None and known.class_name == yaml.safe_load(meta.read_text(encoding="utf-8"))["className"]:
+    for algorithm in yaml.safe_load(meta.read_text(encoding="utf-8"))["algorithms"]:
+        known = get_algo_meta(algorithm["builtinName"])
+        if known is None or known.class_name != algorithm["className"]:
+            break
+    else:
         return
     command = [str(programs() / "nnictl"), "algo", "register", "--meta", str(meta)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit import objectives as known
 from nni_earlyexit.names import unknown
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nni_earlyexit.settings import Settings
 
 STATE_VERSION = 1
 
@@ -92,6 +95,13 @@ class SuccessiveHalving:
             self.rungs[rung] = {}
             rung *= self.factor
         self.stopped: set[str] = set()
+
+    def check(self, settings: Settings) -> None:
+        """``ValueError`` unless trials that train by ``settings`` can be judged."""
+        if self.epochs != settings.epochs:
+            raise ValueError(f"epochs: {self.epochs} is not possible; trials have {settings.epochs}")
+        if "latency_s" in self.objectives and settings.latency_table is None:
+            raise ValueError("objectives: latency_s needs a latency_table; 'nni-earlyexit latency' makes one")
 
     def report(self, trial: str, epoch: int, metrics: Mapping[str, Any]) -> bool:
         """Whether ``trial``, which gave ``metrics`` after ``epoch`` epochs, goes on.

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
+from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
 from nni_earlyexit import checkpoint, rest
 from nni_earlyexit.ask_tell import Exhausted, Sample, key
+from nni_earlyexit.manager import unpack
 from nni_earlyexit.trial import check_identity, split_parameters
 from nni_earlyexit.tuner_arguments import TunerArguments
+from nni_earlyexit.visible_failure import visible_failure
 
 _logger = logging.getLogger(__name__)
 
@@ -38,23 +41,26 @@ class EarlyExitClassArgsValidator(ClassArgsValidator):
 
 
 def _visible_failure(method: Method) -> Method:
-    """End the tuner's process when ``method`` raises.
-
-    NNI would go on without trials for ever and show no error. A tuner that is gone makes the experiment's status ERROR,
-    and the reason stands in ``dispatcher.log``.
-    """
+    """One call at a time, and the tuner's process ends when ``method`` raises."""
 
     @functools.wraps(method)
     def run(self: EarlyExitTuner, *args: Any, **kwargs: Any) -> Any:
-        try:
-            with self._lock:
-                return method(self, *args, **kwargs)
-        except Exception as error:
-            _logger.exception("EarlyExit tuner stopped: %s", error)
-            logging.shutdown()
-            os._exit(1)
+        with visible_failure("EarlyExit tuner"), self._lock:
+            return method(self, *args, **kwargs)
 
     return run  # type: ignore[return-value]
+
+
+def _hear_of_stopped_trials() -> None:
+    """Let NNI hand the tuner, as a result, the last intermediate result of a trial that an assessor stops.
+
+    Otherwise such a trial would count as failed. What it gave was measured, so it has its place on the front if nothing
+    beats it; and it is a lower bound on the accuracy that the network can have, from which a strategy may learn.
+
+    NNI's dispatcher has this switch, but an experiment file cannot reach it.
+    """
+    switches = msg_dispatcher.dispatcher_env_vars
+    msg_dispatcher.dispatcher_env_vars = switches._replace(NNI_INCLUDE_INTERMEDIATE_RESULTS="true")
 
 
 class EarlyExitTuner(Tuner):
@@ -70,9 +76,11 @@ class EarlyExitTuner(Tuner):
         self.identity: str | None = None
         self._lock = threading.RLock()  # NNI reports the end of trials on another thread
         self._running: dict[int, Sample] = {}
+        self._finished: set[int] = set()
         self._again: list[Sample] = []  # asked for before a resume, and never tried
         self._resumed = False  # and the results of the earlier run have not come yet
         self._exhausted = False
+        _hear_of_stopped_trials()
 
     def load_checkpoint(self) -> None:
         """What NNI calls when it resumes, before there is a space."""
@@ -110,7 +118,11 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:
-        generated = []
+        generated: list[dict[str, Any]] = []
+        if self._resumed:
+            # An interrupted trial ended before NNI told its results and numbers: it asks again after that. What it was given
+            # now would have the number of another trial.
+            return generated
         for parameter_id in parameter_id_list:
             try:
                 sample = self._again.pop(0) if self._again else self.strategy.ask()
@@ -126,6 +138,11 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
+        """A final result, or the last intermediate one of a trial that an assessor stops, which may come too late."""
+        if isinstance(value, Mapping) and "front" in value:  # only final ones have it
+            self._finished.add(parameter_id)
+        elif parameter_id in self._finished:
+            return
         asked = self._running.pop(parameter_id, None)
         if not self._tell(value) and asked is not None:
             self.strategy.tell(asked, None)
@@ -182,15 +199,22 @@ class EarlyExitTuner(Tuner):
         return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
 
     def _settle(self) -> None:
-        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it."""
+        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it.
+
+        NNI drops the results of those interrupted trials that are faster than the tuner's start.
+        """
+        finals = {final["trialJobId"]: final["data"] for final in rest.get(self._manager, "metric-data?type=FINAL")}
         submitted = set()
         for job in rest.get(self._manager, "trial-jobs"):
+            parameters = json.loads(job["hyperParameters"][0])["parameters"]
             try:
-                sample = self._own(json.loads(job["hyperParameters"][0])["parameters"])
+                sample = self._own(parameters)
             except ValueError:
                 continue  # a trial that a user added by hand
             submitted.add(key(sample))
-            if job["status"] not in ENDED_TRIAL:
+            if job["trialJobId"] in finals:
+                self._import(parameters, unpack(finals[job["trialJobId"]]))
+            elif job["status"] not in ENDED_TRIAL:
                 self.strategy.pending[key(sample)] = sample
             elif key(sample) not in self.strategy.trials:
                 self.strategy.tell(sample, None)

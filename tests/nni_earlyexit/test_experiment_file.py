@@ -18,6 +18,10 @@ def tuner(**class_args):
     return {"name": "EarlyExit", "classArgs": {"space": "digits", **class_args}}
 
 
+def assessor(**class_args):
+    return {"name": "EarlyExitHalving", "classArgs": {"epochs": 12, **class_args}}
+
+
 def command(arguments=""):
     return f"python -m nni_earlyexit.trial {arguments}"
 
@@ -33,6 +37,14 @@ def test_any_tuner_of_nni_can_be_run(tmp_path):
     assert check(write_config(tmp_path, tuner={"name": "TPE"})).space == "digits"
 
 
+def test_trials_may_be_halved(tmp_path):
+    assert check(write_config(tmp_path, assessor=assessor(first_rung=2, factor=4))).settings.epochs == 12
+
+
+def test_any_assessor_of_nni_can_be_run(tmp_path):
+    assert check(write_config(tmp_path, assessor={"name": "Medianstop"})).space == "digits"
+
+
 def test_fields_may_be_spelt_as_nni_allows(tmp_path):
     config = write_config(tmp_path)
     config.write_text(
@@ -43,7 +55,7 @@ def test_fields_may_be_spelt_as_nni_allows(tmp_path):
 
 BAD = {
     "unknown space": ({"tuner": tuner(space="digit")}, "space: 'digit' is unknown; did you mean 'digits'?"),
-    "unknown strategy": ({"tuner": tuner(strategy="nsga")}, "strategy: 'nsga' is unknown; did you mean 'nsga2'?"),
+    "unknown strategy": ({"tuner": tuner(strategy="nsga")}, "strategy: 'nsga' is unknown; did you mean .*'nsga2'"),
     "unknown objective": ({"tuner": tuner(objectives={"acc": "max"})}, "objectives: 'acc' is unknown; known: accuracy"),
     "unknown direction": ({"tuner": tuner(objectives={"accuracy": "up"})}, "objectives: direction 'up' of accuracy"),
     "unknown class argument": ({"tuner": tuner(max_macs=5)}, "classArgs: 'max_macs' is unknown; did you mean"),
@@ -115,6 +127,20 @@ BAD = {
     "exit weights": (
         {"trialCommand": command("--exit-weights 1 1"), "tuner": tuner()},
         "exit_weights: 2 given, space digits/2 has 4 stages",
+    ),
+    "unknown argument of the assessor": (
+        {"assessor": assessor(eta=3)},
+        "assessor: classArgs: 'eta' is unknown; known: epochs, factor, first_rung, objectives",
+    ),
+    "no argument of the assessor": (
+        {"assessor": {"name": "EarlyExitHalving"}},
+        "assessor: classArgs: epochs is missing; it is that of the trialCommand",
+    ),
+    "factor": ({"assessor": assessor(factor=1)}, "assessor: factor: 1 is not possible; a whole number from 2 is"),
+    "epochs that differ": ({"assessor": assessor(epochs=9)}, "assessor: epochs: 9 is not possible; trials have 12"),
+    "latency to halve by without a table": (
+        {"assessor": assessor(objectives={"latency_s": "min"})},
+        "assessor: objectives: latency_s needs a latency_table",
     ),
     "no command": ({"trialCommand": None}, "trialCommand: it is missing"),
     "no search space": ({"searchSpaceFile": None}, "searchSpaceFile: it is missing"),

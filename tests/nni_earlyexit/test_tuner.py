@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from nni.runtime import msg_dispatcher
 from nni_earlyexit import checkpoint, rest, search_spaces
 from nni_earlyexit.ask_tell import Domain, key
 from nni_earlyexit.tuner import EarlyExitClassArgsValidator, EarlyExitTuner
@@ -19,18 +21,21 @@ def metrics(space, sample, accuracy=0.9):
 
 
 class Manager:
-    """What the tuner asks NNI's manager: which trials there are, and to end after so many."""
+    """What the tuner asks NNI's manager: which trials and results there are, and to end after so many."""
 
     def __init__(self):
-        self.jobs = []
+        self.jobs, self.finals = [], []
         self.ends_after = None
 
-    def submit(self, parameters, status="RUNNING"):
-        self.jobs.append({"hyperParameters": [json.dumps({"parameters": parameters})], "status": status})
+    def submit(self, parameters, status="RUNNING", final=None):
+        job = {"trialJobId": str(len(self.jobs)), "status": status}
+        self.jobs.append({**job, "hyperParameters": [json.dumps({"parameters": parameters})]})
+        if final is not None:
+            self.finals.append({"trialJobId": job["trialJobId"], "data": json.dumps(json.dumps(final))})
 
     def get(self, address, path):
-        assert (address, path) == ("http://localhost:8080/api/v1/nni", "trial-jobs")
-        return self.jobs
+        assert address == "http://localhost:8080/api/v1/nni"
+        return {"trial-jobs": self.jobs, "metric-data?type=FINAL": self.finals}[path]
 
     def end_after(self, address, trials):
         self.ends_after = trials
@@ -84,6 +89,37 @@ def test_results_are_told_to_the_strategy(tuner, digits_space):
         tuner.trial_end(i, True)
     assert len(tuner.strategy.trials) == 2
     assert all(trial.losses is not None for trial in tuner.strategy.trials.values())
+
+
+def stop(tuner, parameters, parameter_id, value):
+    """What NNI's dispatcher does with a trial that an assessor stops after it reported ``value``."""
+    dispatcher = msg_dispatcher.MsgDispatcher(
+        "ws://_unittest_placeholder_", tuner, SimpleNamespace(assess_trial=lambda *_: False)
+    )
+    dispatcher.send = lambda *_: None
+    msg_dispatcher._trial_params[parameter_id] = parameters
+    report = {"parameter_id": parameter_id, "trial_job_id": f"job{parameter_id}", "type": "PERIODICAL", "sequence": 0}
+    dispatcher.handle_report_metric_data({**report, "value": json.dumps(value)})
+    dispatcher.process_command(*dispatcher.default_command_queue.get_nowait())
+
+
+def test_a_trial_that_an_assessor_stopped_counts_with_its_last_intermediate_result(tuner, digits_space):
+    (given,) = tuner.generate_multiple_parameters([0])
+    stop(tuner, given, 0, metrics(digits_space, sample_of(given), accuracy=0.6))
+    tuner.trial_end(0, False)
+    (told,) = tuner.strategy.trials.values()
+    assert told.losses[0] == -0.6
+
+
+def test_the_final_result_of_a_trial_that_was_faster_than_its_end_counts(tuner, digits_space):
+    given = tuner.generate_multiple_parameters([0, 1])
+    final = [{**metrics(digits_space, sample_of(g), accuracy=0.9), "front": {}} for g in given]
+    partial = [metrics(digits_space, sample_of(g), accuracy=0.6) for g in given]
+    stop(tuner, given[0], 0, partial[0])
+    tuner.receive_trial_result(0, given[0], final[0])
+    tuner.receive_trial_result(1, given[1], final[1])
+    stop(tuner, given[1], 1, partial[1])
+    assert [trial.losses[0] for trial in tuner.strategy.trials.values()] == [-0.9, -0.9]
 
 
 def test_only_the_sample_that_was_run_is_trusted(tuner, digits_space):
@@ -177,6 +213,20 @@ def test_what_happened_while_the_tuner_was_gone_is_known_after_resume(tuner, dig
     assert resumed.generate_multiple_parameters([4])[0] == lost
     resumed.import_data([{"parameter": interrupted, "value": metrics(digits_space, sample_of(interrupted))}])
     assert resumed.strategy.trials[key(sample_of(interrupted))].losses is not None
+
+
+def test_a_trial_that_ended_before_the_tuner_had_resumed_is_known(tuner, digits_space, manager):
+    first, second = tuner.generate_multiple_parameters([0, 1])
+    resumed = start(digits_space, resumed=True)
+    # NNI drops its result, and asks for another trial before it has told which numbers are taken
+    assert resumed.generate_multiple_parameters([0]) == []
+    resumed.trial_end(0, True)
+    manager.submit(first, "RUNNING", metrics(digits_space, sample_of(first)))
+    manager.submit(second, "ADD_RESUMED")
+    resumed.import_data([])
+    assert resumed.strategy.trials[key(sample_of(first))].losses is not None
+    assert list(resumed.strategy.pending) == [key(sample_of(second))]
+    assert len(resumed.generate_multiple_parameters([2, 3])) == 2
 
 
 @pytest.mark.parametrize("state", [None, "", "[]", "{}", '{"version": 0}', "damaged"])
