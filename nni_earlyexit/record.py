@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,21 @@ class Record:
         network = search_spaces.create(self.space).freeze(self.sample)
         network.load_state_dict(load_file(self.folder / WEIGHTS))
         return network.eval()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Wait until no other process works on the trial in ``folder``, and keep others waiting meanwhile.
+
+    When NNI's manager is killed, its trials go on until their next report. The resumed experiment starts them again.
+    """
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a network file system may have no locks
+            fcntl.flock(directory, fcntl.LOCK_EX)  # gone with the process, however it ends
+        yield
+    finally:
+        os.close(directory)
 
 
 def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:

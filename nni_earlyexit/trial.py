@@ -91,12 +91,21 @@ def main() -> None:
         raise ValueError("parameters: NNI gave none; start this through an NNI experiment, or use EarlyExitEvaluator")
     identity, sample = split_parameters(own_parameters())
 
-    finished = record.load(Path(os.environ["NNI_OUTPUT_DIR"])) if "NNI_OUTPUT_DIR" in os.environ else None
-    if finished is not None and (finished.space, finished.sample, finished.settings) == (identity, sample, settings):
-        # NNI runs interrupted trials again when it resumes; this one had come to its end
-        nni.report_final_result(finished.metrics)
-        return
+    folder = Path(os.environ["NNI_OUTPUT_DIR"])
+    with record.claimed(folder):
+        finished = record.load(folder)
+        if finished is not None and (finished.space, finished.sample, finished.settings) == (
+            identity,
+            sample,
+            settings,
+        ):
+            # NNI runs interrupted trials again when it resumes; this one had come to its end
+            nni.report_final_result(finished.metrics)
+        else:
+            _train(identity, sample, settings)
 
+
+def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None:
     import torch
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluator import EarlyExitEvaluator

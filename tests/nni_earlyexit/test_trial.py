@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import select
+import subprocess
 import sys
 
 import nni
@@ -61,6 +63,25 @@ def test_its_own_finished_result_is_reported_again_without_training(run, paramet
     ((kind, _, again),) = run(parameters, "--epochs", "1")
     assert kind == "FINAL"
     assert again == json.loads(json.dumps(first))
+
+
+def test_a_trial_of_a_killed_manager_is_waited_for(tmp_path):
+    claim = f"from nni_earlyexit import record; from pathlib import Path; c = record.claimed(Path({str(tmp_path)!r})); "
+    claim += "c.__enter__(); print('claimed', flush=True); input()"
+    first, second = (
+        subprocess.Popen([sys.executable, "-c", claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    try:
+        ready, _, _ = select.select([first.stdout, second.stdout], [], [])
+        holder, waiting = (first, second) if first.stdout in ready else (second, first)
+        assert not select.select([waiting.stdout], [], [], 1)[0]
+        holder.kill()
+        assert waiting.stdout.readline() == "claimed\n"
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate()
 
 
 def test_another_training_does_not_count_as_finished(run, parameters):
