@@ -100,9 +100,10 @@ def _progress(trials: list[dict[str, Any]], experiment: ExperimentFile, elapsed:
     ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
     total = f"/{experiment.max_trials}" if experiment.max_trials else ""
     parts = [f"{ended}{total} trials"]
-    stopped = sum(trial["status"] == "EARLY_STOPPED" for trial in trials)
+    # NNI's local platform says of a trial that an assessor stopped that a user did
+    stopped = sum(trial["status"] in ("EARLY_STOPPED", "USER_CANCELED") for trial in trials)
     failed = ended - len(succeeded) - stopped
-    parts += [f"{number} {what}" for number, what in ((stopped, "stopped early"), (failed, "failed")) if number]
+    parts += [f"{number} {what}" for number, what in ((stopped, "stopped"), (failed, "failed")) if number]
     feasible = [metrics for metrics in succeeded if metrics.get("feasible")]
     if feasible:
         best = max(feasible, key=lambda metrics: metrics["default"])
