@@ -29,6 +29,7 @@ _exported = {
     "ExitPolicy": "nni_earlyexit.policy",
     "Guarantee": "nni_earlyexit.guarantee",
     "SearchStrategy": "nni_earlyexit.nas_strategy",
+    "SuccessiveHalving": "nni_earlyexit.halving",
     "ThresholdOptimizer": "nni_earlyexit.thresholds",
     "diagnose": "nni_earlyexit.diagnostics",
     "search_spaces": "nni_earlyexit.search_spaces",

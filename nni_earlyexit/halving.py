@@ -89,12 +89,16 @@ class SuccessiveHalving:
                 f"first_rung: {self.first_rung} is not possible; with {self.epochs} epochs, "
                 f"a whole number from 1 to {self.epochs - 1} is"
             )
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew; everything known is forgotten."""
         self.rungs: dict[int, dict[str, Result]] = {}
+        self.stopped: set[str] = set()
         rung = self.first_rung
         while rung < self.epochs:
             self.rungs[rung] = {}
             rung *= self.factor
-        self.stopped: set[str] = set()
 
     def check(self, settings: Settings) -> None:
         """``ValueError`` unless trials that train by ``settings`` can be judged."""

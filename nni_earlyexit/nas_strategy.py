@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nni.nas.execution import ExecutionEngine
-from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
+from nni.nas.execution.event import FinalMetricEvent, IntermediateMetricEvent, ModelEventType, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
+from nni_earlyexit import engines
 from nni_earlyexit.ask_tell import AskTell, Exhausted, Sample, key
 from nni_earlyexit.domains import domain, plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.space import EarlyExitSpace
 
 _logger = logging.getLogger(__name__)
@@ -31,14 +33,18 @@ class SearchStrategy(Strategy):
     ----------
     strategy
         What proposes networks; see :mod:`nni_earlyexit.strategies`.
+    halving
+        Which networks go on training; all by default. A stopped one counts with what it gave after its last epoch.
     """
 
-    def __init__(self, strategy: AskTell) -> None:
+    def __init__(self, strategy: AskTell, halving: SuccessiveHalving | None = None) -> None:
         super().__init__()
         self.strategy = strategy
+        self.halving = halving
         self._lock = threading.Lock()  # results arrive on the engine's thread
         # the engine holds models weakly
         self._running: dict[ExecutableModelSpace, Sample] = {}
+        self._stopped: dict[ExecutableModelSpace, Mapping[str, Any]] = {}
         self._finished: dict[str, tuple[ExecutableModelSpace, dict[str, Any]]] = {}
 
     def extra_repr(self) -> str:
@@ -57,11 +63,18 @@ class SearchStrategy(Strategy):
             self.strategy.start(domain(space, evaluator.goal, evaluator.latencies(space)))
         else:
             self.strategy.start(plain_domain(space))
+        if self.halving is not None:
+            self.halving.check(evaluator.settings)
+            engines.check_can_stop(engine)
+            self.halving.start()
+            engine.register_model_event_callback(ModelEventType.IntermediateMetric, self._on_report)
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
         return model_space
 
     def _cleanup(self) -> None:
+        if self.halving is not None:
+            self.engine.unregister_model_event_callback(ModelEventType.IntermediateMetric, self._on_report)
         self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
 
@@ -81,6 +94,20 @@ class SearchStrategy(Strategy):
             self.engine.submit_models(model)
         self.engine.wait_models()
 
+    def _on_report(self, event: IntermediateMetricEvent) -> None:
+        with self._lock:
+            metrics, sample = event.metric, self._running.get(event.model)
+            if self.halving is None or sample is None or not isinstance(metrics, Mapping) or "epochs" not in metrics:
+                return
+            if self.halving.report(key(sample), metrics["epochs"], metrics):
+                return
+            if event.model not in self._stopped:
+                try:
+                    engines.stop(self.engine, event.model)
+                except Exception:  # it trains on; an error here would end the engine's only thread
+                    _logger.exception("A network could not be stopped")
+            self._stopped[event.model] = metrics
+
     def _on_metric(self, event: FinalMetricEvent) -> None:
         with self._lock:
             # the sample that the trial says it ran, which NNI may have swapped with another one
@@ -94,9 +121,10 @@ class SearchStrategy(Strategy):
 
     def _on_end(self, event: TrainingEndEvent) -> None:
         with self._lock:
-            sample = self._running.pop(event.model, None)
+            sample, stopped = self._running.pop(event.model, None), self._stopped.pop(event.model, None)
             if sample is not None:
-                self.strategy.tell(sample, None)
+                # what a stopped one gave was measured: a lower bound on the accuracy that it can have, and no failure
+                self.strategy.tell(sample, stopped)
 
     def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[ExecutableModelSpace]:
         """The models found: with ``sort``, those of the Pareto front, largest ``default`` metric first."""
@@ -111,9 +139,14 @@ class SearchStrategy(Strategy):
 
     def state_dict(self) -> dict[str, Any]:
         with self._lock:
-            return {"results": [metrics for _, metrics in self._finished.values()]}
+            return {
+                "results": [metrics for _, metrics in self._finished.values()],
+                "halving": None if self.halving is None else self.halving.state_dict(),
+            }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for metrics in state_dict["results"]:
             self.strategy.tell(metrics["sample"], metrics)
         self.strategy.go_on()
+        if self.halving is not None and state_dict.get("halving") is not None:
+            self.halving.load_state_dict(state_dict["halving"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.strategy.middleware import Chain, Filter
 from nni_earlyexit import search_spaces, strategies
+from nni_earlyexit.domains import plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.middleware import MultipleEvaluation
 from nni_earlyexit.nas_strategy import SearchStrategy
 
@@ -17,12 +21,14 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def run(space, strategy, trials=2, **arguments):
-    experiment = NasExperiment(space, EarlyExitEvaluator(epochs=1, batch_size=256, **arguments), strategy)
+def run(space, strategy, trials=2, epochs=1, **arguments):
+    experiment = NasExperiment(space, EarlyExitEvaluator(epochs=epochs, batch_size=256, **arguments), strategy)
     experiment.config = NasExperimentConfig("sequential", "simplified", "local")
     experiment.config.max_trial_number = trials
-    experiment.run(port=None)
-    experiment.stop()
+    try:
+        experiment.run(port=None)
+    finally:
+        experiment.stop()
 
 
 def results(strategy):
@@ -52,3 +58,40 @@ def test_a_network_can_be_evaluated_several_times():
     run(search_spaces.create("digits"), Chain(strategy, MultipleEvaluation(2)), trials=2)
     assert len(results(strategy)) == 1
     assert search_spaces.create("digits").freeze(results(strategy)[0].sample).exit_costs
+
+
+def test_networks_are_stopped_by_successive_halving_and_count_with_what_they_gave():
+    strategy = SearchStrategy(strategies.create("random"), halving=SuccessiveHalving(epochs=3, factor=2))
+    run(search_spaces.create("digits"), strategy, trials=6, epochs=3)
+    reached = strategy.halving.rungs[1]
+    assert len(reached) == 6
+    stopped = strategy.halving.stopped
+    assert stopped
+    assert len(stopped) < 6
+    for name, (model, metrics) in strategy._finished.items():
+        assert metrics["epochs"] == (3 if name not in stopped else 2 if name in strategy.halving.rungs[2] else 1)
+        assert len(model.metrics.intermediates) == metrics["epochs"]
+        assert strategy.strategy.trials[name].losses == (-metrics["accuracy"], metrics["avg_macs"])
+    # the front holds what can be had, of stopped networks too
+    assert list(strategy.list_models())
+
+
+def test_what_successive_halving_knows_is_part_of_the_state():
+    first, second = (SearchStrategy(strategies.create("random"), SuccessiveHalving(epochs=3)) for _ in range(2))
+    first.halving.report("a", 1, {"accuracy": 0.5, "avg_macs": 1e6})
+    second.strategy.start(plain_domain(search_spaces.create("digits")))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert second.halving.rungs == first.halving.rungs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "middleware", "sentence"),
+    [
+        (4, [], "epochs: 4 is not possible; trials have 3"),
+        (3, [MultipleEvaluation(2)], "halving: MultipleEvaluation is not possible together with it; Filter and Dedup"),
+    ],
+)
+def test_halving_that_cannot_work_is_refused_at_the_start(epochs, middleware, sentence):
+    strategy = SearchStrategy(strategies.create("random"), SuccessiveHalving(epochs=epochs))
+    with pytest.raises(ValueError, match=sentence):
+        run(search_spaces.create("digits"), Chain(strategy, *middleware) if middleware else strategy, epochs=3)
