@@ -12,6 +12,9 @@ import requests
 
 TIMEOUT_S = 30
 
+ENDED_TRIAL = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+"""NNI's statuses of trials that it does not run again."""
+
 
 def address(channel: str) -> str:
     """Where the interface is, from the address of a trial's or the tuner's command channel.

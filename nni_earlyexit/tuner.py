@@ -27,9 +27,6 @@ from nni_earlyexit.visible_failure import visible_failure
 
 _logger = logging.getLogger(__name__)
 
-ENDED_TRIAL = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
-"""NNI's statuses of trials that it does not run again."""
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -214,7 +211,7 @@ class EarlyExitTuner(Tuner):
             submitted.add(key(sample))
             if job["trialJobId"] in finals:
                 self._import(parameters, unpack(finals[job["trialJobId"]]))
-            elif job["status"] not in ENDED_TRIAL:
+            elif job["status"] not in rest.ENDED_TRIAL:
                 self.strategy.pending[key(sample)] = sample
             elif key(sample) not in self.strategy.trials:
                 self.strategy.tell(sample, None)
