@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from nni_earlyexit import front, strategies
 from nni_earlyexit.ask_tell import key
 from nni_earlyexit.domains import domain
+from nni_earlyexit.environment import environment
 from nni_earlyexit.goal import Goal
 from nni_earlyexit.manager import unpack
+from support import free_port
 
-TRIALS, EPOCHS, FACTOR = 6, 20, 2
+TRIALS, EPOCHS, FACTOR = 6, 12, 2
 
 # NNI's local platform means to say EARLY_STOPPED, but notes who stopped a trial only after the trial has ended.
 STOPPED = ("EARLY_STOPPED", "USER_CANCELED")
@@ -79,3 +83,50 @@ def test_the_front_is_made_of_trials_that_came_to_their_end(experiment):
     succeeded = with_status(experiment, "SUCCEEDED")
     assert {record.folder.name for record in records} == {trial["trialJobId"] for trial in succeeded}
     assert front.non_dominated(records)
+
+
+# The second trial that reports is the one that is stopped.
+SEARCH = """
+import json, sys
+import nni_earlyexit
+from nni.nas.experiment import NasExperiment
+
+class Second(nni_earlyexit.SuccessiveHalving):
+    def report(self, trial, epoch, metrics):
+        super().report(trial, epoch, metrics)
+        return list(self.rungs[1]).index(trial) != 1
+
+search = nni_earlyexit.SearchStrategy(nni_earlyexit.strategies.create("random"), halving=Second(epochs=12))
+evaluator = nni_earlyexit.EarlyExitEvaluator(epochs=12, batch_size=128, threads=1)
+experiment = NasExperiment(nni_earlyexit.search_spaces.create("digits"), evaluator, search)
+experiment.config.max_trial_number, experiment.config.trial_concurrency = 3, 2
+experiment.run(int(sys.argv[1]))
+said = {
+    "statuses": [job.status for job in experiment.list_trial_jobs()],
+    "stopped": list(search.halving.rungs[1])[1],
+    "losses": {name: trial.losses for name, trial in search.strategy.trials.items()},
+    "finished": {name: metrics for name, (model, metrics) in search._finished.items()},
+}
+experiment.stop()
+print("said", json.dumps(said))
+"""
+
+
+def test_a_trial_of_a_nasexperiment_is_stopped_and_counts_with_what_it_gave(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCH, str(free_port())],
+        env={**environment(), "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout.rpartition("said ")[2])
+    assert sum(status in STOPPED for status in said["statuses"]) == 1
+    assert said["statuses"].count("SUCCEEDED") == 2
+    assert len(said["losses"]) == 3
+    assert all(said["losses"].values())
+    assert set(said["losses"]) - set(said["finished"]) == {said["stopped"]}
+    assert {metrics["epochs"] for metrics in said["finished"].values()} == {12}
