@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -10,9 +11,9 @@ from typing import Any
 
 from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import FinalMetricEvent, IntermediateMetricEvent, ModelEventType, TrainingEndEvent
-from nni.nas.space import ExecutableModelSpace, RawFormatModelSpace
+from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
-from nni_earlyexit import engines
+from nni_earlyexit import engines, nas_resume, results
 from nni_earlyexit.ask_tell import AskTell, Exhausted, Sample, key
 from nni_earlyexit.domains import domain, plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
@@ -35,6 +36,8 @@ class SearchStrategy(Strategy):
         What proposes networks; see :mod:`nni_earlyexit.strategies`.
     halving
         Which networks go on training; all by default. A stopped one counts with what it gave after its last epoch.
+
+    A resumed experiment goes on where it was. Networks that were interrupted are tried again.
     """
 
     def __init__(self, strategy: AskTell, halving: SuccessiveHalving | None = None) -> None:
@@ -46,6 +49,8 @@ class SearchStrategy(Strategy):
         self._running: dict[ExecutableModelSpace, Sample] = {}
         self._stopped: dict[ExecutableModelSpace, Mapping[str, Any]] = {}
         self._finished: dict[str, tuple[ExecutableModelSpace, dict[str, Any]]] = {}
+        self._again: list[Sample] = []  # interrupted
+        nas_resume.listen_on()
 
     def extra_repr(self) -> str:
         return f"{type(self.strategy).__module__.rpartition('.')[2]}, objectives={self.strategy.objectives}"
@@ -54,6 +59,10 @@ class SearchStrategy(Strategy):
         evaluator = model_space.evaluator
         if not isinstance(evaluator, EarlyExitEvaluator):
             raise TypeError(f"evaluator: {type(evaluator).__name__} is not possible; EarlyExitEvaluator is")
+        if "latency_s" in self.strategy.objectives and evaluator.settings.latency_table is None:
+            raise ValueError(
+                "objectives: latency_s needs the evaluator's latency_table; 'nni-earlyexit latency' makes one"
+            )
         space = (
             model_space.model_space
             if isinstance(model_space, RawFormatModelSpace)
@@ -85,7 +94,7 @@ class SearchStrategy(Strategy):
                 continue
             with self._lock:
                 try:
-                    sample = self.strategy.ask()
+                    sample = self._again.pop(0) if self._again else self.strategy.ask()
                 except Exhausted as reason:
                     _logger.warning("No more networks: %s", reason)
                     break
@@ -110,16 +119,17 @@ class SearchStrategy(Strategy):
 
     def _on_metric(self, event: FinalMetricEvent) -> None:
         with self._lock:
-            # the sample that the trial says it ran, which NNI may have swapped with another one
-            metrics = event.metric
-            if isinstance(metrics, Mapping) and isinstance(metrics.get("sample"), Mapping):
-                self._running.pop(event.model, None)
-                self.strategy.tell(metrics["sample"], metrics)
-                self._finished[key(metrics["sample"])] = (event.model, dict(metrics))
-            else:
-                _logger.error("A model reported %r, which lacks the metrics of EarlyExitEvaluator", metrics)
+            self._take(event.model, event.metric)
+
+    def _take(self, model: ExecutableModelSpace, metrics: Any) -> None:
+        """Tell the final result of ``model``. If that is not possible, it counts as failed when its training ends."""
+        if results.tell(self.strategy, metrics):
+            self._running.pop(model, None)
+            self._finished[key(metrics["sample"])] = (model, dict(metrics))
 
     def _on_end(self, event: TrainingEndEvent) -> None:
+        if event.status == ModelStatus.Interrupted:
+            return  # it is still pending, and tried again when the experiment resumes
         with self._lock:
             sample, stopped = self._running.pop(event.model, None), self._stopped.pop(event.model, None)
             if sample is not None:
@@ -139,14 +149,44 @@ class SearchStrategy(Strategy):
 
     def state_dict(self) -> dict[str, Any]:
         with self._lock:
-            return {
+            state = {
+                "strategy": self.strategy.state_dict(),
                 "results": [metrics for _, metrics in self._finished.values()],
                 "halving": None if self.halving is None else self.halving.state_dict(),
             }
+            # NNI's labels are more than strings, and torch does not load them from the checkpoint
+            return json.loads(json.dumps(state))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for metrics in state_dict["results"]:
-            self.strategy.tell(metrics["sample"], metrics)
-        self.strategy.go_on()
-        if self.halving is not None and state_dict.get("halving") is not None:
-            self.halving.load_state_dict(state_dict["halving"])
+        with self._lock:
+            self.strategy.load_state_dict(state_dict["strategy"])
+            if self.halving is not None and state_dict.get("halving") is not None:
+                self.halving.load_state_dict(state_dict["halving"])
+            for metrics in state_dict["results"]:
+                self._finished[key(metrics["sample"])] = (self._trained(metrics), metrics)
+            self._settle()
+
+    def _trained(self, metrics: Mapping[str, Any]) -> ExecutableModelSpace:
+        """The model that gave ``metrics`` in an earlier run."""
+        model = self.model_space.freeze(dict(metrics["sample"]))
+        model.status = ModelStatus.Trained
+        model.metrics.final = metrics  # type: ignore[assignment]
+        return model
+
+    def _settle(self) -> None:
+        """After a resume: take in what NNI knows and the state does not, as it is only saved at the start and at the end."""
+        submitted = set()
+        for trial in nas_resume.submitted(self.engine):
+            name = key(trial.sample)
+            submitted.add(name)
+            if name in self.strategy.trials:
+                continue
+            if trial.metrics is not None:
+                self._take(self._trained(trial.metrics), trial.metrics)
+            elif trial.ended:
+                self.strategy.tell(trial.sample, None)
+            else:
+                model = self.model_space.freeze(trial.sample)
+                nas_resume.adopt(self.engine, trial.parameter_id, model)
+                self._running[model] = self.strategy.pending[name] = trial.sample
+        self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from nni import ClassArgsValidator
 from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
-from nni_earlyexit import checkpoint, rest
+from nni_earlyexit import checkpoint, rest, results
 from nni_earlyexit.ask_tell import Exhausted, Sample, key
 from nni_earlyexit.manager import unpack
 from nni_earlyexit.trial import check_identity, split_parameters
@@ -141,7 +141,7 @@ class EarlyExitTuner(Tuner):
         elif parameter_id in self._finished:
             return
         asked = self._running.pop(parameter_id, None)
-        if not self._tell(value) and asked is not None:
+        if not results.tell(self.strategy, value) and asked is not None:
             self.strategy.tell(asked, None)
         self._save()
         self._end_if_exhausted()
@@ -155,15 +155,6 @@ class EarlyExitTuner(Tuner):
             self._save()
         self._end_if_exhausted()
 
-    def _tell(self, value: Any) -> bool:
-        """Whether a trial's result could be told. The sample is the one that the trial says it ran."""
-        try:
-            self.strategy.tell(value["sample"], value)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            _logger.error("A trial reported %r, which lacks the metrics of nni_earlyexit.trial: %r", value, error)
-            return False
-        return True
-
     def _import(self, parameters: Any, value: Any) -> None:
         """Tell a result that is not known yet. One of another space is left out: it can be neither run nor learnt from."""
         try:
@@ -172,7 +163,7 @@ class EarlyExitTuner(Tuner):
             _logger.error("A result is not imported: %s", error)
             return
         known = self.strategy.trials.get(key(sample))
-        if (known is None or known.losses is None) and not self._tell(value):
+        if (known is None or known.losses is None) and not results.tell(self.strategy, value):
             self.strategy.tell(sample, None)
 
     def _own(self, parameters: Any) -> Sample:

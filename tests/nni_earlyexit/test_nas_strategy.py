@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from nni.nas.execution import SequentialExecutionEngine
+from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
+from nni.nas.space import ModelStatus, SimplifiedModelSpace
 from nni.nas.strategy.middleware import Chain, Filter
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.domains import plain_domain
+from nni_earlyexit.ask_tell import key
 from nni_earlyexit.evaluator import EarlyExitEvaluator
 from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.middleware import MultipleEvaluation
@@ -29,6 +32,13 @@ def run(space, strategy, trials=2, epochs=1, **arguments):
         experiment.run(port=None)
     finally:
         experiment.stop()
+
+
+def initialized(strategy, **arguments):
+    """A strategy that could run now."""
+    space = SimplifiedModelSpace.from_model(search_spaces.create("digits"), EarlyExitEvaluator(**arguments))
+    strategy.initialize(space, SequentialExecutionEngine())
+    return strategy
 
 
 def results(strategy):
@@ -77,9 +87,11 @@ def test_networks_are_stopped_by_successive_halving_and_count_with_what_they_gav
 
 
 def test_what_successive_halving_knows_is_part_of_the_state():
-    first, second = (SearchStrategy(strategies.create("random"), SuccessiveHalving(epochs=3)) for _ in range(2))
+    first, second = (
+        initialized(SearchStrategy(strategies.create("random"), SuccessiveHalving(epochs=3)), epochs=3)
+        for _ in range(2)
+    )
     first.halving.report("a", 1, {"accuracy": 0.5, "avg_macs": 1e6})
-    second.strategy.start(plain_domain(search_spaces.create("digits")))
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert second.halving.rungs == first.halving.rungs
 
@@ -95,3 +107,62 @@ def test_halving_that_cannot_work_is_refused_at_the_start(epochs, middleware, se
     strategy = SearchStrategy(strategies.create("random"), SuccessiveHalving(epochs=epochs))
     with pytest.raises(ValueError, match=sentence):
         run(search_spaces.create("digits"), Chain(strategy, *middleware) if middleware else strategy, epochs=3)
+
+
+def test_an_interrupted_network_is_tried_again_after_resume_and_the_front_is_known(monkeypatch):
+    def experiment(id=None):
+        strategy = SearchStrategy(strategies.create("random"))
+        evaluator = EarlyExitEvaluator(epochs=1, batch_size=256)
+        experiment = NasExperiment(search_spaces.create("digits"), evaluator, strategy, id=id)
+        experiment.config = NasExperimentConfig("sequential", "simplified", "local")
+        experiment.config.max_trial_number = 4
+        return experiment, strategy
+
+    evaluate = EarlyExitEvaluator.evaluate
+
+    def interrupted(self, *args):
+        if before.strategy.trials:
+            raise KeyboardInterrupt
+        return evaluate(self, *args)
+
+    first, before = experiment()
+    monkeypatch.setattr(EarlyExitEvaluator, "evaluate", interrupted)
+    first.run(port=None)
+    (pending,) = before.strategy.pending.values()
+
+    second, after = experiment(first.id)
+    monkeypatch.setattr(EarlyExitEvaluator, "evaluate", evaluate)
+    second.resume(port=None)
+    second.stop()
+    trained, again, *_ = after.strategy.trials.values()
+    assert {key(trained.sample)} == set(before.strategy.trials)
+    assert again.sample == pending
+    assert all(trial.losses is not None for trial in after.strategy.trials.values())
+    front = {key(sample) for sample in second.export_top_models(top_k=9, formatter="dict")}
+    assert front == {key(trial.sample) for trial in after.strategy.front()}
+
+
+def test_what_ends_without_a_result_of_its_own_counts_as_failed(caplog):
+    strategy = initialized(SearchStrategy(strategies.create("random")))
+    for metrics in (0.9, {"default": 0.9}, {"default": 0.9, "sample": {"depth": 1}, "accuracy": 1, "avg_macs": 1}):
+        sample = strategy.strategy.ask()
+        model = strategy.model_space.freeze(sample)
+        strategy._running[model] = sample
+        strategy.engine.dispatch_model_event(FinalMetricEvent(model, metrics))
+        strategy.engine.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Trained))
+        assert strategy.strategy.trials[key(sample)].losses is None
+    assert caplog.text.count("which lacks the metrics of EarlyExitEvaluator") == 3
+
+
+def test_a_state_of_another_space_is_refused():
+    strategy = initialized(SearchStrategy(strategies.create("random")))
+    state = strategy.state_dict()
+    state["strategy"]["space"] = "digits/1"
+    with pytest.raises(ValueError, match="state: it is of space 'digits/1', not of 'digits/2'"):
+        strategy.load_state_dict(state)
+
+
+def test_an_objective_that_the_evaluator_cannot_measure_is_refused_at_the_start():
+    strategy = SearchStrategy(strategies.create("random", objectives={"accuracy": "max", "latency_s": "min"}))
+    with pytest.raises(ValueError, match="objectives: latency_s needs the evaluator's latency_table"):
+        initialized(strategy)

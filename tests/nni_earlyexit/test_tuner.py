@@ -159,7 +159,7 @@ def test_a_broken_result_counts_as_failed_and_is_logged(tuner, digits_space, cha
     (told,) = tuner.strategy.trials.values()
     assert told.sample == sample_of(parameters)
     assert told.losses is None
-    assert "which lacks the metrics of nni_earlyexit.trial" in caplog.text
+    assert "which lacks the metrics of EarlyExitEvaluator" in caplog.text
 
 
 def test_the_result_of_a_batch_whose_parameters_nni_lost_is_known(tuner, digits_space):
