@@ -133,6 +133,8 @@ class AskTell(ABC):
         self.seed = seed
         if not isinstance(initial, Sequence) or not all(isinstance(sample, Mapping) for sample in initial):
             raise ValueError(f"initial: {initial!r} is not possible; a list of samples is")
+        if not isinstance(whole_fronts, bool):
+            raise ValueError(f"whole_fronts: {whole_fronts!r} is not possible; true or false is")
         self.initial = [dict(sample) for sample in initial]
         self.whole_fronts = whole_fronts
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from nni_earlyexit import trial
@@ -26,6 +26,10 @@ from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.tuner_arguments import TunerArguments
+
+if TYPE_CHECKING:
+    from nni_earlyexit.ask_tell import AskTell, Domain
+    from nni_earlyexit.space import EarlyExitSpace
 
 TUNER, ASSESSOR = "EarlyExit", "EarlyExitHalving"
 
@@ -68,6 +72,11 @@ def check(path: Path) -> ExperimentFile:
                 raise ValueError(
                     f"{limit}: the tuner's is {ours} and the trialCommand's is {theirs}; they must be the same"
                 )
+        if arguments.latency_table is not None and not Path(arguments.latency_table).is_absolute():
+            raise ValueError(
+                f"latency_table: {arguments.latency_table!r} is not possible; a path from / is, as NNI starts tuner and trials "
+                "in folders of its own"
+            )
     _check_assessor(content.get("assessor"), settings)
     found = _search_space(content, base)
     entry = found.get("space")
@@ -193,7 +202,7 @@ def _check_with_nni(path: Path) -> None:
 
 def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
     from nni_earlyexit import data, search_spaces
-    from nni_earlyexit.domains import check_limits
+    from nni_earlyexit.domains import check_limits, domain
     from nni_earlyexit.tuner import check_search_space
 
     space = search_spaces.create(name)
@@ -211,12 +220,26 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
 
         latencies = LatencyTable.load(Path(settings.latency_table), space).predictor(space)
     check_limits(space, settings.goal, latencies)
+    if arguments is not None:
+        _check_initial(arguments.create_strategy(), domain(space, arguments.goal, latencies), space)
     data.check_fits(data.load(settings.data, settings.seed, settings.input_shape), space)
     if settings.exit_weights is not None and len(settings.exit_weights) != len(space.network.stages):
         raise ValueError(
             f"exit_weights: {len(settings.exit_weights)} given, space {space.identity()} has "
             f"{len(space.network.stages)} stages; one per stage is needed"
         )
+
+
+def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> None:
+    """``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
+    strategy.start(domain)
+    for sample in strategy.initial:
+        if violation := space.violation(sample):
+            raise ValueError(f"strategy_arguments: initial: {violation}")
+        if domain.excess(domain.canonical(sample)) > 0:
+            raise ValueError(
+                f"strategy_arguments: initial: {space.describe(sample)} misses a limit before it is trained"
+            )
 
 
 def _seconds(duration: str | int | None) -> float | None:

@@ -24,7 +24,8 @@ class TunerArguments:
     strategy
         Name of the strategy.
     strategy_arguments
-        Arguments of the strategy, such as ``population_size``.
+        Arguments of the strategy: ``initial`` (a list of samples to try first), ``whole_fronts``, and its own, such as
+        ``population_size``.
     objectives
         Metrics with ``max`` or ``min``.
     max_avg_macs, max_full_macs, max_params, max_activation_bytes, max_latency_s
@@ -76,7 +77,7 @@ class TunerArguments:
         ):
             if asked is not None and self.latency_table is None:
                 raise ValueError(f"{what} needs a latency_table; 'nni-earlyexit latency' makes one")
-        if self.latency_table is not None and not Path(self.latency_table).is_file():
+        if self.latency_table is not None and not Path(str(self.latency_table)).is_file():
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
         _ = self.goal
         self.create_strategy()
@@ -90,6 +91,10 @@ class TunerArguments:
         """The ask/tell strategy; ``ValueError`` for arguments that it does not accept."""
         if not isinstance(self.strategy_arguments, Mapping):
             raise ValueError(f"strategy_arguments: {self.strategy_arguments!r} is not possible; a mapping is")
-        return strategies.create(
-            self.strategy, objectives=self.objectives, seed=self.seed, **dict(self.strategy_arguments)
-        )
+        given = {str(name): value for name, value in self.strategy_arguments.items()}
+        for name in ("name", "objectives", "seed"):
+            if name in given:
+                raise ValueError(
+                    f"strategy_arguments: {name!r} is not one of them; classArgs has strategy, objectives and seed"
+                )
+        return strategies.create(str(self.strategy), objectives=self.objectives, seed=self.seed, **given)

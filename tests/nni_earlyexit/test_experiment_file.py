@@ -65,6 +65,26 @@ BAD = {
         "strategy_arguments: nsga2 does not accept them: .*'population'",
     ),
     "population": ({"tuner": tuner(strategy_arguments={"population_size": 1})}, "population_size: 1 is not possible"),
+    "population of more networks than there are": (
+        {"tuner": tuner(max_avg_macs="600k", strategy_arguments={"population_size": 10**20})},
+        "population_size: 100000000000000000000 is not possible; the space has .* networks",
+    ),
+    "initial samples of another space": (
+        {"tuner": tuner(max_avg_macs="600k", strategy_arguments={"initial": [{"depth": 1}]})},
+        "initial: sample: 'stage0_depth' is missing",
+    ),
+    "initial samples that are none": (
+        {"tuner": tuner(strategy_arguments={"initial": "best"})},
+        "initial: 'best' is not possible; a list of samples is",
+    ),
+    "whole fronts in words": (
+        {"tuner": tuner(strategy_arguments={"whole_fronts": "no"})},
+        "whole_fronts: 'no' is not possible; true or false is",
+    ),
+    "seed twice": (
+        {"tuner": tuner(strategy_arguments={"seed": 1})},
+        "strategy_arguments: 'seed' is not one of them; classArgs has strategy, objectives and seed",
+    ),
     "limit that is no number": ({"tuner": tuner(max_avg_macs="5X")}, "max_avg_macs: '5X' is not a number"),
     "unknown data": ({"trialCommand": command("--data digit")}, "data: 'digit' is unknown; did you mean 'digits'?"),
     "missing data": ({"trialCommand": command("--data no.npz")}, "data: there is no file 'no.npz'"),
@@ -158,6 +178,37 @@ def test_mistake(tmp_path, changes, sentence):
     with pytest.raises((ValueError, OSError), match=sentence) as mistake:
         check(write_config(tmp_path, **changes))
     assert "\n" not in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes", "sentence"),
+    [
+        ("100k", {"stage0_depth": 3}, "strategy_arguments: initial: .* misses a limit before it is trained"),
+        ("5M", {}, None),
+    ],
+)
+def test_samples_to_try_first_must_meet_the_limits(tmp_path, digits_space, limit, changes, sentence):
+    sample = json.loads(json.dumps({**digits_space.cheapest(exit=-1)[0], **changes}))
+    config = write_config(
+        tmp_path,
+        trialCommand=command(f"--max-full-macs {limit}"),
+        tuner=tuner(max_full_macs=limit, strategy_arguments={"initial": [sample]}),
+    )
+    if sentence is None:
+        check(config)
+    else:
+        with pytest.raises(ValueError, match=sentence):
+            check(config)
+
+
+def test_a_latency_table_where_the_tuner_would_not_find_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "latency.json").write_text("{}")
+    config = write_config(
+        tmp_path, trialCommand=command("--latency-table latency.json"), tuner=tuner(latency_table="latency.json")
+    )
+    with pytest.raises(ValueError, match="latency_table: 'latency.json' is not possible; a path from / is, as NNI"):
+        check(config)
 
 
 def edit(space, change):
