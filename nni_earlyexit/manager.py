@@ -14,8 +14,7 @@ from typing import Any
 import psutil
 import requests
 from nni_earlyexit.environment import environment, programs
-
-ENDED = ("DONE", "ERROR", "STOPPED", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
+from nni_earlyexit.rest import ENDED_TRIAL
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,17 @@ class Manager:
             reported = trial.get("finalMetricData")
             trial["metrics"] = unpack(reported[-1]["data"]) if reported else None
         return trials
+
+    def has_ended(self, status: str, trials: list[dict[str, Any]]) -> bool:
+        """Whether nothing runs any more and nothing will.
+
+        When another tuner than ours has no more trials, NNI says so before it has started the last ones, and never says
+        ``DONE``.
+        """
+        if status != "TUNER_NO_MORE_TRIAL":
+            return status in ("DONE", "ERROR", "STOPPED")
+        ended = sum(trial["status"] in ENDED_TRIAL for trial in trials)
+        return ended == len(trials) and ended >= self.get("experiment")["nextSequenceId"]
 
     def stop(self) -> None:
         """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""

@@ -12,7 +12,7 @@ import requests
 from nni_earlyexit import front, plot, record
 from nni_earlyexit.experiment_file import ExperimentFile, check, check_port, check_writable
 from nni_earlyexit.goal import format_macs
-from nni_earlyexit.manager import ENDED, Manager, last_error
+from nni_earlyexit.manager import Manager, last_error
 
 
 def run(config: Path, *, port: int, results: Path | None, say: Callable[[str], None] = print) -> int:
@@ -83,13 +83,12 @@ def _watch(manager: Manager, experiment: ExperimentFile, say: Callable[[str], No
         status, trials = manager.status(), manager.trials()
         if status == "ERROR":
             return False
-        running = sum(trial["status"] in ("RUNNING", "WAITING") for trial in trials)
         line = _progress(trials, experiment, time.monotonic() - start)
         news = line.partition(", about ")[0]
         if news != shown or time.monotonic() - shown_at > 60:
             say(line)
             shown, shown_at = news, time.monotonic()
-        if status in ENDED and running == 0:
+        if manager.has_ended(status, trials):
             return True
         time.sleep(1)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
-from nni_earlyexit.manager import ENDED, Manager
+from nni_earlyexit.environment import environment, programs
+from nni_earlyexit.manager import Manager
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -32,6 +36,20 @@ def write_config(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def nnictl(*arguments: str) -> None:
+    """``nnictl`` with ``arguments``, which must succeed."""
+    subprocess.run([str(programs() / "nnictl"), *arguments], env=environment(), capture_output=True, check=True)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 200) -> None:
+    """Wait until ``condition`` holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.2)
+
+
 @dataclass
 class Running:
     """An experiment that was started for a test."""
@@ -44,7 +62,7 @@ class Running:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             status, trials = self.manager.status(), self.manager.trials()
-            if status in ENDED and not any(trial["status"] in ("RUNNING", "WAITING") for trial in trials):
+            if self.manager.has_ended(status, trials):
                 return trials
             time.sleep(0.5)
         raise TimeoutError(f"experiment {self.manager.id} is {status} after {seconds} s: {trials}")
@@ -52,3 +70,20 @@ class Running:
     @property
     def trial_folders(self) -> Path:
         return self.folder / "environments" / "local-env" / "trials"
+
+    def kill(self, what: str, trial: str | None = None) -> None:
+        """Kill ``manager``, ``tuner`` or the processes of a ``trial``, as ``kill -9`` does."""
+        found = []
+        for process in self.manager._processes():
+            try:
+                command, variables = process.cmdline(), process.environ()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            job = variables.get("NNI_TRIAL_JOB_ID")
+            kind = "trial" if job else "manager" if "--experiment-id" in command else "tuner"
+            if kind == what and job == trial:
+                found.append(process)
+        assert found, f"no {what} runs"
+        for process in found:
+            process.kill()
+        psutil.wait_procs(found)
