@@ -49,7 +49,8 @@ def main() -> None:
     tasks = jobs(table)
     if not arguments.pack:
         train(table, training, tasks, log, arguments.processes)
-    pack(table, tasks, list(finished(log)), FOLDER / f"{arguments.table}.npz")
+    about = {"space": table.space, "choices": table.choices, "training": table.training, "canonical": table.canonical()}
+    pack(about, list(finished(log)), FOLDER / f"{arguments.table}.npz")
 
 
 def jobs(table: SubSpace) -> list[tuple[Sample, int]]:

@@ -1,0 +1,381 @@
+"""How many trials strategies need, on tables of networks that were really trained (``benchmarks/tabular``).
+
+    python benchmarks/strategies.py [--part trials fronts ablation time workers noise] [--seeds 20]
+
+Every method is judged alike: by the hypervolume of the union of the fronts of all networks that it tried, as a share of that
+of the whole table's front. What a method is told differs: ours get each network's whole front, peers the reported point.
+Only distinct networks count as trials. Peers are in ``benchmarks/peers.py``; they come with ``pip install -e ".[benchmarks]"``.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import heapq
+import logging
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nni_earlyexit import strategies
+from nni_earlyexit.archive import Archive
+from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted
+from nni_earlyexit.exit_costs import ExitCosts
+from peers import PEERS, Enough
+from tabular import FOLDER, Box, Table
+
+TABLES = ("digits", "cifar10_8x8")
+SHARES = (0.95, 0.98, 0.99)
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "strategies.png"
+PROCESSES = 2
+
+EVOLUTIONARY = ("NNI RegularizedEvolution", "Optuna NSGA-II", "pymoo NSGA-II")
+MODEL_BASED = ("NNI TPE", "Optuna TPE", "SMAC ParEGO", "BoTorch qNEHVI")
+OURS = ("random", "nsga2", "nsga3", "local_search", "surrogate")
+SLOW = {"surrogate": 150, "SMAC ParEGO": 150, "BoTorch qNEHVI": 100}
+"""Trials that methods get whose proposals take long; all others get as many as the table has networks, at most 600."""
+MOST = 600
+
+
+@cache
+def loaded(name: str) -> tuple[Table, Box]:
+    table = Table(name)
+    return table, Box(table)
+
+
+class Search:
+    """Counts distinct networks and how much of the true front they cover, until the budget is used up."""
+
+    def __init__(self, table: str, budget: int) -> None:
+        self.table, self.box = loaded(table)
+        self.budget, self.asked = min(budget, len(self.table)), 0
+        self.seen: dict[int, dict[str, Any]] = {}
+        self.archive = Archive(2)
+        self.covered: list[float] = []
+
+    def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        number = self.table.network(sample)
+        self.asked += 1
+        if number not in self.seen:
+            if len(self.seen) >= self.budget:
+                raise Enough
+            self.seen[number] = self.table.query(sample)
+            before = len(self.archive.owners), self.archive.points.sum()
+            self.archive.add(str(number), self.table.losses(self.seen[number]))
+            changed = before != (len(self.archive.owners), self.archive.points.sum())
+            self.covered.append(self.box.share(self.archive.points) if changed else self.covered[-1])
+        elif self.asked > 30 * self.budget:
+            raise Enough  # it proposes nothing new any more
+        return self.seen[number]
+
+    def needed(self, share: float) -> float:
+        """Trials until that share was covered; infinite when it never was."""
+        return next((n for n, covered in enumerate(self.covered, 1) if covered >= share), np.inf)
+
+
+def ours(strategy: AskTell, search: Search) -> None:
+    strategy.start(search.table.domain)
+    while True:
+        sample = strategy.ask()
+        strategy.tell(sample, search(sample))
+
+
+def searched(task: tuple[str, str, int, dict[str, Any]]) -> tuple[list[float], float]:
+    """One method on one table with one seed: what was covered after each trial, and seconds per trial."""
+    table, method, seed, arguments = task
+    logging.disable(logging.ERROR)
+    warnings.simplefilter("ignore")
+    name = arguments.pop("strategy", method)
+    search = Search(table, arguments.pop("trials", SLOW.get(name, MOST)))
+    start = time.perf_counter()
+    try:
+        if name in PEERS:
+            PEERS[name](search, search.table.choices, seed)
+        else:
+            ours(strategies.create(name, seed=seed, **arguments), search)
+    except (Enough, Exhausted):
+        pass
+    return search.covered, (time.perf_counter() - start) / len(search.covered)
+
+
+def compare(
+    methods: Mapping[str, dict[str, Any]], seeds: int, tables: Sequence[str] = TABLES
+) -> dict[str, dict[str, Any]]:
+    """Runs all methods on all tables and prints trials needed: median (quartiles); curves by table and method."""
+    tasks = [(t, m, s, dict(methods[m])) for s in range(seeds) for t in tables for m in methods]
+    found: dict[str, dict[str, Any]] = {table: {method: [] for method in methods} for table in tables}
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        for (table, method, *_), result in zip(tasks, pool.imap(searched, tasks), strict=True):
+            found[table][method].append(result)
+    for table in tables:
+        print(
+            f"{table}: {len(loaded(table)[0])} networks, trials until the share of the true front's hypervolume is reached"
+        )
+        print(f"  {'':26}" + "".join(f"{share:>22.0%}" for share in SHARES) + "  covered at 50, 100   s a trial")
+        for method, results in found[table].items():
+            cells = [_needed([curve for curve, _ in results], share) for share in SHARES]
+            at = " ".join(f"{statistics.median(c[min(n, len(c)) - 1] for c, _ in results):.4f}" for n in (50, 100))
+            seconds = statistics.median(s for _, s in results)
+            print(f"  {method:26}" + "".join(f"{cell:>22}" for cell in cells) + f"   {at}   {seconds:9.4f}", flush=True)
+    return found
+
+
+def _needed(curves: Sequence[Sequence[float]], share: float) -> str:
+    trials = [next((n for n, c in enumerate(curve, 1) if c >= share), np.inf) for curve in curves]
+    low, middle, high = (_quantile(trials, q) for q in (0.25, 0.5, 0.75))
+    most = max(map(len, curves))
+    shown = [f"{value:.0f}" if np.isfinite(value) else f">{most}" for value in (middle, low, high)]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def _quantile(values: Sequence[float], q: float) -> float:
+    """Of values that may be infinite: the nearest one."""
+    return sorted(values)[round(q * (len(values) - 1))]
+
+
+def trials(seeds: int) -> None:
+    print(f"\n## Trials needed, {seeds} seeds: median (quartiles)")
+    methods: dict[str, dict[str, Any]] = {name: {} for name in (*OURS, *PEERS)}
+    found = compare(methods, seeds)
+    for table, curves in found.items():
+        median = {m: _quantile([_first(c, 0.99) for c, _ in r], 0.5) for m, r in curves.items()}
+        best = min(EVOLUTIONARY, key=lambda m: median[m])
+        model = min(MODEL_BASED, key=lambda m: median[m])
+        print(
+            f"{table}, 99%: surrogate {median['surrogate']:.0f} trials; {median['surrogate'] / median[best]:.2f} of the best "
+            f"evolutionary peer ({best}), {median['surrogate'] / median[model]:.2f} of the best model-based one ({model}); "
+            f"nsga2 {median['nsga2'] / median['Optuna NSGA-II']:.2f} of Optuna's and "
+            f"{median['nsga2'] / median['pymoo NSGA-II']:.2f} of pymoo's",
+            flush=True,
+        )
+    draw(found)
+
+
+def _first(curve: Sequence[float], share: float) -> float:
+    return next((n for n, c in enumerate(curve, 1) if c >= share), np.inf)
+
+
+def draw(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Anytime curves: what is still missing of the true front, medians over the seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
+    for axes, (table, curves) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
+        for i, (method, results) in enumerate(curves.items()):
+            length = min(len(curve) for curve, _ in results)
+            missing = 1 - np.median([curve[:length] for curve, _ in results], axis=0)
+            own = method in OURS
+            axes.plot(
+                np.arange(1, length + 1),
+                np.maximum(missing, 1e-4),
+                color=f"C{i % 10}",
+                linestyle="-" if own else "--",
+                linewidth=2.2 if method == "surrogate" else 1.3,
+                label=method if own else f"{method} (peer)",
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_ylim(3e-4, 0.5)
+        axes.set_title(table)
+        axes.set_xlabel("networks tried")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("hypervolume that is missing, share of the true front's")
+    figure.axes[-1].legend(fontsize=7.5, loc="lower left")
+    figure.savefig(PICTURE)
+    print(f"wrote {PICTURE.name}", flush=True)
+
+
+def fronts(seeds: int) -> None:
+    print("\n## What whole fronts save over reporting one point")
+    compare(
+        {
+            f"{name}, {what}": {"strategy": name, "whole_fronts": whole, "trials": SLOW.get(name, MOST)}
+            for name in ("nsga2", "local_search", "surrogate")
+            for what, whole in (("whole fronts", True), ("one point", False))
+        },
+        seeds,
+    )
+
+
+def time_of(name: str, known: int, asks: int = 10) -> tuple[float, float, float]:
+    """Median seconds of ask and of tell, and of saving the state, with so many trials known."""
+    rng = np.random.default_rng(0)
+    choices: dict[str, list[Any]] = {f"x{i}": [0, 1, 2, 3] for i in range(15)} | {
+        f"y{i}": list("abc") for i in range(15)
+    }
+
+    def costs(sample: Mapping[str, Any]) -> ExitCosts:
+        total = 10 + sum(v for v in sample.values() if isinstance(v, int))
+        return ExitCosts([1000 * total, 3000 * total, 9000 * total], [total] * 3, [total] * 3)
+
+    def metrics(sample: Mapping[str, Any]) -> dict[str, Any]:
+        spent = np.geomspace(*(costs(sample).macs[i] for i in (0, -1)), 32)
+        accuracy = 1 - np.exp(-((spent / 1e5) ** 0.5) - 0.05 * sum(v == "a" for v in sample.values()))
+        return {
+            "accuracy": float(accuracy[9]),
+            "avg_macs": float(spent[9]),
+            "front": {"accuracy": accuracy.tolist(), "avg_macs": spent.tolist()},
+        }
+
+    strategy = strategies.create(name, seed=0)
+    strategy.start(Domain(choices, costs=costs))
+    while len(strategy.trials) < known:
+        sample = {label: values[rng.integers(len(values))] for label, values in choices.items()}
+        strategy.tell(sample, metrics(sample))
+    strategy.tell(strategy.ask(), None)
+    asked, told = [], []
+    for _ in range(asks):
+        start = time.perf_counter()
+        sample = strategy.ask()
+        between = time.perf_counter()
+        result = metrics(sample)
+        start_tell = time.perf_counter()
+        strategy.tell(sample, result)
+        told.append(time.perf_counter() - start_tell)
+        asked.append(between - start)
+    start = time.perf_counter()
+    strategy.state_dict()
+    return statistics.median(asked), statistics.median(told), time.perf_counter() - start
+
+
+def cost_of_asking() -> None:
+    print("\n## Cost of ask and tell, 30 choices, 32 points a network (limits at 10,000: nsga2 50 ms, surrogate 1 s)")
+    for name in OURS:
+        for known in (100, 1000, 10_000):
+            ask, tell, state = time_of(name, known)
+            print(
+                f"{name:14} {known:6,} known trials: ask {ask * 1e3:7.1f} ms, tell {tell * 1e3:6.1f} ms, "
+                f"state {state * 1e3:6.1f} ms",
+                flush=True,
+            )
+
+
+def simulated(task: tuple[str, str, int, int, int]) -> tuple[float, float]:
+    """With so many workers: trials needed for 99%, and seconds until then by the trainings' own seconds."""
+    table, name, seed, workers, budget = task
+    search = Search(table, budget)
+    strategy = strategies.create(name, seed=seed)
+    strategy.start(search.table.domain)
+    running: list[tuple[float, int, Any]] = []
+    for worker in range(workers):
+        sample = strategy.ask()
+        heapq.heappush(running, (search.table.query(sample)["train_seconds"], worker, sample))
+    try:
+        while running:
+            now, worker, sample = heapq.heappop(running)
+            strategy.tell(sample, search(sample))
+            if search.covered[-1] >= 0.99:
+                return len(search.covered), now
+            following = strategy.ask()
+            heapq.heappush(running, (now + search.table.query(following)["train_seconds"], worker, following))
+    except (Enough, Exhausted):
+        pass
+    return np.inf, np.inf
+
+
+def workers(seeds: int) -> None:
+    print(
+        "\n## Workers: trials and time until 99%, a worker's next network being asked for as soon as it is free; medians"
+    )
+    for table in TABLES:
+        for name, budget in (("nsga2", MOST), ("surrogate", 250)):
+            alone = None
+            for count in (1, 2, 8, 64):
+                tasks = [(table, name, seed, count, budget) for seed in range(seeds)]
+                with get_context("spawn").Pool(PROCESSES) as pool:
+                    found = np.array(pool.map(simulated, tasks, chunksize=1))
+                needed, seconds = (_quantile(column.tolist(), 0.5) for column in found.T)
+                alone = alone or seconds
+                print(
+                    f"{table}, {name}, {count:2} workers: {needed:.0f} trials, {seconds:.0f} s of training, "
+                    f"{alone / seconds:.1f} times as fast as one ({alone / seconds / count:.0%} efficiency)",
+                    flush=True,
+                )
+
+
+def noise(seeds: int) -> None:
+    print("\n## Noise: accuracy re-drawn from what other seeds of the training give; hypervolume of the reported front")
+    print(
+        "(claimed: as the search saw it; confirmed: as a second training of the front's members saw it; true: expected)"
+    )
+    for table in TABLES:
+        data, box = loaded(table)
+        spread = [np.std([data.query(s, seed)["accuracy"] for seed in (0, 1, 2)], ddof=1) for s in data.repeated()]
+        deviation = float(np.sqrt(np.mean(np.square(spread))))
+        rows = [_noisy(data, box, deviation, seed) for seed in range(seeds)]
+        claimed, confirmed, true = np.array(rows).T
+        print(
+            f"{table}, standard deviation {100 * deviation:.2f} points of accuracy: claimed {claimed.mean():.4f}, "
+            f"confirmed {confirmed.mean():.4f}, true {true.mean():.4f}: flatters itself by "
+            f"{100 * (claimed - true).mean():+.2f} before, {100 * (confirmed - true).mean():+.2f} points after",
+            flush=True,
+        )
+
+
+def _noisy(data: Table, box: Box, deviation: float, seed: int, budget: int = 100) -> tuple[float, float, float]:
+    rng = np.random.default_rng(seed)
+    strategy = strategies.create("nsga2", seed=seed)
+    strategy.start(data.domain)
+
+    def drawn(sample: Mapping[str, Any]) -> dict[str, Any]:
+        metrics = data.query(sample)
+        moved = np.clip(np.array(metrics["front"]["accuracy"]) + deviation * rng.normal(), 0, 1)
+        front = {**metrics["front"], "accuracy": moved.tolist()}
+        return {
+            **metrics,
+            "accuracy": float(np.clip(metrics["accuracy"] + moved[-1] - metrics["front"]["accuracy"][-1], 0, 1)),
+            "front": front,
+        }
+
+    seen = {}
+    for number in range(budget):
+        sample = strategy.ask()
+        seen[number] = drawn(sample)
+        strategy.tell(sample, seen[number])
+    members = [trial.sample for trial in strategy.front()]
+    again = np.concatenate([data.losses(drawn(sample)) for sample in members])
+    expected = np.concatenate([data.losses(data.query(sample)) for sample in members])
+    return box.share(strategy.archive.points), box.share(again), box.share(expected)
+
+
+ABLATIONS: dict[str, dict[str, Any]] = {"surrogate": {}}
+
+
+def ablation(seeds: int) -> None:
+    print("\n## Which parts of surrogate earn their place")
+    compare({name: {"strategy": "surrogate", **arguments} for name, arguments in ABLATIONS.items()}, seeds)
+
+
+PARTS: dict[str, Callable[[int], None]] = {
+    "trials": trials,
+    "fronts": fronts,
+    "ablation": ablation,
+    "time": lambda seeds: cost_of_asking(),
+    "workers": workers,
+    "noise": noise,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--seeds", type=int, default=20)
+    arguments = parser.parse_args()
+    missing = [name for name in TABLES if not (FOLDER / f"{name}.npz").is_file()]
+    if missing:
+        raise SystemExit(f"tables: {missing[0]} is missing; python benchmarks/build_tables.py {missing[0]} makes it")
+    for part in arguments.part:
+        PARTS[part](arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""By how much points would improve a front: hypervolume, measured along lines.
+
+Hypervolume in the box between the front's ends is the mean, over many lines parallel to the first loss's axis, of how far
+along the line the front reaches. A line stands for bounds on all other losses; along it the measure is exact. With two
+losses the lines are at equal distances, with more at quasi-random places. What a set of points adds is the mean of what it
+adds on every line, so that thousands of sets are compared at once, and any number of losses is treated alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+LINES = 256
+
+Array: TypeAlias = NDArray[np.floating]
+
+
+class Improvement:
+    """The hypervolume that sets of points would add to a front.
+
+    Parameters
+    ----------
+    front
+        Non-dominated losses (points, losses), smaller is better.
+    reference
+        Losses (losses,) beyond which nothing counts; by default those of the front's ends, and a tenth of its extent more.
+    """
+
+    MARGIN = 0.1
+
+    def __init__(self, front: Array, reference: Array | None = None) -> None:
+        ideal, nadir = front.min(axis=0), front.max(axis=0)
+        extent = np.where(nadir > ideal, nadir - ideal, np.maximum(np.abs(nadir), 1e-9))
+        self._reference = nadir + self.MARGIN * extent if reference is None else np.asarray(reference)
+        self._ideal = ideal - self.MARGIN * extent
+        others = front.shape[1] - 1
+        if others == 0:
+            unit = np.zeros((1, 0))
+        elif others == 1:
+            unit = ((np.arange(LINES) + 0.5) / LINES)[:, None]
+        else:
+            unit = qmc.Sobol(others, scramble=False).random_base2(int(math.log2(LINES)))
+        self._bounds = self._ideal[1:] + unit * (self._reference - self._ideal)[1:]
+        self._scale = self._reference[0] - self._ideal[0]
+        self._reached = self._reach(front[None])[0]
+
+    def _reach(self, sets: Array) -> Array:
+        """For sets of points (sets, points, losses): how far each reaches on each line (sets, lines)."""
+        reached = np.zeros((len(sets), len(self._bounds)))
+        for point in range(sets.shape[1]):
+            own = sets[:, point]
+            on_line = (own[:, None, 1:] <= self._bounds).all(axis=-1)
+            np.maximum(reached, np.where(on_line, (self._reference[0] - own[:, 0])[:, None], 0), out=reached)
+        return reached
+
+    def add(self, points: Array) -> None:
+        """Count points (points, losses) as part of the front from now on."""
+        self._reached = np.maximum(self._reached, self._reach(points[None])[0])
+
+    def of(self, sets: Array) -> Array:
+        """What each of the sets (sets, points, losses) would add (sets,), as a share of the box."""
+        return np.maximum(self._reach(sets) - self._reached, 0).mean(axis=1) / self._scale

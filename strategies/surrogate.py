@@ -1,0 +1,130 @@
+"""Surrogate-assisted search: models learned from the trials so far say which candidate would improve the front most.
+
+Candidates are children of the front's networks. The one with the largest expected hypervolume improvement is tried next,
+where trials that still run are taken for what the model expects of them. The family of models is the one whose
+cross-validated predictions rank best, as in NSGANetV2 (Lu et al., arXiv 2007.10396). Costs are computed; only what training
+decides is predicted (:mod:`nni_earlyexit.trade_off_model`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from nni_earlyexit.ask_tell import AskTell, Domain, Sample, Trial, key
+from nni_earlyexit.evolution import Genetics
+from nni_earlyexit.features import Features
+from nni_earlyexit.improvement import Improvement
+from nni_earlyexit.names import lookup
+from nni_earlyexit.surrogate_models import FAMILIES, Model, rank_correlation
+from nni_earlyexit.trade_off_model import Targets
+from pymoo.core.population import Population
+
+MAX_FITTED = 600
+"""Trials that a model is fitted to, at most: those of the front, and the latest."""
+RESELECT = 1.3
+"""The family of models is chosen again when there are so many times the trials."""
+RANDOM_SHARE = 0.2
+"""Share of the candidates that are drawn at random."""
+ROUNDS = 10
+"""Times that children are made to have enough candidates."""
+
+
+class Strategy(AskTell):
+    """Random networks first, then those that promise most.
+
+    Parameters
+    ----------
+    initial_random
+        Networks drawn at random before models are asked.
+    candidates
+        Networks among which the next one is chosen.
+    family
+        Name of a family of models (:mod:`nni_earlyexit.surrogate_models`); chosen by cross-validation by default.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, str] | None = None,
+        seed: int = 0,
+        initial: Sequence[Mapping[str, Any]] = (),
+        whole_fronts: bool = True,
+        initial_random: int = 12,
+        candidates: int = 400,
+        family: str | None = None,
+    ) -> None:
+        super().__init__(objectives, seed, initial, whole_fronts)
+        for name, value, least in (("initial_random", initial_random, 5), ("candidates", candidates, 10)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        if family is not None:
+            lookup(FAMILIES, family, "family")
+        self.initial_random, self.candidates, self.family = initial_random, candidates, family
+
+    def start(self, domain: Domain) -> None:
+        super().start(domain)
+        self._genetics, self._features = Genetics(domain), Features(domain)
+        self._targets = Targets(self.objectives, domain, self.whole_fronts)
+        self._model: Model | None = None
+        self._chosen, self._chosen_at = "", 0
+        self._settings: Sequence[float] | None = None
+
+    def told(self, trial: Trial) -> None:
+        self._model = None
+
+    def propose(self) -> Sample:
+        known = [trial for trial in self.trials.values() if trial.within]
+        if len(self.trials) + len(self.pending) < self.initial_random or len(known) < 5:
+            return self.random_sample()
+        candidates = self._candidates()
+        if not candidates:
+            return self.random_sample()
+        if self._model is None:
+            self._model = self._fitted(known)
+        improvement = Improvement(self.archive.points)
+        if self.pending:
+            running = list(self.pending.values())
+            expected = self._targets.points(running, self._model.mean(self._features(running)))
+            improvement.add(expected.reshape(-1, expected.shape[-1]))
+        draws = self._model.draws(self._features(candidates), self.rng)
+        gains = sum(improvement.of(points) for points in self._targets.points(candidates, draws))
+        return candidates[int(np.argmax(gains))]
+
+    def _fitted(self, known: list[Trial]) -> Model:
+        if len(known) > MAX_FITTED:
+            best = set(self.archive.owners)
+            latest = {key(trial.sample) for trial in known[-MAX_FITTED:]}
+            known = [trial for trial in known if key(trial.sample) in best | latest]
+        x, y = self._features([trial.sample for trial in known]), self._targets.rows(known)
+        if len(self.trials) >= RESELECT * self._chosen_at:
+            self._chosen = self.family or max(
+                FAMILIES, key=lambda name: rank_correlation(FAMILIES[name], x, y, self.seed)
+            )
+            self._chosen_at, self._settings = len(self.trials), None
+        model = FAMILIES[self._chosen](x, y, self._settings)
+        self._settings = list(model.settings)
+        return model
+
+    def _candidates(self) -> list[Sample]:
+        """New networks that may meet the limits: children of the front's, and some at random."""
+        parents = [self._genetics.encode(trial.sample) for trial in self.front()]
+        population = Population.new(X=np.array(parents, dtype=object))
+        pairs_each = max(2, self.candidates // 4)
+        found: dict[str, Sample] = {}
+        for _ in range(ROUNDS):
+            pairs = self.rng.integers(len(parents), size=(pairs_each, 2))
+            drawn = self._genetics.children(population, pairs, self.rng)
+            drawn += [self.random_sample() for _ in range(int(RANDOM_SHARE * len(drawn)))]
+            for sample in map(self.possible, drawn):
+                if sample is not None:
+                    found[key(sample)] = sample
+            if len(found) >= self.candidates:
+                break
+        return list(found.values())
+
+    def own_state(self) -> dict[str, Any]:
+        return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}
+
+    def load_own_state(self, state: Mapping[str, Any]) -> None:
+        self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nni_earlyexit.improvement import Improvement
+from pymoo.indicators.hv import HV
+
+
+def front(losses, rng, points=12):
+    """Points on a sphere, none of which beats another one."""
+    found = np.abs(rng.normal(size=(points, losses)))
+    return 1 - found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("losses", "error"), [(1, 1e-9), (2, 0.004), (3, 0.012), (4, 0.02)])
+def test_it_is_the_hypervolume_that_points_add(losses, error, rng):
+    known = front(losses, rng)[:1] if losses == 1 else front(losses, rng)
+    reference = np.full(losses, 1.2)
+    improvement = Improvement(known, reference)
+    box = np.prod(reference - (known.min(axis=0) - 0.1 * np.where(np.ptp(known, axis=0) > 0, np.ptp(known, axis=0), 1)))
+    if losses == 1:
+        box = reference[0] - (known[0, 0] - 0.1 * abs(known[0, 0]))
+    volume = HV(ref_point=reference)
+    sets = np.stack([front(losses, rng, 3) * shrink for shrink in (0.7, 0.9, 1.0, 1.1)])
+    exact = [(volume(np.vstack([known, points])) - volume(known)) / box for points in sets]
+    np.testing.assert_allclose(improvement.of(sets), exact, atol=error)
+
+
+def test_what_is_beaten_adds_nothing(rng):
+    known = front(3, rng)
+    assert Improvement(known).of((known + 0.01)[None]).tolist() == [0]
+
+
+def test_what_was_added_is_not_counted_twice(rng):
+    known, points = front(2, rng), front(2, rng)[None] * 0.8
+    improvement = Improvement(known)
+    assert improvement.of(points)[0] > 0.01
+    improvement.add(points[0])
+    assert improvement.of(points).tolist() == [0]
+
+
+def test_the_unit_of_a_loss_does_not_matter(rng):
+    known, points = front(2, rng), front(2, rng)[None] * 0.9
+    unit = np.array([1e-3, 1e6])
+    np.testing.assert_allclose(Improvement(known * unit).of(points * unit), Improvement(known).of(points), rtol=1e-9)
+
+
+def test_a_front_of_one_point_has_a_box():
+    assert Improvement(np.array([[-0.9, 1e5]])).of(np.array([[[-0.95, 0.95e5]]]))[0] > 0
