@@ -16,7 +16,6 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.middleware import MultipleEvaluation
 from nni.runtime.tuner_command_channel import CommandType, TunerCommandChannel, TunerIncomingCommand
 from nni_earlyexit.ask_tell import Sample
-from nni_earlyexit.rest import ENDED_TRIAL
 
 _logger = logging.getLogger(__name__)
 
@@ -55,15 +54,15 @@ class Submitted:
         NNI's number of its model.
     sample
         What it was given.
-    ended
-        Whether it has ended; otherwise the manager runs it again.
+    status
+        NNI's. The manager runs again what has not ended.
     metrics
         Its final result, if it gave one.
     """
 
     parameter_id: int
     sample: Sample
-    ended: bool
+    status: str
     metrics: Any
 
 
@@ -81,7 +80,7 @@ def submitted(engine: ExecutionEngine) -> list[Submitted]:
             Submitted(
                 parameters.parameter_id,
                 dict(parameters.parameters["sample"]),
-                job.status in ENDED_TRIAL,
+                job.status,
                 finals[-1] if finals else None,
             )
         )

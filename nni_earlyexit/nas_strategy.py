@@ -13,7 +13,7 @@ from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import FinalMetricEvent, IntermediateMetricEvent, ModelEventType, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
-from nni_earlyexit import engines, nas_resume, results
+from nni_earlyexit import engines, nas_resume, rest, results
 from nni_earlyexit.ask_tell import AskTell, Exhausted, Sample, key
 from nni_earlyexit.domains import domain, plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
@@ -178,12 +178,12 @@ class SearchStrategy(Strategy):
         submitted = set()
         for trial in nas_resume.submitted(self.engine):
             name = key(trial.sample)
-            submitted.add(name)
-            if name in self.strategy.trials:
+            if name in self.strategy.trials or trial.status in rest.CANCELED_TRIAL:
                 continue
+            submitted.add(name)
             if trial.metrics is not None:
                 self._take(self._trained(trial.metrics), trial.metrics)
-            elif trial.ended:
+            elif trial.status in rest.ENDED_TRIAL:
                 self.strategy.tell(trial.sample, None)
             else:
                 model = self.model_space.freeze(trial.sample)

@@ -12,7 +12,10 @@ import requests
 
 TIMEOUT_S = 30
 
-ENDED_TRIAL = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+CANCELED_TRIAL = ("USER_CANCELED", "SYS_CANCELED")
+"""NNI's statuses of trials that were ended from outside, which an ``nnictl stop`` sometimes leaves behind."""
+
+ENDED_TRIAL = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", *CANCELED_TRIAL)
 """NNI's statuses of trials that it does not run again."""
 
 

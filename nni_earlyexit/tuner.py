@@ -199,13 +199,15 @@ class EarlyExitTuner(Tuner):
                 sample = self._own(parameters)
             except ValueError:
                 continue  # a trial that a user added by hand
-            submitted.add(key(sample))
             if job["trialJobId"] in finals:
                 self._import(parameters, unpack(finals[job["trialJobId"]]))
             elif job["status"] not in rest.ENDED_TRIAL:
                 self.strategy.pending[key(sample)] = sample
+            elif job["status"] in rest.CANCELED_TRIAL:
+                continue  # tried again, unless the end of the trial was told when it came
             elif key(sample) not in self.strategy.trials:
                 self.strategy.tell(sample, None)
+            submitted.add(key(sample))
         self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]
 
     def _end_if_exhausted(self) -> None:

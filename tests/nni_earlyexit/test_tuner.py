@@ -201,16 +201,17 @@ def test_a_known_result_is_not_told_twice(tuner, digits_space, monkeypatch):
 
 
 def test_what_happened_while_the_tuner_was_gone_is_known_after_resume(tuner, digits_space, manager):
-    succeeded, failed, interrupted, lost = tuner.generate_multiple_parameters([0, 1, 2, 3])
+    succeeded, failed, interrupted, stopped, lost = tuner.generate_multiple_parameters([0, 1, 2, 3, 4])
     manager.submit(succeeded, "SUCCEEDED")
     manager.submit(failed, "FAILED")
     manager.submit(interrupted, "ADD_RESUMED")
+    manager.submit(stopped, "USER_CANCELED")
     resumed = start(digits_space, resumed=True)
     resumed.import_data([result(digits_space, succeeded)])
     known = {name: trial.losses is not None for name, trial in resumed.strategy.trials.items()}
     assert known == {key(sample_of(succeeded)): True, key(sample_of(failed)): False}
     # NNI runs the interrupted one again and imports its result
-    assert resumed.generate_multiple_parameters([4])[0] == lost
+    assert resumed.generate_multiple_parameters([5, 6]) == [stopped, lost]
     resumed.import_data([{"parameter": interrupted, "value": metrics(digits_space, sample_of(interrupted))}])
     assert resumed.strategy.trials[key(sample_of(interrupted))].losses is not None
 
