@@ -1,6 +1,6 @@
 """How many trials strategies need, on tables of networks that were really trained (``benchmarks/tabular``).
 
-    python benchmarks/strategies.py [--part trials fronts ablation time workers noise] [--seeds 20]
+    python benchmarks/strategies.py [--part trials fronts ablation time workers noise] [--table digits cifar10_8x8] [--seeds 20]
 
 Every method is judged alike: by the hypervolume of the union of the fronts of all networks that it tried, as a share of that
 of the whole table's front. What a method is told differs: ours get each network's whole front, peers the reported point.
@@ -40,10 +40,12 @@ PROCESSES = 2
 
 EVOLUTIONARY = ("NNI RegularizedEvolution", "Optuna NSGA-II", "pymoo NSGA-II")
 MODEL_BASED = ("NNI TPE", "Optuna TPE", "SMAC ParEGO", "BoTorch qNEHVI")
-OURS = ("random", "nsga2", "nsga3", "local_search", "surrogate")
-SLOW = {"surrogate": 150, "SMAC ParEGO": 150, "BoTorch qNEHVI": 100}
-"""Trials that methods get whose proposals take long; all others get as many as the table has networks, at most 600."""
-MOST = 600
+OURS = ("random", "nsga2", "local_search", "surrogate")
+SLOW = {"surrogate": 200, "Optuna TPE": 200, "SMAC ParEGO": 100, "BoTorch qNEHVI": 100}
+"""Trials that methods get whose proposals take long; all others get at most as many as the table has networks."""
+FEW_SEEDS = {"SMAC ParEGO": 4, "BoTorch qNEHVI": 4}
+"""One seed in so many for the slowest."""
+MOST = 400
 
 
 @cache
@@ -107,11 +109,15 @@ def searched(task: tuple[str, str, int, dict[str, Any]]) -> tuple[list[float], f
     return search.covered, (time.perf_counter() - start) / len(search.covered)
 
 
-def compare(
-    methods: Mapping[str, dict[str, Any]], seeds: int, tables: Sequence[str] = TABLES
-) -> dict[str, dict[str, Any]]:
+def compare(methods: Mapping[str, dict[str, Any]], tables: Sequence[str], seeds: int) -> dict[str, dict[str, Any]]:
     """Runs all methods on all tables and prints trials needed: median (quartiles); curves by table and method."""
-    tasks = [(t, m, s, dict(methods[m])) for s in range(seeds) for t in tables for m in methods]
+    tasks = [
+        (table, method, seed, dict(methods[method]))
+        for seed in range(seeds)
+        for table in tables
+        for method in methods
+        if seed % FEW_SEEDS.get(method, 1) == 0
+    ]
     found: dict[str, dict[str, Any]] = {table: {method: [] for method in methods} for table in tables}
     with get_context("spawn").Pool(PROCESSES) as pool:
         for (table, method, *_), result in zip(tasks, pool.imap(searched, tasks), strict=True):
@@ -142,10 +148,11 @@ def _quantile(values: Sequence[float], q: float) -> float:
     return sorted(values)[round(q * (len(values) - 1))]
 
 
-def trials(seeds: int) -> None:
-    print(f"\n## Trials needed, {seeds} seeds: median (quartiles)")
+def trials(tables: Sequence[str], seeds: int) -> None:
+    fewer = ", ".join(f"{-(-seeds // share)} of {name}" for name, share in FEW_SEEDS.items())
+    print(f"\n## Trials needed, {seeds} seeds ({fewer}): median (quartiles)")
     methods: dict[str, dict[str, Any]] = {name: {} for name in (*OURS, *PEERS)}
-    found = compare(methods, seeds)
+    found = compare(methods, tables, seeds)
     for table, curves in found.items():
         median = {m: _quantile([_first(c, 0.99) for c, _ in r], 0.5) for m, r in curves.items()}
         best = min(EVOLUTIONARY, key=lambda m: median[m])
@@ -169,7 +176,9 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
-    for axes, (table, curves) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
+    for axes, (table, curves) in zip(
+        figure.subplots(1, len(found), sharey=True, squeeze=False)[0], found.items(), strict=True
+    ):
         for i, (method, results) in enumerate(curves.items()):
             length = min(len(curve) for curve, _ in results)
             missing = 1 - np.median([curve[:length] for curve, _ in results], axis=0)
@@ -194,7 +203,7 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> None:
     print(f"wrote {PICTURE.name}", flush=True)
 
 
-def fronts(seeds: int) -> None:
+def fronts(tables: Sequence[str], seeds: int) -> None:
     print("\n## What whole fronts save over reporting one point")
     compare(
         {
@@ -202,6 +211,7 @@ def fronts(seeds: int) -> None:
             for name in ("nsga2", "local_search", "surrogate")
             for what, whole in (("whole fronts", True), ("one point", False))
         },
+        tables,
         seeds,
     )
 
@@ -282,11 +292,11 @@ def simulated(task: tuple[str, str, int, int, int]) -> tuple[float, float]:
     return np.inf, np.inf
 
 
-def workers(seeds: int) -> None:
+def workers(tables: Sequence[str], seeds: int) -> None:
     print(
         "\n## Workers: trials and time until 99%, a worker's next network being asked for as soon as it is free; medians"
     )
-    for table in TABLES:
+    for table in tables:
         for name, budget in (("nsga2", MOST), ("surrogate", 250)):
             alone = None
             for count in (1, 2, 8, 64):
@@ -302,12 +312,12 @@ def workers(seeds: int) -> None:
                 )
 
 
-def noise(seeds: int) -> None:
+def noise(tables: Sequence[str], seeds: int) -> None:
     print("\n## Noise: accuracy re-drawn from what other seeds of the training give; hypervolume of the reported front")
     print(
         "(claimed: as the search saw it; confirmed: as a second training of the front's members saw it; true: expected)"
     )
-    for table in TABLES:
+    for table in tables:
         data, box = loaded(table)
         spread = [np.std([data.query(s, seed)["accuracy"] for seed in (0, 1, 2)], ddof=1) for s in data.repeated()]
         deviation = float(np.sqrt(np.mean(np.square(spread))))
@@ -347,19 +357,25 @@ def _noisy(data: Table, box: Box, deviation: float, seed: int, budget: int = 100
     return box.share(strategy.archive.points), box.share(again), box.share(expected)
 
 
-ABLATIONS: dict[str, dict[str, Any]] = {"surrogate": {}}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "surrogate": {},
+    "trees": {"family": "trees"},
+    "family by cross-validation": {"family": "cross_validated"},
+    "100 candidates": {"candidates": 100},
+    "24 random at first": {"initial_random": 24},
+}
 
 
-def ablation(seeds: int) -> None:
+def ablation(tables: Sequence[str], seeds: int) -> None:
     print("\n## Which parts of surrogate earn their place")
-    compare({name: {"strategy": "surrogate", **arguments} for name, arguments in ABLATIONS.items()}, seeds)
+    compare({name: {"strategy": "surrogate", **arguments} for name, arguments in ABLATIONS.items()}, tables, seeds)
 
 
-PARTS: dict[str, Callable[[int], None]] = {
+PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
     "trials": trials,
     "fronts": fronts,
     "ablation": ablation,
-    "time": lambda seeds: cost_of_asking(),
+    "time": lambda tables, seeds: cost_of_asking(),
     "workers": workers,
     "noise": noise,
 }
@@ -369,12 +385,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--table", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
-    missing = [name for name in TABLES if not (FOLDER / f"{name}.npz").is_file()]
+    missing = [name for name in arguments.table if not (FOLDER / f"{name}.npz").is_file()]
     if missing:
         raise SystemExit(f"tables: {missing[0]} is missing; python benchmarks/build_tables.py {missing[0]} makes it")
     for part in arguments.part:
-        PARTS[part](arguments.seeds)
+        PARTS[part](arguments.table, arguments.seeds)
 
 
 if __name__ == "__main__":

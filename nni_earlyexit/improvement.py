@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-LINES = 256
+LINES = 128
 
 Array: TypeAlias = NDArray[np.floating]
 

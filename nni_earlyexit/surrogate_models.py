@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 32
+DRAWS = 24
 """Draws from what a model thinks possible."""
-TREES = 64
+TREES = 48
 
 Array: TypeAlias = NDArray[np.floating]
 

@@ -15,7 +15,7 @@ from nni_earlyexit.ask_tell import Domain, Trial
 from nni_earlyexit.exit_costs import ExitCosts
 from numpy.typing import NDArray
 
-PLACES = np.linspace(0, 1, 13)
+PLACES = np.linspace(0, 1, 7)
 """Where, between the first exit's cost (0) and the last one's (1), accuracy is predicted."""
 
 COMPUTED = {"full_macs": "macs", "params": "params", "activation_bytes": "activation_bytes"}

@@ -1,9 +1,8 @@
 """Surrogate-assisted search: models learned from the trials so far say which candidate would improve the front most.
 
 Candidates are children of the front's networks. The one with the largest expected hypervolume improvement is tried next,
-where trials that still run are taken for what the model expects of them. The family of models is the one whose
-cross-validated predictions rank best, as in NSGANetV2 (Lu et al., arXiv 2007.10396). Costs are computed; only what training
-decides is predicted (:mod:`nni_earlyexit.trade_off_model`).
+where trials that still run are taken for what the model expects of them. Costs are computed; only what training decides is
+predicted (:mod:`nni_earlyexit.trade_off_model`).
 """
 
 from __future__ import annotations
@@ -19,15 +18,18 @@ from nni_earlyexit.improvement import Improvement
 from nni_earlyexit.names import lookup
 from nni_earlyexit.surrogate_models import FAMILIES, Model, rank_correlation
 from nni_earlyexit.trade_off_model import Targets
+from numpy.typing import NDArray
 from pymoo.core.population import Population
+from threadpoolctl import threadpool_limits
 
-MAX_FITTED = 600
+CROSS_VALIDATED = "cross_validated"
+MAX_FITTED = 400
 """Trials that a model is fitted to, at most: those of the front, and the latest."""
-RESELECT = 1.3
-"""The family of models is chosen again when there are so many times the trials."""
+RESELECT = 1.5
+"""The family of models and its settings are found again when there are so many times the trials."""
 RANDOM_SHARE = 0.2
 """Share of the candidates that are drawn at random."""
-ROUNDS = 10
+ROUNDS = 4
 """Times that children are made to have enough candidates."""
 
 
@@ -41,7 +43,8 @@ class Strategy(AskTell):
     candidates
         Networks among which the next one is chosen.
     family
-        Name of a family of models (:mod:`nni_earlyexit.surrogate_models`); chosen by cross-validation by default.
+        Name of a family of models (:mod:`nni_earlyexit.surrogate_models`), or ``"cross_validated"``: the one whose
+        cross-validated predictions rank best, as in NSGANetV2 (Lu et al., arXiv 2007.10396).
     """
 
     def __init__(
@@ -52,14 +55,13 @@ class Strategy(AskTell):
         whole_fronts: bool = True,
         initial_random: int = 12,
         candidates: int = 400,
-        family: str | None = None,
+        family: str = "gaussian_process",
     ) -> None:
         super().__init__(objectives, seed, initial, whole_fronts)
         for name, value, least in (("initial_random", initial_random, 5), ("candidates", candidates, 10)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
-        if family is not None:
-            lookup(FAMILIES, family, "family")
+        lookup({**FAMILIES, CROSS_VALIDATED: None}, family, "family")
         self.initial_random, self.candidates, self.family = initial_random, candidates, family
 
     def start(self, domain: Domain) -> None:
@@ -69,6 +71,7 @@ class Strategy(AskTell):
         self._model: Model | None = None
         self._chosen, self._chosen_at = "", 0
         self._settings: Sequence[float] | None = None
+        self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
 
     def told(self, trial: Trial) -> None:
         self._model = None
@@ -77,19 +80,26 @@ class Strategy(AskTell):
         known = [trial for trial in self.trials.values() if trial.within]
         if len(self.trials) + len(self.pending) < self.initial_random or len(known) < 5:
             return self.random_sample()
-        candidates = self._candidates()
+        tried = len(self.trials), len(self.pending)
+        candidates = [] if tried == self._none_left else self._candidates()
         if not candidates:
+            self._none_left = tried
             return self.random_sample()
-        if self._model is None:
-            self._model = self._fitted(known)
+        # threads would only wait for each other, matrices being small, and for the trials that run beside this
+        with threadpool_limits(1):
+            if self._model is None:
+                self._model = self._fitted(known)
+            return candidates[int(np.argmax(self._expected_gains(self._model, candidates)))]
+
+    def _expected_gains(self, model: Model, candidates: list[Sample]) -> NDArray[np.floating]:
+        """Expected hypervolume improvement of each candidate (candidates,)."""
         improvement = Improvement(self.archive.points)
         if self.pending:
             running = list(self.pending.values())
-            expected = self._targets.points(running, self._model.mean(self._features(running)))
+            expected = self._targets.points(running, model.mean(self._features(running)))
             improvement.add(expected.reshape(-1, expected.shape[-1]))
-        draws = self._model.draws(self._features(candidates), self.rng)
-        gains = sum(improvement.of(points) for points in self._targets.points(candidates, draws))
-        return candidates[int(np.argmax(gains))]
+        draws = self._targets.points(candidates, model.draws(self._features(candidates), self.rng))
+        return np.mean([improvement.of(points) for points in draws], axis=0)
 
     def _fitted(self, known: list[Trial]) -> Model:
         if len(known) > MAX_FITTED:
@@ -98,13 +108,14 @@ class Strategy(AskTell):
             known = [trial for trial in known if key(trial.sample) in best | latest]
         x, y = self._features([trial.sample for trial in known]), self._targets.rows(known)
         if len(self.trials) >= RESELECT * self._chosen_at:
-            self._chosen = self.family or max(
-                FAMILIES, key=lambda name: rank_correlation(FAMILIES[name], x, y, self.seed)
-            )
+            self._chosen = self.family if self.family != CROSS_VALIDATED else self._best_family(x, y)
             self._chosen_at, self._settings = len(self.trials), None
         model = FAMILIES[self._chosen](x, y, self._settings)
         self._settings = list(model.settings)
         return model
+
+    def _best_family(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> str:
+        return max(FAMILIES, key=lambda name: rank_correlation(FAMILIES[name], x, y, self.seed))
 
     def _candidates(self) -> list[Sample]:
         """New networks that may meet the limits: children of the front's, and some at random."""

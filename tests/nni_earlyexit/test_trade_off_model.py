@@ -32,7 +32,7 @@ def test_predictions_become_points_with_exact_costs():
     points = targets.points([SAMPLE], predicted[None])
     assert points.shape == (1, len(PLACES), 2)
     np.testing.assert_allclose(points[0, :, 0], -predicted)
-    np.testing.assert_allclose(points[0, [0, 4, 8], 1], [100, 400, 1600])
+    np.testing.assert_allclose(points[0, [0, 3, 6], 1], [100, 400, 1600])
 
 
 def test_a_predicted_front_never_falls():
