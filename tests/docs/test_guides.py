@@ -98,3 +98,19 @@ def test_the_code_about_cutoffs_runs_and_its_commands_exist(monkeypatch, capsys)
     assert len(commands) == 3
     for command in commands:
         cli.parser().parse_args(shlex.split(command)[1:])
+
+
+def test_the_guide_to_strategies_runs_as_it_stands(tmp_path):
+    searched, own = code("strategies.md")
+    done = run(tmp_path, "-c", searched + "assert len(strategy.front()) == 1\n")
+    assert done.returncode == 0, done.stderr
+    use = """
+from nni_earlyexit.ask_tell import Domain
+strategy = Strategy()
+strategy.start(Domain({"a": list(range(5)), "b": list(range(5))}))
+for _ in range(25):
+    sample = strategy.ask()
+    strategy.tell(sample, {"accuracy": sample["a"] / 5, "avg_macs": 1 + sample["b"]})
+"""
+    done = run(tmp_path, "-c", own + use)
+    assert done.returncode == 0, done.stderr
