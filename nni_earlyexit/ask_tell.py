@@ -176,7 +176,9 @@ class AskTell(ABC):
         Raises ``ValueError`` for a sample that is not of the space and for metrics that lack an objective.
         """
         self.domain.check(sample)
-        canonical = self.domain.canonical(sample)
+        # the values of the space itself: on their way through JSON, 1.0 may have become 1
+        own = {label: values[values.index(sample[label])] for label, values in self.domain.choices.items()}
+        canonical = self.domain.canonical(own)
         trial = Trial(canonical, None, (), math.inf)
         if metrics is not None:
             missing = [name for name in self.objectives if name not in metrics]
@@ -185,10 +187,10 @@ class AskTell(ABC):
             losses = tuple(known.losses(metrics, self.objectives))
             if all(map(math.isfinite, losses)):
                 points = [losses, *self._front_points(metrics)] if self.whole_fronts else [losses]
-                own = Archive(len(losses))
-                own.add("", points)
+                best = Archive(len(losses))
+                best.add("", points)
                 trial = Trial(
-                    canonical, losses, tuple(map(tuple, own.points.tolist())), float(metrics.get("excess", 0))
+                    canonical, losses, tuple(map(tuple, best.points.tolist())), float(metrics.get("excess", 0))
                 )
         self.pending.pop(key(canonical), None)
         self._remember(trial)

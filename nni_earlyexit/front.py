@@ -30,6 +30,8 @@ class Member:
     ----------
     accuracy, avg_macs
         On the test split, under ``policy``.
+    interval
+        Within which the accuracy on inputs to come lies, with 95% confidence (Wilson, 1927).
     shares
         Share of test inputs that leave at each exit.
     exit_costs
@@ -43,6 +45,7 @@ class Member:
     record: record.Record
     policy: ExitPolicy
     accuracy: float
+    interval: tuple[float, float]
     avg_macs: float
     shares: tuple[float, ...]
     exit_costs: tuple[int, ...]
@@ -63,7 +66,12 @@ class Member:
             "policy": self.policy.to_dict(),
             "exit_costs": list(self.exit_costs),
             "full_macs": self.full_macs,
-            "test": {"accuracy": self.accuracy, "avg_macs": self.avg_macs, "shares": list(self.shares)},
+            "test": {
+                "accuracy": self.accuracy,
+                "interval": list(self.interval),
+                "avg_macs": self.avg_macs,
+                "shares": list(self.shares),
+            },
             "validation": {name: self.record.metrics[name] for name in ("accuracy", "avg_macs")},
             "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
             "trial_folder": str(self.record.folder),
@@ -93,6 +101,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     from nni_earlyexit.exit_costs import ExitCosts
     from nni_earlyexit.metrics import fit_cutoffs
     from nni_earlyexit.training import outputs
+    from scipy.stats import binomtest
 
     members = []
     for found in records:
@@ -108,11 +117,14 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         spent = np.array(policy.exit_costs(network.exit_costs, network.branch_costs))
         logits, labels = outputs(network, task.test.x), task.test.y.numpy()
         exits = policy.exits(logits)
+        right = policy.predict(logits) == labels
+        interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         members.append(
             Member(
                 record=found,
                 policy=policy,
-                accuracy=float((policy.predict(logits) == labels).mean()),
+                accuracy=float(right.mean()),
+                interval=(float(interval.low), float(interval.high)),
                 avg_macs=float(spent[exits].mean()),
                 shares=tuple(float(share) for share in np.bincount(exits, minlength=len(spent)) / len(exits)),
                 exit_costs=tuple(network.exit_costs),
@@ -128,7 +140,7 @@ def table(members: Sequence[Member]) -> str:
     heads = ("test acc", "avg MACs", "full MACs", "avg/full", "share of inputs per exit", "cutoffs", "architecture")
     rows = [
         (
-            f"{member.accuracy:.4f}",
+            f"{member.accuracy:.4f} ({member.interval[0]:.3f} to {member.interval[1]:.3f})",
             format_macs(member.avg_macs),
             format_macs(member.full_macs),
             f"{member.avg_macs / member.full_macs:.0%}",

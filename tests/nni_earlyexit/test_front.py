@@ -71,6 +71,15 @@ def test_the_summary_is_written_last(tmp_path, digits_space, two_exits, monkeypa
     assert sorted(order) == sorted(path.name for path in tmp_path.iterdir())
 
 
+def test_members_say_within_which_interval_their_accuracy_lies(records):
+    for member in front.judge(records[:2]):
+        low, high = member.interval
+        assert 0 <= low < member.accuracy < high <= 1
+        assert high - low < 0.11  # 359 test inputs
+        assert member.to_dict()["test"]["interval"] == [low, high]
+        assert f"{member.accuracy:.4f} ({low:.3f} to {high:.3f})" in front.table([member])
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     record.write_json(tmp_path / "file.json", {"old": 1})
     with pytest.raises(ValueError, match="Out of range float"):

@@ -200,6 +200,15 @@ def test_a_result_of_another_space_is_refused_and_changes_nothing(strategy):
     assert strategy.trials == {}
 
 
+def test_numbers_that_json_wrote_otherwise_are_the_same_network(name):
+    strategy = strategies.create(name)
+    strategy.start(Domain({"ratio": [1.0, 2.0], "block": ["a", "b"]}))
+    asked = strategy.ask()
+    strategy.tell({**asked, "ratio": int(asked["ratio"])}, {"accuracy": 0.5, "avg_macs": 1e5})
+    assert strategy.pending == {}
+    assert strategy.front()[0].sample == asked
+
+
 def test_a_second_result_takes_the_place_of_the_first(strategy):
     sample = next(iter(NETWORKS.values()))
     strategy.tell(sample, {**metrics(sample), "accuracy": 0.9})
