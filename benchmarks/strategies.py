@@ -17,6 +17,7 @@ import argparse
 import heapq
 import logging
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -119,15 +120,24 @@ def compare(methods: Mapping[str, dict[str, Any]], tables: Sequence[str], seeds:
         if seed % FEW_SEEDS.get(method, 1) == 0
     ]
     found: dict[str, dict[str, Any]] = {table: {method: [] for method in methods} for table in tables}
+    start = time.perf_counter()
     with get_context("spawn").Pool(PROCESSES) as pool:
-        for (table, method, *_), result in zip(tasks, pool.imap(searched, tasks), strict=True):
-            found[table][method].append(result)
+        try:
+            for done, (task, result) in enumerate(zip(tasks, pool.imap(searched, tasks), strict=True), 1):
+                found[task[0]][task[1]].append(result)
+                left = (time.perf_counter() - start) / done * (len(tasks) - done)
+                print(f"\r{done}/{len(tasks)} searches, {left / 60:.0f} min left ", end="", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            print(f"interrupted in seed {task[2]}; what is finished counts")
+    print(file=sys.stderr)
     for table in tables:
         print(
             f"{table}: {len(loaded(table)[0])} networks, trials until the share of the true front's hypervolume is reached"
         )
         print(f"  {'':26}" + "".join(f"{share:>22.0%}" for share in SHARES) + "  covered at 50, 100   s a trial")
         for method, results in found[table].items():
+            if not results:
+                continue
             cells = [_needed([curve for curve, _ in results], share) for share in SHARES]
             at = " ".join(f"{statistics.median(c[min(n, len(c)) - 1] for c, _ in results):.4f}" for n in (50, 100))
             seconds = statistics.median(s for _, s in results)
