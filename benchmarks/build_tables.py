@@ -3,7 +3,7 @@
     python benchmarks/build_tables.py digits
     python benchmarks/build_tables.py cifar10_8x8 --images FOLDER    # CIFAR-10 as images, FOLDER/CLASS/NAME.jpg
 
-The digits table takes about 35 minutes on two cores. Results are appended to a file as they come (``--work``), so that an
+Each takes some twenty minutes on two idle cores. Results are appended to a file as they come (``--work``), so that an
 interrupted run goes on where it stopped; the table is written at the end, or with ``--pack`` from what is there.
 """
 

@@ -78,12 +78,12 @@ class Front(Sequence[TradeOff]):
 
     def thinned(self, points: int) -> Front:
         """At most so many of the policies, at least 2: again and again, the one with the least area of its own is left out."""
-        kept = list(range(len(self)))
+        kept = np.arange(len(self))
         while len(kept) > points:
             accuracy, cost = self.accuracy[kept], self.avg_cost[kept]
             own = (accuracy[1:-1] - accuracy[:-2]) * (cost[2:] - cost[1:-1])
-            del kept[1 + int(own.argmin())]
-        return self[np.array(kept, dtype=np.intp)]
+            kept = np.delete(kept, 1 + int(own.argmin()))
+        return self[kept]
 
     def __repr__(self) -> str:
         if not len(self):
