@@ -80,10 +80,6 @@ class Search:
             raise Enough  # it proposes nothing new any more
         return self.seen[number]
 
-    def needed(self, share: float) -> float:
-        """Trials until that share was covered; infinite when it never was."""
-        return next((n for n, covered in enumerate(self.covered, 1) if covered >= share), np.inf)
-
 
 def ours(strategy: AskTell, search: Search) -> None:
     strategy.start(search.table.domain)
@@ -146,7 +142,7 @@ def compare(methods: Mapping[str, dict[str, Any]], tables: Sequence[str], seeds:
 
 
 def _needed(curves: Sequence[Sequence[float]], share: float) -> str:
-    trials = [next((n for n, c in enumerate(curve, 1) if c >= share), np.inf) for curve in curves]
+    trials = [_first(curve, share) for curve in curves]
     low, middle, high = (_quantile(trials, q) for q in (0.25, 0.5, 0.75))
     most = max(map(len, curves))
     shown = [f"{value:.0f}" if np.isfinite(value) else f">{most}" for value in (middle, low, high)]
@@ -178,6 +174,7 @@ def trials(tables: Sequence[str], seeds: int) -> None:
 
 
 def _first(curve: Sequence[float], share: float) -> float:
+    """Trials until that share was covered; infinite when it never was."""
     return next((n for n, c in enumerate(curve, 1) if c >= share), np.inf)
 
 
