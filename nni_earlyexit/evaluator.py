@@ -279,6 +279,17 @@ class EarlyExitEvaluator(Lightning):
         """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""
         if nni.get_current_parameter() is model:
             model = own_parameters()
+        folder = os.environ.get("NNI_OUTPUT_DIR")
+        if folder is None or nni.get_current_parameter() is None:
+            return self._build_and_evaluate(model)
+        with record.claimed(Path(folder)):
+            finished = record.load(Path(folder))
+            if finished is None or (finished.sample, finished.settings) != (model.sample, self.settings):
+                return self._build_and_evaluate(model)
+            # NNI runs interrupted trials again when it resumes; this one had come to its end
+            return nni.report_final_result(finished.metrics)
+
+    def _build_and_evaluate(self, model: Any) -> Evaluation:
         torch.manual_seed(self.settings.seed)
         return self.evaluate(model.executable_model(), model.sample)
 

@@ -218,3 +218,29 @@ def test_own_arrays_can_be_searched(tmp_path, digits_space, two_exits):
     np.savez(file, x=digits.train.x.numpy(), y=digits.train.y.numpy())
     evaluator = EarlyExitEvaluator(data=str(file), epochs=1, threads=1)
     assert evaluate(evaluator, digits_space, two_exits).metrics["accuracy"] > 0.15
+
+
+def test_a_trial_of_an_nni_strategy_that_had_come_to_its_end_reports_again_without_training(
+    evaluator, digits_space, two_exits, monkeypatch, tmp_path
+):
+    class Model:
+        sample = two_exits
+        built = 0
+
+        def executable_model(self):
+            self.built += 1
+            return digits_space.freeze(self.sample)
+
+    final = []
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "get_current_parameter", lambda: {"some": "parameter"})
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_intermediate_result", lambda metrics: None)
+    monkeypatch.setattr(nni_earlyexit.evaluator.nni, "report_final_result", final.append)
+    model = Model()
+    evaluator._execute(model)
+    evaluator._execute(model)
+    assert model.built == 1
+    assert final[1] == final[0]
+    model.sample = {**two_exits, "stage0_depth": 2}
+    evaluator._execute(model)
+    assert model.built == 2
