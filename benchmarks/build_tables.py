@@ -107,6 +107,7 @@ def run(job: tuple[str, dict[str, Any], Sample, int]) -> dict[str, Any]:
         "history": [{name: epoch[name] for name in ("accuracy", "avg_macs")} for epoch in found.history],
         "exit_stages": list(found.network.exit_stages),
         "exit_macs": list(found.costs.macs),
+        "exit_params": list(found.costs.params),
     }
 
 

@@ -22,6 +22,8 @@ class ExitCosts:
         Predicted seconds until there.
     branch_macs
         Multiply-accumulates of each exit branch alone: what dropping the exit saves.
+    stages
+        Number of the stage after which each exit stands; every stage has one if it is ``None``.
 
     A cost that nobody asked for may be ``None``.
     """
@@ -31,3 +33,4 @@ class ExitCosts:
     activation_bytes: Sequence[int] | None = None
     latency_s: Sequence[float] | None = None
     branch_macs: Sequence[int] | None = None
+    stages: Sequence[int] | None = None

@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.ask_tell import Domain
+from nni_earlyexit.exit_costs import ExitCosts
 from numpy.typing import NDArray
 
 
-class Features:
-    """Samples of a domain as rows: a column per value of a choice, one for an ordered choice, and what is known of costs.
-
-    Costs are logarithms: of the MACs until the first and the last exit and, evenly spread, some in between.
-    """
-
-    EXITS = 4
+class Choices:
+    """Samples of a domain as rows: a column per value of a choice, one for an ordered choice or one of two values."""
 
     def __init__(self, domain: Domain) -> None:
-        self._domain = domain
         self._columns = [
             (label, [float(v) for v in values] if domain.is_ordered(label) else [repr(v) for v in values])
             for label, values in domain.choices.items()
@@ -27,10 +22,10 @@ class Features:
         ]
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
-        """Rows (samples, features); choices in [0, 1], costs as logarithms."""
-        return np.array([[*self._choices(sample), *self._costs(sample)] for sample in samples])
+        """Rows (samples, features) of numbers in [0, 1]."""
+        return np.array([self._row(sample) for sample in samples])
 
-    def _choices(self, sample: Mapping[str, Any]) -> list[float]:
+    def _row(self, sample: Mapping[str, Any]) -> list[float]:
         row: list[float] = []
         for label, values in self._columns:
             if isinstance(values[0], float):
@@ -43,11 +38,20 @@ class Features:
                 row.extend(float(own == value) for value in values)
         return row
 
-    def _costs(self, sample: Mapping[str, Any]) -> list[float]:
-        if self._domain.costs is None:
-            return []
-        costs = self._domain.costs(sample)
-        macs = np.log2(np.array(costs.macs, dtype=float))
-        spread = np.interp(np.linspace(0, 1, self.EXITS), np.linspace(0, 1, len(macs)), macs)
-        params = [] if costs.params is None else [float(np.log2(costs.params[-1]))]
-        return [*spread.tolist(), float(len(macs)), *params]
+
+SPREAD = 4
+"""Exits, evenly spread, whose costs tell what a network is like."""
+
+
+def network_costs(costs: ExitCosts) -> list[float]:
+    """Logarithms of the MACs until the first and the last exit and some in between, number of exits, parameters."""
+    macs = np.log2(np.array(costs.macs, dtype=float))
+    spread = np.interp(np.linspace(0, 1, SPREAD), np.linspace(0, 1, len(macs)), macs)
+    params = [] if costs.params is None else [float(np.log2(costs.params[-1]))]
+    return [*spread.tolist(), float(len(macs)), *params]
+
+
+def exit_costs(costs: ExitCosts, exit: int) -> list[float]:
+    """Logarithms of the MACs, and the parameters, that an input has met when it leaves at one of the exits."""
+    params = [] if costs.params is None else [float(np.log2(costs.params[exit]))]
+    return [float(np.log2(costs.macs[exit])), *params]

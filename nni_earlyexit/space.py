@@ -336,6 +336,12 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return SymbolicMacs(self.network)
 
     @cached_property
+    def _exit_presence(self) -> Any:
+        from nni_earlyexit.costs import ExitPresence
+
+        return ExitPresence(self.network)
+
+    @cached_property
     def _unit_costs(self) -> Any:
         from nni_earlyexit.costs import UnitCosts
 
@@ -355,7 +361,12 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
     def all_costs(self, sample: Mapping[str, Any]) -> ExitCosts:
         """Every cost that needs no measurement."""
-        return ExitCosts(self.exit_costs(sample), self.exit_params(sample), self.exit_activation_bytes(sample))
+        return ExitCosts(
+            self.exit_costs(sample),
+            self.exit_params(sample),
+            self.exit_activation_bytes(sample),
+            stages=[stage for stage, present in enumerate(self._exit_presence(sample)) if present],
+        )
 
     def extreme(
         self, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False

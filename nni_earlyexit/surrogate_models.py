@@ -9,95 +9,138 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 24
-"""Draws from what a model thinks possible."""
 TREES = 48
+FEWEST = 3
+"""Results from which a model of a target is fitted; with fewer, all that is known is their mean."""
+SETTINGS_FROM = 128
+"""Results that the settings of a model are found with, at most; that takes the cube of their number."""
 
 Array: TypeAlias = NDArray[np.floating]
+Settings: TypeAlias = Sequence[float]
 
 
 class Model(Protocol):
     """A fitted model; ``settings`` are what took long to find, and fit the next one at once."""
 
-    settings: Sequence[float]
+    settings: Settings
 
-    def mean(self, x: Array) -> Array:
-        """Predictions (inputs, targets)."""
-
-    def draws(self, x: Array, rng: np.random.Generator) -> Array:
-        """Possible results (draws, inputs, targets)."""
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of results to come, noise included, each (inputs,)."""
 
 
-Family = Callable[[Array, Array, Sequence[float] | None], Model]
-"""Fits a model to features (inputs, features) and targets (inputs, targets), with the settings of another one if given."""
+Family = Callable[[Array, Array, Settings | None], Model]
+"""Fits a model to features (inputs, features) and results (inputs,), with the settings of another one if given."""
 
 
 class Trees:
-    """Extremely randomised trees (Geurts et al., 2006); each tree is a draw."""
+    """Extremely randomised trees (Geurts et al., 2006): how far they differ, and how wrong they are out of their bags."""
 
-    settings: Sequence[float] = ()
+    settings: Settings = ()
 
-    def __init__(self, x: Array, y: Array, settings: Sequence[float] | None = None) -> None:
+    def __init__(self, x: Array, y: Array, settings: Settings | None = None) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
-        model = ExtraTreesRegressor(TREES, min_samples_leaf=2, max_features=0.7, bootstrap=True, random_state=0)
-        self._trees = [tree.tree_ for tree in model.fit(x, y if y.shape[1] > 1 else y[:, 0]).estimators_]
+        model = ExtraTreesRegressor(
+            TREES, min_samples_leaf=2, max_features=0.7, bootstrap=True, oob_score=True, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a result may have been in every bag
+            model.fit(x, y)
+        self._trees = [tree.tree_ for tree in model.estimators_]
+        self._noise = float(np.mean((model.oob_prediction_ - y) ** 2))
 
-    def _every(self, x: Array, trees: Sequence[int]) -> Array:
+    def predict(self, x: Array) -> tuple[Array, Array]:
         rows = x.astype(np.float32)
-        return np.stack([self._trees[i].predict(rows).reshape(len(x), -1) for i in trees])
-
-    def mean(self, x: Array) -> Array:
-        return self._every(x, range(TREES)).mean(axis=0)
-
-    def draws(self, x: Array, rng: np.random.Generator) -> Array:
-        return self._every(x, rng.choice(TREES, DRAWS, replace=False).tolist())
+        every = np.stack([tree.predict(rows).reshape(len(x)) for tree in self._trees])
+        return every.mean(axis=0), np.sqrt(every.var(axis=0) + self._noise)
 
 
 class GaussianProcess:
-    """A Gaussian process; all targets share the kernel. A draw moves all targets of an input alike."""
+    """A Gaussian process with one length scale for all features, and noise."""
 
-    def __init__(self, x: Array, y: Array, settings: Sequence[float] | None = None) -> None:
+    def __init__(self, x: Array, y: Array, settings: Settings | None = None) -> None:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-        self._centre, self._scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
+        deviation = x.std(axis=0)
+        self._centre, self._scale = x.mean(axis=0), np.where(deviation > 1e-9, deviation, 1)
+        scaled = (x - self._centre) / self._scale
         width = np.sqrt(x.shape[1])
         kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(width, (0.3 * width, 30 * width), nu=2.5)
         kernel += WhiteKernel(0.1, (1e-4, 1.0))
-        if settings is not None:
-            kernel = kernel.clone_with_theta(np.array(settings))
-        optimizer = "fmin_l_bfgs_b" if settings is None else None
-        self._model = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=optimizer)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a setting is at its bound
-            self._model.fit((x - self._centre) / self._scale, y)
-        self.settings = self._model.kernel_.theta.tolist()
+        if settings is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a setting is at its bound
+                latest = GaussianProcessRegressor(kernel, normalize_y=True)
+                latest.fit(scaled[-SETTINGS_FROM:], y[-SETTINGS_FROM:])
+            settings = latest.kernel_.theta.tolist()
+        self.settings: Settings = list(settings)
+        kernel = kernel.clone_with_theta(np.array(settings))
+        self._model = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=None).fit(scaled, y)
 
-    def mean(self, x: Array) -> Array:
-        return self._model.predict((x - self._centre) / self._scale).reshape(len(x), -1)
-
-    def draws(self, x: Array, rng: np.random.Generator) -> Array:
-        found = self._model.predict((x - self._centre) / self._scale, return_std=True)
-        mean, deviation = (part.reshape(len(x), -1) for part in found)
-        return mean + rng.normal(size=(DRAWS, len(x), 1)) * deviation
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        mean, deviation = self._model.predict((x - self._centre) / self._scale, return_std=True)
+        return mean, deviation
 
 
 FAMILIES: dict[str, Family] = {"trees": Trees, "gaussian_process": GaussianProcess}
 
 
-def rank_correlation(family: Family, x: Array, y: Array, seed: int, folds: int = 4) -> float:
-    """Spearman's rank correlation between cross-fitted predictions and the truth, mean over the targets."""
-    from scipy.stats import rankdata
+class Models:
+    """A model of each target, fitted where the target is not NaN.
 
-    order = np.random.default_rng(seed).permutation(len(x))
-    predicted = np.empty_like(y)
-    for fold in range(min(folds, len(x))):
+    Parameters
+    ----------
+    family
+        Name of a family.
+    x
+        Features (targets, inputs, features).
+    y
+        Results (targets, inputs), NaN where there is none.
+    settings
+        Of the models of an earlier fit, one per target.
+    """
+
+    def __init__(self, family: str, x: Array, y: Array, settings: Sequence[Settings | None] | None = None) -> None:
+        self._mean, self._deviation = float(np.nanmean(y)), float(np.nanstd(y))
+        self._models: list[Model | None] = []
+        for i, (own_x, own_y) in enumerate(zip(x, y, strict=True)):
+            there = np.isfinite(own_y)
+            known = None if settings is None else settings[i]
+            enough = there.sum() >= FEWEST
+            self._models.append(FAMILIES[family](own_x[there], own_y[there], known) if enough else None)
+
+    @property
+    def settings(self) -> list[Settings | None]:
+        """What took long to find, one per target."""
+        return [None if model is None else model.settings for model in self._models]
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation, each (targets, inputs), of features (targets, inputs, features) that may be NaN."""
+        mean, deviation = np.full((2, *x.shape[:2]), np.nan)
+        for i, model in enumerate(self._models):
+            there = np.isfinite(x[i]).all(axis=1)
+            if model is None:
+                mean[i, there], deviation[i, there] = self._mean, self._deviation
+            elif there.any():
+                mean[i, there], deviation[i, there] = model.predict(x[i, there])
+        return mean, deviation
+
+
+def rank_correlation(family: str, x: Array, y: Array, seed: int, folds: int = 4) -> float:
+    """Spearman's rank correlation between cross-fitted predictions and the truth, mean over the targets."""
+    from scipy.stats import spearmanr
+
+    inputs = y.shape[1]
+    order = np.random.default_rng(seed).permutation(inputs)
+    predicted = np.full_like(y, np.nan)
+    for fold in range(min(folds, inputs)):
         held = order[fold::folds]
         rest = np.setdiff1d(order, held)
-        predicted[held] = family(x[rest], y[rest], None).mean(x[held])
-    found = [0.0]
-    for truth, guess in zip(rankdata(y, axis=0).T, rankdata(predicted, axis=0).T, strict=True):
-        if np.ptp(truth) > 0 and np.ptp(guess) > 0:
-            found.append(float(np.corrcoef(truth, guess)[0, 1]))
-    return float(np.mean(found[1:] or found))
+        predicted[:, held] = Models(family, x[:, rest], y[:, rest]).predict(x[:, held])[0]
+    found = []
+    for truth, guess in zip(y, predicted, strict=True):
+        there = np.isfinite(truth) & np.isfinite(guess)
+        if there.sum() > 2 and np.ptp(truth[there]) > 0 and np.ptp(guess[there]) > 0:
+            found.append(float(spearmanr(truth[there], guess[there]).statistic))
+    return float(np.mean(found)) if found else 0.0

@@ -2,7 +2,7 @@
 
 Candidates are children of the front's networks. The one with the largest expected hypervolume improvement is tried next,
 where trials that still run are taken for what the model expects of them. Costs are computed; only what training decides is
-predicted (:mod:`nni_earlyexit.trade_off_model`).
+predicted (:mod:`nni_earlyexit.targets`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from nni_earlyexit.ask_tell import AskTell, Domain, Sample, Trial, key
 from nni_earlyexit.evolution import Genetics
-from nni_earlyexit.features import Features
 from nni_earlyexit.improvement import Improvement
 from nni_earlyexit.names import lookup
-from nni_earlyexit.surrogate_models import FAMILIES, Model, rank_correlation
-from nni_earlyexit.trade_off_model import Targets
+from nni_earlyexit.surrogate_models import FAMILIES, Models, Settings, rank_correlation
+from nni_earlyexit.targets import targets
 from numpy.typing import NDArray
 from pymoo.core.population import Population
+from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 CROSS_VALIDATED = "cross_validated"
@@ -31,6 +31,10 @@ RANDOM_SHARE = 0.2
 """Share of the candidates that are drawn at random."""
 ROUNDS = 4
 """Times that children are made to have enough candidates."""
+DRAWS = 32
+"""Possible results of a candidate that its expected improvement is the mean of."""
+IN_COMMON = 0.64
+"""Share of what is uncertain about a network's exits that they have in common, being trained together."""
 
 
 class Strategy(AskTell):
@@ -66,15 +70,15 @@ class Strategy(AskTell):
 
     def start(self, domain: Domain) -> None:
         super().start(domain)
-        self._genetics, self._features = Genetics(domain), Features(domain)
-        self._targets = Targets(self.objectives, domain, self.whole_fronts)
-        self._model: Model | None = None
+        self._genetics = Genetics(domain)
+        self._targets = targets(self.objectives, domain, self.whole_fronts)
+        self._models: Models | None = None
         self._chosen, self._chosen_at = "", 0
-        self._settings: Sequence[float] | None = None
+        self._settings: list[Settings | None] | None = None
         self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
 
     def told(self, trial: Trial) -> None:
-        self._model = None
+        self._models = None
 
     def propose(self) -> Sample:
         known = [trial for trial in self.trials.values() if trial.within]
@@ -87,35 +91,42 @@ class Strategy(AskTell):
             return self.random_sample()
         # threads would only wait for each other, matrices being small, and for the trials that run beside this
         with threadpool_limits(1):
-            if self._model is None:
-                self._model = self._fitted(known)
-            return candidates[int(np.argmax(self._expected_gains(self._model, candidates)))]
+            if self._models is None:
+                self._models = self._fitted(known)
+            return candidates[int(np.argmax(self._expected_gains(self._models, candidates)))]
 
-    def _expected_gains(self, model: Model, candidates: list[Sample]) -> NDArray[np.floating]:
+    def _expected_gains(self, models: Models, candidates: list[Sample]) -> NDArray[np.floating]:
         """Expected hypervolume improvement of each candidate (candidates,)."""
         improvement = Improvement(self.archive.points)
         if self.pending:
             running = list(self.pending.values())
-            expected = self._targets.points(running, model.mean(self._features(running)))
+            expected = self._targets.points(running, models.predict(self._targets.features(running))[0])
             improvement.add(expected.reshape(-1, expected.shape[-1]))
-        draws = self._targets.points(candidates, model.draws(self._features(candidates), self.rng))
-        return np.mean([improvement.of(points) for points in draws], axis=0)
+        mean, deviation = models.predict(self._targets.features(candidates))
+        possible = mean + self._luck(len(mean))[:, :, None] * deviation
+        return np.mean([improvement.of(points) for points in self._targets.points(candidates, possible)], axis=0)
 
-    def _fitted(self, known: list[Trial]) -> Model:
+    def _luck(self, targets: int) -> NDArray[np.floating]:
+        """Standard normal draws (draws, targets) with a part in common, every part a Latin hypercube's."""
+        levels = norm.ppf((np.arange(DRAWS) + 0.5) / DRAWS)
+        drawn = np.stack([self.rng.permutation(levels) for _ in range(1 + targets)], axis=1)
+        return np.sqrt(IN_COMMON) * drawn[:, :1] + np.sqrt(1 - IN_COMMON) * drawn[:, 1:]
+
+    def _fitted(self, known: list[Trial]) -> Models:
         if len(known) > MAX_FITTED:
             best = set(self.archive.owners)
             latest = {key(trial.sample) for trial in known[-MAX_FITTED:]}
             known = [trial for trial in known if key(trial.sample) in best | latest]
-        x, y = self._features([trial.sample for trial in known]), self._targets.rows(known)
+        x, y = self._targets.features([trial.sample for trial in known]), self._targets.learn(known)
         if len(self.trials) >= RESELECT * self._chosen_at:
             self._chosen = self.family if self.family != CROSS_VALIDATED else self._best_family(x, y)
             self._chosen_at, self._settings = len(self.trials), None
-        model = FAMILIES[self._chosen](x, y, self._settings)
-        self._settings = list(model.settings)
-        return model
+        models = Models(self._chosen, x, y, self._settings)
+        self._settings = models.settings
+        return models
 
     def _best_family(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> str:
-        return max(FAMILIES, key=lambda name: rank_correlation(FAMILIES[name], x, y, self.seed))
+        return max(FAMILIES, key=lambda name: rank_correlation(name, x, y, self.seed))
 
     def _candidates(self) -> list[Sample]:
         """New networks that may meet the limits: children of the front's, and some at random."""

@@ -78,12 +78,12 @@ class Table:
         )
 
     def costs(self, sample: Mapping[str, Any]) -> ExitCosts:
-        """What is known of a network before it is trained; ``params`` and ``activation_bytes`` are those of the whole."""
+        """What is known of a network before it is trained; ``activation_bytes`` are those of the whole."""
         row = self.network(sample)
-        macs = self.arrays["exit_macs"][row]
-        macs = macs[macs > 0].tolist()
-        params, memory = ([int(self.arrays[name][row])] * len(macs) for name in ("params", "activation_bytes"))
-        return ExitCosts(macs, params, memory)
+        stages = np.flatnonzero(self.arrays["exit_macs"][row])
+        macs, params = (self.arrays[name][row, stages].tolist() for name in ("exit_macs", "exit_params"))
+        memory = [int(self.arrays["activation_bytes"][row])] * len(stages)
+        return ExitCosts(macs, params, memory, stages=stages.tolist())
 
     def query(self, sample: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
         """What a trial of a sample reports; ``KeyError`` when it was not trained with that seed."""
@@ -164,9 +164,10 @@ def pack(about: Mapping[str, Any], results: Sequence[Mapping[str, Any]], path: P
     for name in KNOWN:
         arrays[name] = np.array([first[n]["metrics"][name] for n in names], np.int32)
     stages = 1 + max(stage for result in results for stage in result["exit_stages"])
-    arrays["exit_macs"] = np.zeros((len(names), stages), np.int32)
-    for i, n in enumerate(names):
-        arrays["exit_macs"][i, first[n]["exit_stages"]] = first[n]["exit_macs"]
+    for name in ("exit_macs", "exit_params"):
+        arrays[name] = np.zeros((len(names), stages), np.int32)
+        for i, n in enumerate(names):
+            arrays[name][i, first[n]["exit_stages"]] = first[n][name]
     for name in REPORTED:
         arrays[name] = np.array([result["metrics"][name] for result in results], np.float32)
     for name in PER_EXIT:
