@@ -1,6 +1,6 @@
 """How many trials strategies need, on tables of networks that were really trained (``benchmarks/tabular``).
 
-    python benchmarks/strategies.py [--part trials fronts ablation time workers noise] [--table digits cifar10_8x8] [--seeds 20]
+    python benchmarks/strategies.py [--part PART ...] [--table digits cifar10_8x8] [--seeds 20]     # parts: see PARTS
 
 Every method is judged alike: by the hypervolume of the union of the fronts of all networks that it tried, as a share of that
 of the whole table's front. What a method is told differs: ours get each network's whole front, peers the reported point.
@@ -29,8 +29,10 @@ from typing import Any
 import numpy as np
 from nni_earlyexit import strategies
 from nni_earlyexit.archive import Archive
-from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted
+from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted, key
 from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.halving import SuccessiveHalving
+from numpy.typing import NDArray
 from peers import PEERS, Enough
 from tabular import FOLDER, Box, Table
 
@@ -50,19 +52,23 @@ MOST = 400
 
 
 @cache
-def loaded(name: str) -> tuple[Table, Box]:
+def loaded(name: str, beside: tuple[str, ...] = ()) -> tuple[Table, Box]:
     table = Table(name)
-    return table, Box(table)
+    return table, Box(table, beside)
 
 
 class Search:
-    """Counts distinct networks and how much of the true front they cover, until the budget is used up."""
+    """Counts distinct networks and how much of the true front they cover, until the budget is used up.
 
-    def __init__(self, table: str, budget: int) -> None:
-        self.table, self.box = loaded(table)
+    The front is that of accuracy, average MACs and the metrics ``beside`` them.
+    """
+
+    def __init__(self, table: str, budget: int, beside: tuple[str, ...] = ()) -> None:
+        self.table, self.box = loaded(table, beside)
+        self.beside = beside
         self.budget, self.asked = min(budget, len(self.table)), 0
         self.seen: dict[int, dict[str, Any]] = {}
-        self.archive = Archive(2)
+        self.archive = Archive(2 + len(beside))
         self.covered: list[float] = []
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +79,7 @@ class Search:
                 raise Enough
             self.seen[number] = self.table.query(sample)
             before = len(self.archive.owners), self.archive.points.sum()
-            self.archive.add(str(number), self.table.losses(self.seen[number]))
+            self.archive.add(str(number), self.table.losses(self.seen[number], self.beside))
             changed = before != (len(self.archive.owners), self.archive.points.sum())
             self.covered.append(self.box.share(self.archive.points) if changed else self.covered[-1])
         elif self.asked > 30 * self.budget:
@@ -94,7 +100,10 @@ def searched(task: tuple[str, str, int, dict[str, Any]]) -> tuple[list[float], f
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
     name = arguments.pop("strategy", method)
-    search = Search(table, arguments.pop("trials", SLOW.get(name, MOST)))
+    beside = tuple(arguments.pop("beside", ()))
+    if beside:
+        arguments["objectives"] = {"accuracy": "max", "avg_macs": "min"} | dict.fromkeys(beside, "min")
+    search = Search(table, arguments.pop("trials", SLOW.get(name, MOST)), beside)
     start = time.perf_counter()
     try:
         if name in PEERS:
@@ -223,6 +232,11 @@ def fronts(tables: Sequence[str], seeds: int) -> None:
     )
 
 
+def three(tables: Sequence[str], seeds: int) -> None:
+    print("\n## Three objectives: accuracy, average MACs and parameters")
+    compare({name: {"beside": ["params"]} for name in (*OURS, "nsga3")}, tables, seeds)
+
+
 def time_of(name: str, known: int, asks: int = 10) -> tuple[float, float, float]:
     """Median seconds of ask and of tell, and of saving the state, with so many trials known."""
     rng = np.random.default_rng(0)
@@ -320,48 +334,94 @@ def workers(tables: Sequence[str], seeds: int) -> None:
 
 
 def noise(tables: Sequence[str], seeds: int) -> None:
-    print("\n## Noise: accuracy re-drawn from what other seeds of the training give; hypervolume of the reported front")
     print(
-        "(claimed: as the search saw it; confirmed: as a second training of the front's members saw it; true: expected)"
+        "\n## Noise: accuracy re-drawn from what other seeds of the training give, 100 trials of nsga2; points of the front"
     )
     for table in tables:
-        data, box = loaded(table)
+        data, _ = loaded(table)
         spread = [np.std([data.query(s, seed)["accuracy"] for seed in (0, 1, 2)], ddof=1) for s in data.repeated()]
         deviation = float(np.sqrt(np.mean(np.square(spread))))
-        rows = [_noisy(data, box, deviation, seed) for seed in range(seeds)]
-        claimed, confirmed, true = np.array(rows).T
-        print(
-            f"{table}, standard deviation {100 * deviation:.2f} points of accuracy: claimed {claimed.mean():.4f}, "
-            f"confirmed {confirmed.mean():.4f}, true {true.mean():.4f}: flatters itself by "
-            f"{100 * (claimed - true).mean():+.2f} before, {100 * (confirmed - true).mean():+.2f} points after",
-            flush=True,
-        )
+        luck = [_luck_of_the_front(data, deviation, seed) for seed in range(seeds)]
+        print(f"{table}, standard deviation {100 * deviation:.2f} points of accuracy:")
+        for i, what in enumerate(("as the search saw them", "judged again")):
+            flattery = [100 * one[:, i].mean() for one in luck]
+            inside = np.mean(np.abs(np.concatenate(luck)[:, i]) <= 1.96 * deviation)
+            print(
+                f"  {what:24} {np.mean(flattery):+.2f} points above the truth (standard error "
+                f"{np.std(flattery, ddof=1) / np.sqrt(seeds):.2f}), in {inside:.0%} of cases within the 95% interval",
+                flush=True,
+            )
 
 
-def _noisy(data: Table, box: Box, deviation: float, seed: int, budget: int = 100) -> tuple[float, float, float]:
+def _luck_of_the_front(data: Table, deviation: float, seed: int, budget: int = 100) -> NDArray[np.floating]:
+    """By how much the points of a search's front were lucky, and how lucky they are when judged again (points, 2)."""
     rng = np.random.default_rng(seed)
     strategy = strategies.create("nsga2", seed=seed)
     strategy.start(data.domain)
-
-    def drawn(sample: Mapping[str, Any]) -> dict[str, Any]:
-        metrics = data.query(sample)
-        moved = np.clip(np.array(metrics["front"]["accuracy"]) + deviation * rng.normal(), 0, 1)
-        front = {**metrics["front"], "accuracy": moved.tolist()}
-        return {
-            **metrics,
-            "accuracy": float(np.clip(metrics["accuracy"] + moved[-1] - metrics["front"]["accuracy"][-1], 0, 1)),
-            "front": front,
-        }
-
-    seen = {}
-    for number in range(budget):
+    luck: dict[str, float] = {}
+    for _ in range(budget):
         sample = strategy.ask()
-        seen[number] = drawn(sample)
-        strategy.tell(sample, seen[number])
-    members = [trial.sample for trial in strategy.front()]
-    again = np.concatenate([data.losses(drawn(sample)) for sample in members])
-    expected = np.concatenate([data.losses(data.query(sample)) for sample in members])
-    return box.share(strategy.archive.points), box.share(again), box.share(expected)
+        metrics = data.query(sample)
+        luck[key(sample)] = own = deviation * rng.normal()
+        accuracy = [*metrics["front"]["accuracy"], metrics["accuracy"]]
+        *along, reported = np.clip(np.add(accuracy, own), 0, 1).tolist()
+        strategy.tell(sample, {**metrics, "accuracy": reported, "front": {**metrics["front"], "accuracy": along}})
+    again = {owner: deviation * rng.normal() for owner in luck}
+    return np.array([[luck[owner], again[owner]] for owner in strategy.archive.owners])
+
+
+def halved(task: tuple[str, str, int, bool]) -> list[float]:
+    """Epochs trained until each of ``SHARES``, with or without successive halving; what was stopped covers nothing."""
+    table, name, seed, halving = task
+    search = Search(table, SLOW.get(name, MOST))
+    epochs = int(search.table.training["epochs"])
+    judge = SuccessiveHalving(epochs)
+    strategy = strategies.create(name, seed=seed)
+    strategy.start(search.table.domain)
+    trained, found = 0, dict.fromkeys(SHARES, np.inf)
+    for _ in range(3 * search.budget):
+        try:
+            sample = strategy.ask()
+        except Exhausted:
+            break
+        history = search.table.history(sample)
+        goes_on = True
+        for epoch in range(1, epochs):
+            seen = {metric: values[epoch - 1] for metric, values in history.items()}
+            if halving and not judge.report(key(sample), epoch, seen):
+                goes_on = False
+                break
+        if goes_on:
+            trained += epochs
+            try:
+                strategy.tell(sample, search(sample))
+            except Enough:
+                break
+            found |= {share: trained for share in SHARES if found[share] == np.inf and search.covered[-1] >= share}
+            if search.covered[-1] >= SHARES[-1]:
+                break
+        else:
+            trained += epoch
+            strategy.tell(sample, seen)
+    return list(found.values())
+
+
+def halving(tables: Sequence[str], seeds: int) -> None:
+    print(
+        "\n## Successive halving: epochs of training until the share of the true front's hypervolume; median (quartiles)"
+    )
+    for table in tables:
+        for name in ("random", "nsga2", "surrogate"):
+            for how, whether in (("every training to its end", False), ("successive halving", True)):
+                with get_context("spawn").Pool(PROCESSES) as pool:
+                    found = np.array(
+                        pool.map(halved, [(table, name, seed, whether) for seed in range(seeds)], chunksize=1)
+                    )
+                cells = [[_quantile(column.tolist(), q) for q in (0.5, 0.25, 0.75)] for column in found.T]
+                shown = [
+                    f"{share:.0%}: {m:.0f} ({a:.0f} to {b:.0f})" for share, (m, a, b) in zip(SHARES, cells, strict=True)
+                ]
+                print(f"{table}, {name}, {how:26}" + ", ".join(shown), flush=True)
 
 
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -381,10 +441,12 @@ def ablation(tables: Sequence[str], seeds: int) -> None:
 PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
     "trials": trials,
     "fronts": fronts,
+    "three": three,
     "ablation": ablation,
     "time": lambda tables, seeds: cost_of_asking(),
     "workers": workers,
     "noise": noise,
+    "halving": halving,
 }
 
 

@@ -110,9 +110,11 @@ class Table:
         seeds = set(self.arrays["seed"].tolist())
         return [s for i, s in enumerate(self.samples) if all((i, seed) in self._row for seed in seeds)]
 
-    def losses(self, metrics: Mapping[str, Any]) -> NDArray[np.floating]:
-        """The points of a trial's front as losses (points, 2): minus accuracy, and average MACs."""
-        return np.stack([-np.array(metrics["front"]["accuracy"]), np.array(metrics["front"]["avg_macs"])], axis=1)
+    def losses(self, metrics: Mapping[str, Any], beside: Sequence[str] = ()) -> NDArray[np.floating]:
+        """The points of a trial's front as losses (points, 2 + beside): minus accuracy, average MACs, and known metrics."""
+        front = metrics["front"]
+        others = [np.full(len(front["accuracy"]), metrics[name]) for name in beside]
+        return np.stack([-np.array(front["accuracy"]), np.array(front["avg_macs"]), *others], axis=1)
 
     def _columns(self, what: str, row: int) -> dict[str, list[float]]:
         columns = {name: self.arrays[f"{what}_{name}"][row] for name in ALONG}
@@ -121,28 +123,28 @@ class Table:
 
 
 class Box:
-    """Hypervolume of accuracy and average MACs between the ends of a table's true front, as a share of the true front's.
+    """Hypervolume of accuracy, average MACs and metrics ``beside`` them between the ends of a table's true front.
 
-    The ends are those of the union of all networks' fronts.
+    As a share of the true front's. The ends are those of the union of all networks' fronts.
     """
 
-    def __init__(self, table: Table) -> None:
-        archive = Archive(2)
+    def __init__(self, table: Table, beside: Sequence[str] = ()) -> None:
+        archive = Archive(2 + len(beside))
         for sample in table.samples:
-            archive.add(key(sample), table.losses(table.query(sample)))
+            archive.add(key(sample), table.losses(table.query(sample), beside))
         self.points, self.owners = archive.points, archive.owners
         self.least, self.most = archive.points.min(axis=0), archive.points.max(axis=0)
         self.true = self._area(archive.points)
 
     def share(self, points: NDArray[np.floating]) -> float:
-        """Hypervolume of losses (points, 2), 1 for the true front."""
+        """Hypervolume of losses (points, objectives), 1 for the true front."""
         return self._area(points) / self.true
 
     def _area(self, points: NDArray[np.floating]) -> float:
         from pymoo.indicators.hv import HV
 
         scaled = (points - self.least) / (self.most - self.least)
-        return float(HV(ref_point=np.full(2, 1.1))(scaled))
+        return float(HV(ref_point=np.full(len(self.least), 1.1))(scaled))
 
 
 def pack(about: Mapping[str, Any], results: Sequence[Mapping[str, Any]], path: Path) -> None:

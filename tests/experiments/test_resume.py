@@ -178,3 +178,22 @@ def test_an_imported_network_is_not_tried(exhausted):
     tried = {key(sample_of(trial)) for trial in trials}
     assert key(imported) not in tried
     assert set(stored_losses(running)) == {key(imported), *tried}
+
+
+def test_the_number_of_trials_and_the_time_can_be_changed_while_it_runs(start, tmp_path):
+    running = start(
+        trialCommand=f"while [ ! -e {tmp_path}/go ]; do sleep 0.2; done; exec {TRIAL}",
+        trialConcurrency=1,
+        maxTrialNumber=1,
+        tuner={"name": "EarlyExit", "classArgs": {"space": "digits"}},
+    )
+    eventually(running.manager.trials)
+    nnictl("update", "trialnum", running.manager.id, "--value", "50")
+    (tmp_path / "go").touch()
+    eventually(lambda: len(finished(running)) >= 2)
+
+    nnictl("update", "duration", running.manager.id, "--value", "1s")
+    trials = trials_when_done(running)
+    assert 2 <= len(trials) < 50
+    assert {trial["status"] for trial in trials} == {"SUCCEEDED"}
+    assert set(stored_losses(running)) >= {key(sample_of(trial)) for trial in trials}
