@@ -26,6 +26,8 @@ Positions: TypeAlias = NDArray[np.intp]
 """A sample as positions among the values of each label (labels,)."""
 
 POPULATION = 20
+CROSSED = 0.5
+"""Share of the pairs that exchange choices; the children of the others are a parent each, with a random change or two."""
 
 
 class Genetics:
@@ -35,7 +37,7 @@ class Genetics:
         self.domain = domain
         self._index = {label: {repr(v): i for i, v in enumerate(values)} for label, values in domain.choices.items()}
         self.problem = Problem(vars={label: Choice(options=range(len(v))) for label, v in domain.choices.items()})
-        self._crossover = UniformCrossover()
+        self._crossover = UniformCrossover(prob=CROSSED)
         self._mutation = ChoiceRandomMutation()
 
     def encode(self, sample: Mapping[str, Any]) -> Positions:
@@ -52,6 +54,10 @@ class Genetics:
         children = self._crossover.do(self.problem, parents, mating, random_state=rng)
         children = self._mutation.do(self.problem, children, random_state=rng)
         return [self.decode(child.X) for child in children]
+
+    def mutants(self, parents: Population, which: NDArray[np.intp], rng: np.random.Generator) -> list[Sample]:
+        """A parent with a random change or two for each of the positions (mutants,) among the parents."""
+        return [self.decode(child.X) for child in self._mutation.do(self.problem, parents[which], random_state=rng)]
 
 
 class Evolution(AskTell):

@@ -25,7 +25,7 @@ class TunerArguments:
         Name of the strategy.
     strategy_arguments
         Arguments of the strategy: ``initial`` (a list of samples to try first), ``whole_fronts``, and its own, such as
-        ``population_size``.
+        ``initial_random``.
     objectives
         Metrics with ``max`` or ``min``.
     max_avg_macs, max_full_macs, max_params, max_activation_bytes, max_latency_s
@@ -37,7 +37,7 @@ class TunerArguments:
     """
 
     space: str
-    strategy: str = "nsga2"
+    strategy: str = "surrogate"
     strategy_arguments: Mapping[str, Any] = field(default_factory=dict)
     objectives: Mapping[str, str] = field(default_factory=lambda: dict(known.DEFAULT))
     max_avg_macs: float | None = None

@@ -1,8 +1,8 @@
 """Surrogate-assisted search: models learned from the trials so far say which candidate would improve the front most.
 
-Candidates are children of the front's networks. The one with the largest expected hypervolume improvement is tried next,
-where trials that still run are taken for what the model expects of them. Costs are computed; only what training decides is
-predicted (:mod:`nni_earlyexit.targets`).
+Candidates are the front's networks with a change or two. The one with the largest expected hypervolume improvement is tried
+next, where trials that still run are taken for what the model expects of them. Costs are computed; only what training
+decides is predicted (:mod:`nni_earlyexit.targets`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MAX_FITTED = 400
 """Trials that a model is fitted to, at most: those of the front, and the latest."""
 RESELECT = 1.5
 """The family of models and its settings are found again when there are so many times the trials."""
-RANDOM_SHARE = 0.2
-"""Share of the candidates that are drawn at random."""
+RANDOM_SHARE = 0.05
+"""For each changed network of the front, so many are drawn at random."""
 ROUNDS = 4
 """Times that children are made to have enough candidates."""
 DRAWS = 32
@@ -57,7 +57,7 @@ class Strategy(AskTell):
         seed: int = 0,
         initial: Sequence[Mapping[str, Any]] = (),
         whole_fronts: bool = True,
-        initial_random: int = 12,
+        initial_random: int = 8,
         candidates: int = 400,
         family: str = "gaussian_process",
     ) -> None:
@@ -129,14 +129,12 @@ class Strategy(AskTell):
         return max(FAMILIES, key=lambda name: rank_correlation(name, x, y, self.seed))
 
     def _candidates(self) -> list[Sample]:
-        """New networks that may meet the limits: children of the front's, and some at random."""
+        """New networks that may meet the limits: the front's with a change or two, and some at random."""
         parents = [self._genetics.encode(trial.sample) for trial in self.front()]
         population = Population.new(X=np.array(parents, dtype=object))
-        pairs_each = max(2, self.candidates // 4)
         found: dict[str, Sample] = {}
         for _ in range(ROUNDS):
-            pairs = self.rng.integers(len(parents), size=(pairs_each, 2))
-            drawn = self._genetics.children(population, pairs, self.rng)
+            drawn = self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
             drawn += [self.random_sample() for _ in range(int(RANDOM_SHARE * len(drawn)))]
             for sample in map(self.possible, drawn):
                 if sample is not None:

@@ -14,7 +14,7 @@ def main(trials: int = 36, port: int = 8081) -> list[dict]:
     os.environ.update(environment())  # NNI's web UI on this machine only
     space = nni_earlyexit.search_spaces.create("digits")
     evaluator = nni_earlyexit.EarlyExitEvaluator(data="digits", epochs=12, max_avg_macs=600_000, threads=1)
-    strategy = nni_earlyexit.strategies.create("nsga2", population_size=12, seed=0)
+    strategy = nni_earlyexit.strategies.create("surrogate", seed=0)
 
     experiment = NasExperiment(space, evaluator, nni_earlyexit.SearchStrategy(strategy))
     experiment.config.experiment_name = "early exits on digits"

@@ -60,7 +60,7 @@ def survivor(start):
         trialCommand=HANGING,
         maxTrialNumber=TRIALS,
         maxExperimentDuration=None,
-        tuner={"name": "EarlyExit", "classArgs": {"space": "digits", "strategy_arguments": {"population_size": 3}}},
+        tuner={"name": "EarlyExit", "classArgs": {"space": "digits"}},
     )
     kept = []
 

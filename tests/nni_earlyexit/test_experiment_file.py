@@ -62,11 +62,14 @@ BAD = {
     "no class arguments": ({"tuner": {"name": "EarlyExit"}}, "classArgs: space is missing; it can be digits"),
     "strategy argument": (
         {"tuner": tuner(strategy_arguments={"population": 3})},
-        "strategy_arguments: nsga2 does not accept them: .*'population'",
+        "strategy_arguments: surrogate does not accept them: .*'population'",
     ),
-    "population": ({"tuner": tuner(strategy_arguments={"population_size": 1})}, "population_size: 1 is not possible"),
+    "population": (
+        {"tuner": tuner(strategy="nsga2", strategy_arguments={"population_size": 1})},
+        "population_size: 1 is not possible",
+    ),
     "population of more networks than there are": (
-        {"tuner": tuner(max_avg_macs="600k", strategy_arguments={"population_size": 10**20})},
+        {"tuner": tuner(max_avg_macs="600k", strategy="nsga2", strategy_arguments={"population_size": 10**20})},
         "population_size: 100000000000000000000 is not possible; the space has .* networks",
     ),
     "initial samples of another space": (
