@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nni_earlyexit import strategies
+from nni_earlyexit.ask_tell import Domain, key
+from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.strategies import surrogate
+from pymoo.indicators.hv import HV
+
+STAGES = 4
+CHOICES = {f"stage{i}_width": [1, 2, 3, 4] for i in range(STAGES)} | {
+    f"exit{i}": ["no", "plain", "good"] for i in range(STAGES - 1)
+}
+
+
+def costs(sample):
+    """An exit after every stage that has one, the last one always."""
+    stages = [i for i in range(STAGES) if i == STAGES - 1 or sample[f"exit{i}"] != "no"]
+    spent = np.cumsum([100 * sample[f"stage{i}_width"] for i in range(STAGES)])
+    macs = [int(spent[i]) + 30 * n for n, i in enumerate(stages)]
+    return ExitCosts(macs, macs, macs, stages=stages)
+
+
+def metrics(sample):
+    """Wide stages before a good exit are worth their cost, at the first two stages most."""
+    own = costs(sample)
+    worth = np.cumsum([sample[f"stage{i}_width"] ** 0.5 * (3, 2, 1, 0.5)[i] for i in range(STAGES)])
+    good = [1.0 if i == STAGES - 1 or sample[f"exit{i}"] == "good" else 0.6 for i in own.stages]
+    accuracy = np.maximum.accumulate([1 - np.exp(-0.2 * worth[i] * g) for i, g in zip(own.stages, good, strict=True)])
+    front = {"accuracy": accuracy.tolist(), "avg_macs": list(own.macs)}
+    return {"accuracy": front["accuracy"][-1], "avg_macs": front["avg_macs"][-1], "front": front}
+
+
+def started(seed=0, name="surrogate", trials=0, **arguments):
+    strategy = strategies.create(name, seed=seed, **arguments)
+    strategy.start(Domain(CHOICES, costs=costs))
+    for _ in range(trials):
+        sample = strategy.ask()
+        strategy.tell(sample, metrics(sample))
+    return strategy
+
+
+def hypervolume(strategy):
+    return HV(ref_point=np.array([0.0, 1700.0]))(strategy.archive.points)
+
+
+@pytest.mark.parametrize("family", ["gaussian_process", "trees", "cross_validated"])
+def test_it_needs_fewer_trials_than_search_without_a_model(family):
+    ours = np.mean([hypervolume(started(seed, trials=30, family=family)) for seed in range(3)])
+    for name in ("random", "nsga2"):
+        assert ours > np.mean([hypervolume(started(seed, name, trials=45)) for seed in range(3)])
+
+
+def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
+    strategy = started(trials=20)
+    candidates = strategy._candidates()
+    models = strategy._fitted(list(strategy.trials.values()))
+
+    def gains():
+        strategy.rng = np.random.default_rng(0)
+        return strategy._expected_gains(models, candidates)
+
+    before = gains()
+    best = int(np.argmax(before))
+    strategy.pending[key(candidates[best])] = candidates[best]
+    after = gains()
+    assert (after <= before).all()
+    assert after[best] < 0.9 * before[best]
+
+
+def test_candidates_are_new_and_near_the_front():
+    strategy = started(trials=20)
+
+    def near(samples):
+        front = [trial.sample for trial in strategy.front()]
+        changes = [
+            min(sum(sample[label] != other[label] for label in CHOICES) for other in front) for sample in samples
+        ]
+        return np.mean(np.array(changes) <= 2)
+
+    candidates = strategy._candidates()
+    assert all(strategy.is_new(sample) for sample in candidates)
+    assert near([strategy.random_sample() for _ in range(200)]) < 0.5 * near(candidates)
+
+
+def test_the_family_that_ranks_best_is_chosen_again_when_there_is_half_as_much_more_to_learn_from(monkeypatch):
+    worth = {"trees": 0.9, "gaussian_process": 0.5}
+    monkeypatch.setattr(surrogate, "rank_correlation", lambda name, x, y, seed: worth[name])
+    strategy = started(trials=12, family="cross_validated")
+    strategy.ask()
+    assert strategy.own_state()["family"] == "trees"
+    worth["trees"] = 0.1
+    chosen = []
+    for _ in range(12):
+        sample = strategy.ask()
+        strategy.tell(sample, metrics(sample))
+        chosen.append(strategy.own_state()["family"])
+    assert chosen[0] == "trees"
+    assert chosen[-1] == "gaussian_process"
+
+
+def test_models_are_fitted_to_the_front_and_the_latest_trials(monkeypatch):
+    monkeypatch.setattr(surrogate, "MAX_FITTED", 10)
+    fitted = []
+    models = surrogate.Models
+    monkeypatch.setattr(
+        surrogate, "Models", lambda family, x, y, settings: fitted.append(y) or models(family, x, y, settings)
+    )
+    strategy = started(trials=40)
+    strategy.ask()
+    assert 10 <= fitted[-1].shape[1] <= 10 + len(strategy.front())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"initial_random": 3}, "initial_random: 3 is not possible; a whole number from 5 is"),
+        ({"candidates": 1.5}, "candidates: 1.5 is not possible; a whole number from 10 is"),
+        ({"family": "tree"}, "family: 'tree' is unknown; did you mean 'trees'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        strategies.create("surrogate", **arguments)
