@@ -57,7 +57,9 @@ class Genetics:
 
     def mutants(self, parents: Population, which: NDArray[np.intp], rng: np.random.Generator) -> list[Sample]:
         """A parent with a random change or two for each of the positions (mutants,) among the parents."""
-        return [self.decode(child.X) for child in self._mutation.do(self.problem, parents[which], random_state=rng)]
+        # individuals of their own: pymoo would change one that stands there twice only once
+        mutants = Population.new(X=parents.get("X")[which])
+        return [self.decode(child.X) for child in self._mutation.do(self.problem, mutants, random_state=rng)]
 
 
 class Evolution(AskTell):

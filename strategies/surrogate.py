@@ -28,9 +28,9 @@ MAX_FITTED = 400
 RESELECT = 1.5
 """The family of models and its settings are found again when there are so many times the trials."""
 RANDOM_SHARE = 0.05
-"""For each changed network of the front, so many are drawn at random."""
+"""Share of the candidates that are drawn at random."""
 ROUNDS = 4
-"""Times that children are made to have enough candidates."""
+"""Times that networks of the front are changed to have enough candidates."""
 DRAWS = 32
 """Possible results of a candidate that its expected improvement is the mean of."""
 IN_COMMON = 0.64
@@ -57,7 +57,7 @@ class Strategy(AskTell):
         seed: int = 0,
         initial: Sequence[Mapping[str, Any]] = (),
         whole_fronts: bool = True,
-        initial_random: int = 8,
+        initial_random: int = 12,
         candidates: int = 400,
         family: str = "gaussian_process",
     ) -> None:
@@ -133,14 +133,15 @@ class Strategy(AskTell):
         parents = [self._genetics.encode(trial.sample) for trial in self.front()]
         population = Population.new(X=np.array(parents, dtype=object))
         found: dict[str, Sample] = {}
+        drawn = [self.random_sample() for _ in range(int(RANDOM_SHARE * self.candidates))]
         for _ in range(ROUNDS):
-            drawn = self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
-            drawn += [self.random_sample() for _ in range(int(RANDOM_SHARE * len(drawn)))]
+            drawn += self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
             for sample in map(self.possible, drawn):
                 if sample is not None:
                     found[key(sample)] = sample
             if len(found) >= self.candidates:
                 break
+            drawn = []
         return list(found.values())
 
     def own_state(self) -> dict[str, Any]:
