@@ -5,6 +5,7 @@ import pytest
 from nni_earlyexit import strategies
 from nni_earlyexit.ask_tell import Domain, key
 from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.improvement import Improvement
 from nni_earlyexit.strategies import surrogate
 from pymoo.indicators.hv import HV
 
@@ -62,7 +63,8 @@ def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
         return strategy._expected_gains(models, candidates)
 
     before = gains()
-    best = int(np.argmax(before))
+    expected = strategy._targets.points(candidates, models.predict(strategy._targets.features(candidates))[0])
+    best = int(np.argmax(Improvement(strategy.archive.points).of(expected)))
     strategy.pending[key(candidates[best])] = candidates[best]
     after = gains()
     assert (after <= before).all()
