@@ -75,7 +75,8 @@ class Goal:
 
     def __post_init__(self) -> None:
         for name, limit in self.limits().items():
-            if not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
+            # true and false are numbers to Python
+            if isinstance(limit, bool) or not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
                 raise ValueError(f"{name}: {limit!r} is not possible; a positive number of {LIMITS[name].unit} is")
         choice = self.choice
         if choice == Choice(max_cost=choice.max_cost):

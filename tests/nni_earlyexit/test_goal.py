@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import Goal, format_macs, parse_amount
+from nni_earlyexit.goal import LIMITS, Goal, format_macs, parse_amount
 
 
 def test_halving_the_average_macs_is_worth_one_point_of_accuracy():
@@ -50,3 +52,10 @@ def test_macs_are_read_with_their_unit(text, macs):
 
 def test_macs_are_shown_with_their_unit():
     assert [format_macs(m) for m in (950, 150_000, 2_340_000, 4.1e9)] == ["950", "150k", "2.34M", "4.1G"]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("limit", [True, 0, -1, math.inf, math.nan, "400k"])
+def test_a_limit_that_is_no_positive_number_is_refused_by_its_name(name, limit):
+    with pytest.raises(ValueError, match=f"{name}: {limit!r} is not possible; a positive number of"):
+        Goal(**{name: limit})
