@@ -29,10 +29,12 @@ from typing import Any
 import numpy as np
 from nni_earlyexit import strategies
 from nni_earlyexit.archive import Archive
-from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted, key
+from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted, Trial, key
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.halving import SuccessiveHalving
-from numpy.typing import NDArray
+from nni_earlyexit.improvement import Improvement
+from nni_earlyexit.surrogate_models import Models
+from nni_earlyexit.targets import Array, Targets, targets
 from peers import PEERS, Enough
 from tabular import FOLDER, Box, Table
 
@@ -353,7 +355,7 @@ def noise(tables: Sequence[str], seeds: int) -> None:
             )
 
 
-def _luck_of_the_front(data: Table, deviation: float, seed: int, budget: int = 100) -> NDArray[np.floating]:
+def _luck_of_the_front(data: Table, deviation: float, seed: int, budget: int = 100) -> Array:
     """By how much the points of a search's front were lucky, and how lucky they are when judged again (points, 2)."""
     rng = np.random.default_rng(seed)
     strategy = strategies.create("nsga2", seed=seed)
@@ -435,7 +437,53 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 def ablation(tables: Sequence[str], seeds: int) -> None:
     print("\n## Which parts of surrogate earn their place")
-    compare({name: {"strategy": "surrogate", **arguments} for name, arguments in ABLATIONS.items()}, tables, seeds)
+    compare({name: {"strategy": "surrogate", "trials": 100, **own} for name, own in ABLATIONS.items()}, tables, seeds)
+
+
+def ceiling(tables: Sequence[str], seeds: int) -> None:
+    print(
+        "\n## What luck leaves to be known: trials of a model fitted to all other networks of the table; median (quartiles)"
+    )
+    for table in tables:
+        data, box = loaded(table)
+        every = strategies.create("random")
+        every.start(data.domain)
+        for sample in data.samples:
+            every.tell(sample, data.query(sample))
+        known = list(every.trials.values())
+        learned = targets(every.objectives, data.domain, whole_fronts=True)
+        x, y = learned.features(data.samples), learned.learn(known)
+        mean, deviation = np.full((2, *y.shape), np.nan)
+        order = np.random.default_rng(0).permutation(len(known))
+        for fold in range(8):
+            held = order[fold::8]
+            rest = np.setdiff1d(order, held)
+            mean[:, held], deviation[:, held] = Models("trees", x[:, rest], y[:, rest]).predict(x[:, held])
+        curves = [_all_knowing(box, known, learned, mean, deviation, seed) for seed in range(seeds)]
+        shown = ", ".join(f"{share:.0%}: {_needed(curves, share)}" for share in SHARES)
+        print(f"{table}: {shown}", flush=True)
+
+
+def _all_knowing(
+    box: Box, known: Sequence[Trial], learned: Targets, mean: Array, deviation: Array, seed: int
+) -> list[float]:
+    """The share covered after each trial, when the next network is always the one with the largest expected improvement."""
+    rng = np.random.default_rng(seed)
+    luck = rng.normal(size=(32, len(mean), len(known)))
+    possible = learned.points([trial.sample for trial in known], mean + luck * deviation)
+    left = np.ones(len(known), dtype=bool)
+    archive, covered = Archive(2), []
+    while len(covered) < len(known) and (not covered or covered[-1] < SHARES[-1]):
+        if len(covered) < 5:
+            chosen = int(rng.choice(np.flatnonzero(left)))
+        else:
+            improvement = Improvement(archive.points)
+            gains = np.mean([improvement.of(points) for points in possible], axis=0)
+            chosen = int(np.argmax(np.where(left, gains, -1)))
+        left[chosen] = False
+        archive.add(str(chosen), known[chosen].points)
+        covered.append(box.share(archive.points))
+    return covered
 
 
 PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
@@ -447,6 +495,7 @@ PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
     "workers": workers,
     "noise": noise,
     "halving": halving,
+    "ceiling": ceiling,
 }
 
 
