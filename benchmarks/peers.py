@@ -199,8 +199,7 @@ def smac_parego(evaluate: Evaluate, choices: Choices, seed: int) -> None:
 def botorch_qnehvi(evaluate: Evaluate, choices: Choices, seed: int, initial: int = 12, candidates: int = 400) -> None:
     """Noisy expected hypervolume improvement (Daulton et al., arXiv 2105.08195), Gaussian processes on one-hot features.
 
-    The next network is the best of the same number of candidates as ours takes: half at random, half one or two changes
-    away from the front.
+    The next network is the best of so many candidates: half at random, half one or two changes away from the front.
     """
     import torch
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement

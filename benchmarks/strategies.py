@@ -364,9 +364,9 @@ def _luck_of_the_front(data: Table, deviation: float, seed: int, budget: int = 1
     for _ in range(budget):
         sample = strategy.ask()
         metrics = data.query(sample)
-        luck[key(sample)] = own = deviation * rng.normal()
         accuracy = [*metrics["front"]["accuracy"], metrics["accuracy"]]
-        *along, reported = np.clip(np.add(accuracy, own), 0, 1).tolist()
+        *along, reported = np.clip(np.add(accuracy, deviation * rng.normal()), 0, 1).tolist()
+        luck[key(sample)] = reported - metrics["accuracy"]
         strategy.tell(sample, {**metrics, "accuracy": reported, "front": {**metrics["front"], "accuracy": along}})
     again = {owner: deviation * rng.normal() for owner in luck}
     return np.array([[luck[owner], again[owner]] for owner in strategy.archive.owners])
@@ -441,9 +441,7 @@ def ablation(tables: Sequence[str], seeds: int) -> None:
 
 
 def ceiling(tables: Sequence[str], seeds: int) -> None:
-    print(
-        "\n## What luck leaves to be known: trials of a model fitted to all other networks of the table; median (quartiles)"
-    )
+    print("\n## What luck leaves to be known: trials of trees that knew the rest of the table; median (quartiles)")
     for table in tables:
         data, box = loaded(table)
         every = strategies.create("random")

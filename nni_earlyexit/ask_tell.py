@@ -11,7 +11,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Domain:
         Name and version of the space.
     size
         Number of distinct networks, if it is known.
+    limits
+        The most that average metrics may be, by their names: no trial reports a point beyond.
     """
 
     choices: Mapping[str, list[Any]]
@@ -57,6 +59,7 @@ class Domain:
     costs: Callable[[Mapping[str, Any]], ExitCosts] | None = None
     name: str = ""
     size: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, sample: Mapping[str, Any]) -> None:
         """``ValueError`` that names label and value unless ``sample`` has a possible value for every label, and no other."""

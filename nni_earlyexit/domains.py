@@ -41,6 +41,7 @@ def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None
         costs,
         space.identity(),
         space.size(),
+        {name: limit for name, limit in (("avg_macs", goal.max_avg_macs), ("latency_s", goal.max_latency_s)) if limit},
     )
 
 

@@ -96,7 +96,7 @@ class Evolution(AskTell):
         self._sorted: Population | None = None  # their points
 
     @abstractmethod
-    def sort(self, points: Population) -> Population:
+    def sort(self, points: Population, rng: np.random.Generator) -> Population:
         """Points with losses ``F`` and excess ``G``, best first."""
 
     def select(self, points: Population, pairs: int) -> NDArray[np.intp]:
@@ -112,10 +112,10 @@ class Evolution(AskTell):
         return children[self.rng.integers(len(children))]
 
     def told(self, trial: Trial) -> None:
-        if trial.losses is None:
-            return
-        known = [*(parent for parent in self.parents if key(parent.sample) != key(trial.sample)), trial]
-        self.parents = [known[i] for i in self._best(known).get("owner")]
+        known = [parent for parent in self.parents if key(parent.sample) != key(trial.sample)]
+        if trial.losses is not None:
+            known.append(trial)
+        self.parents = [known[i] for i in self._best(known).get("owner")] if known else []
         self._sorted = None
 
     def _best(self, trials: list[Trial]) -> Population:
@@ -128,7 +128,8 @@ class Evolution(AskTell):
             G=np.array([[trials[i].excess] for i in owner]),
             owner=owner,
         )
-        points = self.sort(points)
+        # random numbers of its own, so that a restored strategy sorts alike
+        points = self.sort(points, np.random.default_rng(len(self.trials)))
         _, first = np.unique(points.get("owner"), return_index=True)
         return points[np.sort(first)[: self.size]]
 

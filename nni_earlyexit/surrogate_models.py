@@ -102,7 +102,8 @@ class Models:
     """
 
     def __init__(self, family: str, x: Array, y: Array, settings: Sequence[Settings | None] | None = None) -> None:
-        self._mean, self._deviation = float(np.nanmean(y)), float(np.nanstd(y))
+        known_y = y[np.isfinite(y)]
+        self._mean, self._deviation = (float(known_y.mean()), float(known_y.std())) if known_y.size else (0.0, 1.0)
         self._models: list[Model | None] = []
         for i, (own_x, own_y) in enumerate(zip(x, y, strict=True)):
             there = np.isfinite(own_y)

@@ -41,13 +41,17 @@ def targets(objectives: Mapping[str, str], domain: Domain, whole_fronts: bool) -
     """Accuracy at every exit where trials hold whole fronts of accuracy and a cost, else the objectives of one point."""
     averages = [name for name in objectives if name in AVERAGE]
     rest = [name for name in objectives if name not in (*averages, *COMPUTED)]
-    if whole_fronts and averages and rest == ["accuracy"] and domain.costs is not None:
+    rising = rest == ["accuracy"] and [objectives[name] for name in (*rest, *averages)] == [
+        "max",
+        *["min"] * len(averages),
+    ]
+    if whole_fronts and averages and rising and domain.costs is not None:
         return ExitTargets(objectives, domain)
     return PointTargets(objectives, domain)
 
 
 class ExitTargets:
-    """The accuracy that a network reaches on average at the cost of each exit, a target per stage.
+    """The accuracy that a network reaches on average at the cost of each exit, or at the limit, a target per stage.
 
     How it rises from one exit to the next is learned as well: the mean of what trials showed, as shares of the way.
     """
@@ -68,6 +72,11 @@ class ExitTargets:
         assert self._domain.costs is not None
         return [self._domain.costs(sample) for sample in samples]
 
+    def _spent(self, costs: ExitCosts, name: str) -> Array:
+        """The most that an average cost is when an exit may be used (exits,): what it costs, or the limit."""
+        own = np.asarray(getattr(costs, AVERAGE[name]), dtype=float)
+        return np.minimum(own, self._domain.limits.get(name, np.inf))
+
     def features(self, samples: Sequence[Sample]) -> Array:
         costs = self._costs(samples)
         own = [[exit_costs(c, exit) for exit in range(len(c.macs))] for c in costs]
@@ -85,7 +94,7 @@ class ExitTargets:
             points = np.array(trial.points) * self._signs
             accuracy = points[:, self._names.index("accuracy")]
             spent = points[:, self._names.index(self._averages[0])]
-            exits = np.asarray(getattr(c, AVERAGE[self._averages[0]]), dtype=float)
+            exits = self._spent(c, self._averages[0])
             at_exits = _reached(accuracy, spent, exits)
             found[_stages(c), i] = at_exits
             for first, rise in enumerate(np.diff(at_exits)):
@@ -102,7 +111,7 @@ class ExitTargets:
         exits = {name: np.full((len(samples), stages), np.nan) for name in self._averages}
         for i, c in enumerate(costs):
             for name, of_exit in exits.items():
-                of_exit[i, _stages(c)] = getattr(c, AVERAGE[name])
+                of_exit[i, _stages(c)] = self._spent(c, name)
         columns = {name: self._with_ways(of_exit, self.WAY) for name, of_exit in exits.items()}
         # the front of a network never falls: what an early exit reaches, later ones reach by not being used
         absent = np.isnan(predicted)
@@ -152,7 +161,7 @@ class PointTargets:
     def learn(self, trials: Sequence[Trial]) -> Array:
         costs = self._costs([trial.sample for trial in trials])
         losses = np.array([trial.losses for trial in trials]) * self._signs
-        found = np.array([losses[:, self._names.index(name)] for name in self._predicted])
+        found = losses.T[[self._names.index(name) for name in self._predicted]]
         for row, name in zip(found, self._predicted, strict=True):
             if name in self._averages:
                 first, last = self._ends(costs, name)
@@ -190,6 +199,7 @@ def _stages(costs: ExitCosts) -> Sequence[int]:
 
 
 def _reached(accuracy: Array, spent: Array, budgets: Array) -> Array:
-    """The best accuracy that is spent at most each of the budgets for, the least where none is."""
+    """The best accuracy that is spent at most each of the budgets for, NaN where none is."""
     affordable = spent <= budgets[:, None] * (1 + 1e-6)
-    return np.where(affordable, accuracy, accuracy.min()).max(axis=1)
+    best = np.where(affordable, accuracy, -np.inf).max(axis=1)
+    return np.where(affordable.any(axis=1), best, np.nan)

@@ -15,8 +15,8 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 class Strategy(Evolution):
     """Non-dominated sorting and crowding; parents win tournaments of two."""
 
-    def sort(self, points: Population) -> Population:
-        points = RankAndCrowding().do(CONSTRAINED, points, n_survive=len(points), random_state=self.rng)
+    def sort(self, points: Population, rng: np.random.Generator) -> Population:
+        points = RankAndCrowding().do(CONSTRAINED, points, n_survive=len(points), random_state=rng)
         excess = points.get("G")[:, 0]
         rank = np.where(excess <= 0, points.get("rank"), np.inf).astype(float)
         crowding = np.where(excess <= 0, points.get("crowding"), 0).astype(float)

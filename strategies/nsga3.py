@@ -27,7 +27,7 @@ class Strategy(Evolution):
             partitions += 1
         self._directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
 
-    def sort(self, points: Population) -> Population:
+    def sort(self, points: Population, rng: np.random.Generator) -> Population:
         excess, losses = points.get("G")[:, 0], points.get("F")
         if losses.shape[1] == 1:
             return points[np.lexsort((losses[:, 0], excess))]
@@ -37,7 +37,7 @@ class Strategy(Evolution):
             rank[feasible] = NonDominatedSorting().do(losses[feasible], return_rank=True)[1]
         points.set("place", np.arange(len(points)))
         survivors = ReferenceDirectionSurvival(self._directions).do(
-            CONSTRAINED, points, n_survive=min(self.size, len(points)), random_state=self.rng
+            CONSTRAINED, points, n_survive=min(self.size, len(points)), random_state=rng
         )
         stays = np.zeros(len(points), dtype=bool)
         stays[survivors.get("place").astype(int)] = True

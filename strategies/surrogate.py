@@ -7,6 +7,7 @@ decides is predicted (:mod:`nni_earlyexit.targets`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ class Strategy(AskTell):
     initial_random
         Networks drawn at random before models are asked.
     candidates
-        Networks among which the next one is chosen.
+        Networks among which the next one is chosen, at most.
     family
         Name of a family of models (:mod:`nni_earlyexit.surrogate_models`), or ``"cross_validated"``: the one whose
         cross-validated predictions rank best, as in NSGANetV2 (Lu et al., arXiv 2007.10396).
@@ -133,7 +134,7 @@ class Strategy(AskTell):
         parents = [self._genetics.encode(trial.sample) for trial in self.front()]
         population = Population.new(X=np.array(parents, dtype=object))
         found: dict[str, Sample] = {}
-        drawn = [self.random_sample() for _ in range(int(RANDOM_SHARE * self.candidates))]
+        drawn = [self.random_sample() for _ in range(math.ceil(RANDOM_SHARE * self.candidates))]
         for _ in range(ROUNDS):
             drawn += self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
             for sample in map(self.possible, drawn):
@@ -142,7 +143,7 @@ class Strategy(AskTell):
             if len(found) >= self.candidates:
                 break
             drawn = []
-        return list(found.values())
+        return list(found.values())[: self.candidates]
 
     def own_state(self) -> dict[str, Any]:
         return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}

@@ -14,8 +14,8 @@ FULL, SKIPPING = {"a": 1}, {"a": 2}
 DEFAULT = {"accuracy": "max", "avg_macs": "min"}
 
 
-def domain(costs=True):
-    return Domain({"a": [1, 2]}, costs=(lambda sample: COSTS[sample["a"]]) if costs else None)
+def domain(costs=True, **limits):
+    return Domain({"a": [1, 2]}, costs=(lambda sample: COSTS[sample["a"]]) if costs else None, limits=limits)
 
 
 def trial(*points, sample=FULL):
@@ -68,6 +68,19 @@ def test_how_accuracy_rises_between_exits_is_learned_from_what_trials_showed():
     np.testing.assert_allclose(kept(points)[:4], [[-0.2, 90], [-0.35, 392], [-0.375, 694], [-0.39, 996]])
 
 
+def test_exits_over_a_limit_on_the_average_stand_at_the_limit():
+    found = targets(DEFAULT, domain(avg_macs=1000), whole_fronts=True)
+    learned = found.learn([trial((-0.5, 100.0), (-0.7, 400.0), (-0.8, 1000.0))])
+    np.testing.assert_allclose(learned, [[0.5], [0.7], [0.8]])
+    (points,) = found.points([FULL], learned)
+    assert kept(points)[:, 1].max() == 1000
+    assert kept(points)[:, 0].min() == -0.8
+
+
+def test_of_a_single_point_nothing_is_learned_of_exits_that_cost_less():
+    np.testing.assert_allclose(exits().learn([trial((-0.8, 900.0))]), [[np.nan], [np.nan], [0.8]])
+
+
 def test_a_predicted_front_never_falls_and_never_exceeds_one():
     (points,) = exits().points([FULL], np.array([[0.9], [0.1], [1.2]]))
     best = kept(points)
@@ -101,6 +114,8 @@ def test_costs_that_a_network_has_anyway_stand_at_every_point():
         ({"accuracy": "max", "full_macs": "min"}, True, True, PointTargets),
         ({"accuracy": "max", "latency_s": "min", "avg_macs": "min"}, True, True, ExitTargets),
         ({"accuracy": "max", "avg_macs": "min", "own": "max"}, True, True, PointTargets),
+        ({"accuracy": "min", "avg_macs": "min"}, True, True, PointTargets),
+        ({"accuracy": "max", "avg_macs": "max"}, True, True, PointTargets),
     ],
 )
 def test_exits_are_predicted_where_fronts_of_accuracy_and_an_average_cost_are_known(objectives, known, whole, kind):
@@ -128,3 +143,12 @@ def test_without_known_costs_every_objective_is_predicted():
     learned = found.learn([trial((-0.7, 300.0), (-0.6, 200.0))])
     np.testing.assert_allclose(learned, [[0.7], [300]])
     np.testing.assert_allclose(found.points([FULL], learned), [[[-0.7, 300]]])
+
+
+@pytest.mark.parametrize("objectives", [{"params": "min"}, {"params": "min", "full_macs": "max"}])
+def test_objectives_that_are_all_known_need_no_model(objectives):
+    found = targets(objectives, domain(), whole_fronts=True)
+    learned = found.learn([trial((7.0,) * len(objectives))])
+    assert learned.shape == (0, 1)
+    assert found.features([FULL]).shape[:2] == (0, 1)
+    np.testing.assert_allclose(found.points([FULL], learned)[0, 0], [7, -1600][: len(objectives)])

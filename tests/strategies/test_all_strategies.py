@@ -124,6 +124,7 @@ def test_a_state_is_json_from_which_the_same_proposals_follow(name):
     strategy = strategies.create(name, seed=5)
     strategy.start(Domain(BINARY, name="binary/1"))
     run(strategy, 45)
+    strategy.ask()  # what it has prepared for the next ones must come back too
     state = json.dumps(strategy.state_dict(), allow_nan=False)
     restored = strategies.create(name, seed=99)
     restored.start(Domain(BINARY, name="binary/1"))
