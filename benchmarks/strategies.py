@@ -149,7 +149,7 @@ def compare(methods: Mapping[str, dict[str, Any]], tables: Sequence[str], seeds:
             at = " ".join(f"{statistics.median(c[min(n, len(c)) - 1] for c, _ in results):.4f}" for n in (50, 100))
             seconds = statistics.median(s for _, s in results)
             print(f"  {method:26}" + "".join(f"{cell:>22}" for cell in cells) + f"   {at}   {seconds:9.4f}", flush=True)
-    return found
+    return {table: {method: own for method, own in results.items() if own} for table, results in found.items()}
 
 
 def _needed(curves: Sequence[Sequence[float]], share: float) -> str:
@@ -171,6 +171,8 @@ def trials(tables: Sequence[str], seeds: int) -> None:
     methods: dict[str, dict[str, Any]] = {name: {} for name in (*OURS, *PEERS)}
     found = compare(methods, tables, seeds)
     for table, curves in found.items():
+        if len(curves) < len(methods):
+            continue  # interrupted in the first seed
         median = {m: _quantile([_first(c, 0.99) for c, _ in r], 0.5) for m, r in curves.items()}
         best = min(EVOLUTIONARY, key=lambda m: median[m])
         model = min(MODEL_BASED, key=lambda m: median[m])
@@ -181,7 +183,8 @@ def trials(tables: Sequence[str], seeds: int) -> None:
             f"{median['nsga2'] / median['pymoo NSGA-II']:.2f} of pymoo's",
             flush=True,
         )
-    draw(found)
+    if all(found.values()):
+        draw(found)
 
 
 def _first(curve: Sequence[float], share: float) -> float:
