@@ -21,7 +21,7 @@ from nni_earlyexit.exit_costs import ExitCosts
 
 Sample = dict[str, Any]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class Exhausted(Exception):

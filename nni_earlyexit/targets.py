@@ -41,10 +41,7 @@ def targets(objectives: Mapping[str, str], domain: Domain, whole_fronts: bool) -
     """Accuracy at every exit where trials hold whole fronts of accuracy and a cost, else the objectives of one point."""
     averages = [name for name in objectives if name in AVERAGE]
     rest = [name for name in objectives if name not in (*averages, *COMPUTED)]
-    rising = rest == ["accuracy"] and [objectives[name] for name in (*rest, *averages)] == [
-        "max",
-        *["min"] * len(averages),
-    ]
+    rising = rest == ["accuracy"] and objectives["accuracy"] == "max" and all(objectives[a] == "min" for a in averages)
     if whole_fronts and averages and rising and domain.costs is not None:
         return ExitTargets(objectives, domain)
     return PointTargets(objectives, domain)
