@@ -228,7 +228,7 @@ def fronts(tables: Sequence[str], seeds: int) -> None:
     print("\n## What whole fronts save over reporting one point")
     compare(
         {
-            f"{name}, {what}": {"strategy": name, "whole_fronts": whole, "trials": SLOW.get(name, MOST)}
+            f"{name}, {what}": {"strategy": name, "whole_fronts": whole}
             for name in ("nsga2", "local_search", "surrogate")
             for what, whole in (("whole fronts", True), ("one point", False))
         },

@@ -27,16 +27,15 @@ class Improvement:
     ----------
     front
         Non-dominated losses (points, losses), smaller is better.
-    reference
-        Losses (losses,) beyond which nothing counts; by default those of the front's ends, and a tenth of its extent more.
     """
 
     MARGIN = 0.1
+    """Beyond the front's ends nothing counts, but for this share of its extent."""
 
-    def __init__(self, front: Array, reference: Array | None = None) -> None:
+    def __init__(self, front: Array) -> None:
         ideal, nadir = front.min(axis=0), front.max(axis=0)
         extent = np.where(nadir > ideal, nadir - ideal, np.maximum(np.abs(nadir), 1e-9))
-        self._reference = nadir + self.MARGIN * extent if reference is None else np.asarray(reference)
+        self._reference = nadir + self.MARGIN * extent
         self._ideal = ideal - self.MARGIN * extent
         others = front.shape[1] - 1
         if others == 0:

@@ -15,11 +15,10 @@ def front(losses, rng, points=12):
 @pytest.mark.parametrize(("losses", "error"), [(1, 1e-9), (2, 0.004), (3, 0.012), (4, 0.02)])
 def test_it_is_the_hypervolume_that_points_add(losses, error, rng):
     known = front(losses, rng)[:1] if losses == 1 else front(losses, rng)
-    reference = np.full(losses, 1.2)
-    improvement = Improvement(known, reference)
-    box = np.prod(reference - (known.min(axis=0) - 0.1 * np.where(np.ptp(known, axis=0) > 0, np.ptp(known, axis=0), 1)))
-    if losses == 1:
-        box = reference[0] - (known[0, 0] - 0.1 * abs(known[0, 0]))
+    improvement = Improvement(known)
+    margin = 0.1 * (np.ptp(known, axis=0) if losses > 1 else np.abs(known[0]))
+    reference = known.max(axis=0) + margin
+    box = np.prod(reference - (known.min(axis=0) - margin))
     volume = HV(ref_point=reference)
     sets = np.stack([front(losses, rng, 3) * shrink for shrink in (0.7, 0.9, 1.0, 1.1)])
     exact = [(volume(np.vstack([known, points])) - volume(known)) / box for points in sets]
