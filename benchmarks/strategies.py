@@ -392,7 +392,7 @@ def halved(task: tuple[str, str, int, bool]) -> list[float]:
         history = search.table.history(sample)
         goes_on = True
         for epoch in range(1, epochs):
-            seen = {metric: values[epoch - 1] for metric, values in history.items()}
+            seen = {metric: values[epoch - 1] for metric, values in history.items()} | {"epochs": epoch}
             if halving and not judge.report(key(sample), epoch, seen):
                 goes_on = False
                 break

@@ -21,7 +21,7 @@ from nni_earlyexit.exit_costs import ExitCosts
 
 Sample = dict[str, Any]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Exhausted(Exception):
@@ -92,12 +92,15 @@ class Trial:
         Losses of every point of its trade-off, the reported one included; empty if it failed.
     excess
         By how much it misses the limits; 0 when it keeps them.
+    epochs
+        Epochs that it was trained for, fewer than those of others if it was stopped early; 0 where that is not told.
     """
 
     sample: Sample
     losses: tuple[float, ...] | None
     points: tuple[tuple[float, ...], ...]
     excess: float
+    epochs: int = 0
 
     @property
     def within(self) -> bool:
@@ -173,8 +176,9 @@ class AskTell(ABC):
     def tell(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
         """Take in what ``sample`` gave; ``None`` when it failed. It need not have been asked for.
 
-        ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0. In ``metrics["front"]`` may stand
-        lists of equal length under the names of some objectives: the points of the network's whole trade-off.
+        ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0, and may hold the ``epochs`` of its
+        training. In ``metrics["front"]`` may stand lists of equal length under the names of some objectives: the points of the
+        network's whole trade-off.
 
         Raises ``ValueError`` for a sample that is not of the space and for metrics that lack an objective.
         """
@@ -193,7 +197,11 @@ class AskTell(ABC):
                 best = Archive(len(losses))
                 best.add("", points)
                 trial = Trial(
-                    canonical, losses, tuple(map(tuple, best.points.tolist())), float(metrics.get("excess", 0))
+                    canonical,
+                    losses,
+                    tuple(map(tuple, best.points.tolist())),
+                    float(metrics.get("excess", 0)),
+                    int(metrics.get("epochs", 0)),
                 )
         self.pending.pop(key(canonical), None)
         self._remember(trial)
@@ -214,7 +222,7 @@ class AskTell(ABC):
             "objectives": self.objectives,
             "rng": self.rng.bit_generator.state,
             "trials": [
-                [t.sample, t.losses, t.points, t.excess if math.isfinite(t.excess) else None]
+                [t.sample, t.losses, t.points, t.excess if math.isfinite(t.excess) else None, t.epochs]
                 for t in self.trials.values()
             ],
             "pending": list(self.pending.values()),
@@ -239,13 +247,14 @@ class AskTell(ABC):
                 differs = f"{found!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
                 raise ValueError(f"state: it is of {what} {differs}")
         self.start(self.domain)
-        for sample, losses, points, excess in state["trials"]:
+        for sample, losses, points, excess, epochs in state["trials"]:
             self._remember(
                 Trial(
                     dict(sample),
                     None if losses is None else tuple(losses),
                     tuple(map(tuple, points)),
                     math.inf if excess is None else excess,
+                    epochs,
                 )
             )
         self.pending = {key(sample): dict(sample) for sample in state["pending"]}

@@ -26,6 +26,8 @@ from threadpoolctl import threadpool_limits
 CROSS_VALIDATED = "cross_validated"
 MAX_FITTED = 400
 """Trials that a model is fitted to, at most: those of the front, and the latest."""
+FEWEST_WHOLE = 8
+"""Trials that were trained longest from which models learn those alone, not also what others gave that were stopped."""
 RESELECT = 1.5
 """The family of models and its settings are found again when there are so many times the trials."""
 RANDOM_SHARE = 0.05
@@ -114,6 +116,7 @@ class Strategy(AskTell):
         return np.sqrt(IN_COMMON) * drawn[:, :1] + np.sqrt(1 - IN_COMMON) * drawn[:, 1:]
 
     def _fitted(self, known: list[Trial]) -> Models:
+        known = trained_longest(known)
         if len(known) > MAX_FITTED:
             best = set(self.archive.owners)
             latest = {key(trial.sample) for trial in known[-MAX_FITTED:]}
@@ -150,3 +153,11 @@ class Strategy(AskTell):
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
         self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]
+
+
+def trained_longest(trials: list[Trial]) -> list[Trial]:
+    """The trials with the most epochs, and those with fewer only as far as there would be too few: others give less."""
+    if len(trials) <= FEWEST_WHOLE:
+        return trials
+    least = sorted((trial.epochs for trial in trials), reverse=True)[FEWEST_WHOLE - 1]
+    return [trial for trial in trials if trial.epochs >= least]

@@ -97,6 +97,7 @@ class Table:
             **metrics,
             "feasible": 1,
             "excess": 0,
+            "epochs": int(self.training["epochs"]),
             "sample": dict(self.samples[number]),
             "front": self._columns("front", row),
         }

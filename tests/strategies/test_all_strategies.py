@@ -137,7 +137,7 @@ def test_a_state_is_json_from_which_the_same_proposals_follow(name):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"version": 0}, "state: it is of version 0, not of 2"),
+        ({"version": 0}, "state: it is of version 0, not of 3"),
         ({"space": "digits/1"}, "state: it is of space 'digits/1', not of 'binary/1'"),
         ({"choices": {}}, "state: it is of choices others than those of the space"),
         ({"strategy": "other"}, "state: it is of strategy 'other', not of"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nni_earlyexit import strategies
-from nni_earlyexit.ask_tell import Domain, key
+from nni_earlyexit.ask_tell import Domain, Trial, key
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.improvement import Improvement
 from nni_earlyexit.strategies import surrogate
@@ -136,3 +136,32 @@ def test_objectives_that_are_all_known_before_training_are_searched_too(family):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         strategies.create("surrogate", **arguments)
+
+
+def test_models_learn_from_the_networks_that_were_trained_longest():
+    strategy = started()
+    for epochs in [3, 1, 1, 3, 3, 2] * 5:
+        sample = strategy.ask()
+        found = metrics(sample)
+        if epochs < 3:  # stopped, and far from what it would have become
+            found = {"accuracy": 0.1, "avg_macs": found["avg_macs"]}
+        strategy.tell(sample, {**found, "epochs": epochs})
+    trials = list(strategy.trials.values())
+    whole = [trial for trial in trials if trial.epochs == 3]
+    x = strategy._targets.features([trial.sample for trial in trials])
+    np.testing.assert_array_equal(strategy._fitted(trials).predict(x), strategy._fitted(whole).predict(x))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept"),
+    [
+        ([0] * 20, 20),
+        ([3] * 9 + [1] * 20, 9),
+        ([1] * 20 + [2] * 5 + [3] * 5, 10),
+        ([3] * 7 + [1] * 4, 11),
+        ([1] * 4, 4),
+    ],
+)
+def test_shorter_trainings_count_only_where_there_are_too_few_long_ones(epochs, kept):
+    trials = [Trial({}, (0.0,), ((0.0,),), 0.0, e) for e in epochs]
+    assert len(surrogate.trained_longest(trials)) == kept
