@@ -191,6 +191,9 @@ class AskTell(ABC):
             missing = [name for name in self.objectives if name not in metrics]
             if missing:
                 raise ValueError(f"metrics: {missing[0]!r} is missing; the objectives are {', '.join(self.objectives)}")
+            epochs = metrics.get("epochs", 0)
+            if not isinstance(epochs, int):
+                raise ValueError(f"metrics: epochs={epochs!r} is not possible; a whole number is")
             losses = tuple(known.losses(metrics, self.objectives))
             if all(map(math.isfinite, losses)):
                 points = [losses, *self._front_points(metrics)] if self.whole_fronts else [losses]
@@ -201,7 +204,7 @@ class AskTell(ABC):
                     losses,
                     tuple(map(tuple, best.points.tolist())),
                     float(metrics.get("excess", 0)),
-                    int(metrics.get("epochs", 0)),
+                    epochs,
                 )
         self.pending.pop(key(canonical), None)
         self._remember(trial)

@@ -28,6 +28,8 @@ MAX_FITTED = 400
 """Trials that a model is fitted to, at most: those of the front, and the latest."""
 FEWEST_WHOLE = 8
 """Trials that were trained longest from which models learn those alone, not also what others gave that were stopped."""
+LATEST = 100
+"""Trials among which the longest training is looked for, lest longer ones of an earlier search count alone for ever."""
 RESELECT = 1.5
 """The family of models and its settings are found again when there are so many times the trials."""
 RANDOM_SHARE = 0.05
@@ -156,8 +158,9 @@ class Strategy(AskTell):
 
 
 def trained_longest(trials: list[Trial]) -> list[Trial]:
-    """The trials with the most epochs, and those with fewer only as far as there would be too few: others give less."""
+    """The trials with as many epochs as the longest of the latest ones, and shorter ones only where there are too few."""
     if len(trials) <= FEWEST_WHOLE:
         return trials
-    least = sorted((trial.epochs for trial in trials), reverse=True)[FEWEST_WHOLE - 1]
+    epochs = [trial.epochs for trial in trials]
+    least = min(sorted(epochs, reverse=True)[FEWEST_WHOLE - 1], max(epochs[-LATEST:]))
     return [trial for trial in trials if trial.epochs >= least]

@@ -160,8 +160,20 @@ def test_models_learn_from_the_networks_that_were_trained_longest():
         ([1] * 20 + [2] * 5 + [3] * 5, 10),
         ([3] * 7 + [1] * 4, 11),
         ([1] * 4, 4),
+        ([50] * 20 + [3] * 99, 20),
+        ([50] * 20 + [3, 1] * 50, 70),
     ],
 )
 def test_shorter_trainings_count_only_where_there_are_too_few_long_ones(epochs, kept):
     trials = [Trial({}, (0.0,), ((0.0,),), 0.0, e) for e in epochs]
     assert len(surrogate.trained_longest(trials)) == kept
+
+
+@pytest.mark.parametrize("epochs", [None, "3", float("inf"), 1.5])
+def test_epochs_that_are_no_whole_number_are_refused(epochs):
+    strategy = started()
+    sample = strategy.ask()
+    with pytest.raises(ValueError, match=r"metrics: epochs=.* is not possible; a whole number is"):
+        strategy.tell(sample, {**metrics(sample), "epochs": epochs})
+    assert not strategy.trials
+    assert strategy.pending
