@@ -13,7 +13,7 @@ from typing import Any
 
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
-from nni_earlyexit import record
+from nni_earlyexit import files
 from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.visible_failure import visible_failure
 
@@ -62,7 +62,7 @@ class EarlyExitAssessor(Assessor):
     def _save(self) -> None:
         if self._file is not None:
             try:
-                record.write_json(self._file, self.halving.state_dict())
+                files.write_json(self._file, self.halving.state_dict())
             except OSError as error:
                 _logger.error("The state of successive halving could not be saved: %s", error)
 

@@ -11,20 +11,31 @@ import os
 from typing import Any
 
 import nni
-from nni_earlyexit import rest
+from nni_earlyexit import rest, trial_channel
+
+
+def take_parameters() -> Any:
+    """This trial's parameters. A request to the manager that fails is made again."""
+    trial_channel.be_patient()
+    handed_out = nni.get_next_parameter()
+    return own_parameters() if handed_out or _on_local_platform() else handed_out
 
 
 def own_parameters() -> Any:
-    """This trial's parameters, in place of those that :func:`nni.get_next_parameter` handed out.
+    """This trial's parameters, in place of those that :func:`nni.get_next_parameter` handed out, or did not.
 
     Outside an NNI trial, and on platforms that do not have the fault, they are the ones handed out.
     """
     handed_out = nni.trial._params
-    if os.environ.get("NNI_PLATFORM") != "local" or handed_out is None:
+    if not _on_local_platform():
         return nni.get_current_parameter()
     manager = rest.address(os.environ["NNI_TRIAL_COMMAND_CHANNEL"])
     job = rest.get(manager, f"trial-jobs/{os.environ['NNI_TRIAL_JOB_ID']}")
     own = nni.load(job["hyperParameters"][-1])
-    if own["parameter_id"] != handed_out["parameter_id"]:
+    if handed_out is None or own["parameter_id"] != handed_out["parameter_id"]:
         nni.trial._params = own
     return own["parameters"]
+
+
+def _on_local_platform() -> bool:
+    return os.environ.get("NNI_PLATFORM") == "local" and "NNI_TRIAL_COMMAND_CHANNEL" in os.environ

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from nni_earlyexit import record
+from nni_earlyexit import files
 from nni_earlyexit.ask_tell import AskTell
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def save(strategy: AskTell, folder: Path) -> None:
     """
     text = json.dumps(strategy.state_dict(), separators=(",", ":"), allow_nan=False)
     try:
-        record.write_whole(folder / FILE, lambda path: path.write_text(text))
+        files.write_whole(folder / FILE, lambda path: path.write_text(text))
     except OSError as error:
         _logger.error("The state of the strategy could not be saved: %s", error)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from nni_earlyexit.errors import Parser, exits_with_one_sentence
-from nni_earlyexit.goal import parse_amount, parse_share
+from nni_earlyexit.goal import parse_amount, parse_duration, parse_share
 
 
 def parser() -> Parser:
@@ -34,13 +35,23 @@ def parser() -> Parser:
     check.add_argument("config", type=Path, help="the experiment file")
 
     run = commands.add_parser("run", help="run an NNI experiment file, show progress and write the front")
-    run.add_argument("config", type=Path, help="the experiment file")
+    run.add_argument("config", type=Path, nargs="?", help="the experiment file")
+    run.add_argument("--attach", metavar="ID", help="go on with an experiment that runs, in place of starting one")
     run.add_argument("--port", type=int, default=8080, help="port of NNI's web UI, on this machine only (8080)")
     run.add_argument("--results", type=Path, help="folder for front.json and front.png (results beside the file)")
+
+    run.add_argument(
+        "--grace",
+        type=_duration,
+        help="time that trials may go on after maxExperimentDuration, such as 5m (a tenth of it, at least a minute)",
+    )
 
     front = commands.add_parser("front", help="judge and write the front of an experiment's finished trials")
     front.add_argument("folder", type=Path, help="the experiment's folder, such as ~/nni-experiments/ID")
     front.add_argument("--results", type=Path, default=Path("results"), help="folder for front.json and front.png")
+    front.add_argument(
+        "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
+    )
 
     thresholds = commands.add_parser("thresholds", help="fit cutoffs to stored outputs, without training")
     thresholds.add_argument("source", help="a file OUTPUTS.npz, or an experiment's ID or folder")
@@ -107,17 +118,26 @@ def main() -> None:
         check(arguments.config)
         print(f"{arguments.config} can be run")
     elif arguments.command == "run":
-        from nni_earlyexit.run import run
+        from nni_earlyexit.run import attach, run
 
-        sys.exit(run(arguments.config, port=arguments.port, results=arguments.results, say=_say))
+        if (arguments.config is None) == (arguments.attach is None):
+            raise ValueError("run: it needs an experiment file or --attach ID, and not both")
+        how = {"results": arguments.results, "grace_s": arguments.grace, "say": _say}
+        if arguments.attach is not None:
+            sys.exit(attach(arguments.attach, **how))
+        sys.exit(run(arguments.config, port=arguments.port, **how))
     elif arguments.command == "front":
+        from nni_earlyexit import search_spaces
         from nni_earlyexit.experiment_file import check_writable
         from nni_earlyexit.run import write_front
 
-        if not arguments.folder.is_dir():
+        folder = arguments.folder.expanduser()
+        if not folder.is_dir():
             raise FileNotFoundError(f"folder: there is no folder {str(arguments.folder)!r}")
         check_writable(arguments.results, "results")
-        sys.exit(0 if write_front(arguments.folder.expanduser(), arguments.results, _say) else 1)
+        for name in arguments.allow_space:
+            search_spaces.allow(name)
+        sys.exit(0 if write_front(folder, arguments.results, _say) else 1)
     elif arguments.command == "thresholds":
         _thresholds(arguments)
     elif arguments.command == "register":
@@ -160,6 +180,10 @@ def _amount(text: str) -> float:
     return _parsed(parse_amount, text)
 
 
+def _duration(text: str) -> float:
+    return _parsed(parse_duration, text)
+
+
 def _share(text: str) -> float:
     return _parsed(parse_share, text)
 
@@ -180,7 +204,11 @@ def _add_space(command: argparse.ArgumentParser) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    """A line of progress. When nobody reads any more, as after the end of a terminal, the work goes on to its end."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  to the end of this process
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the commands end on bad input: one sentence on stderr, exit code 2."""
+"""How the commands end when something is wrong: one sentence on stderr, and an exit code that says whose fault it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import NoReturn, ParamSpec
 
 P = ParamSpec("P")
 
+BAD_INPUT, BAD_LUCK = 2, 1
+"""Exit codes: what was asked for cannot work; or it could have, on another machine or at another time."""
+
+_ASKED_FOR = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+"""Errors of the system that the input is to blame for: it names the wrong file."""
+
 
 class Parser(argparse.ArgumentParser):
     """A command line whose mistakes are ``ValueError``, without the usage."""
@@ -19,18 +25,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn what the library raises for bad input into one sentence and exit code 2. Other errors keep their traceback."""
+    """Turn what the library raises for bad input into one sentence and exit code 2, and other errors of the system, such as a
+    full disk or a manager that does not answer, into one sentence and exit code 1. Other errors keep their traceback."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except (ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.filename and error.strerror:
-                sentence = f"{error.filename}: {error.strerror}"
-            else:
-                sentence = " ".join(str(error).split())
-            print(f"nni-earlyexit: {sentence}", file=sys.stderr)
-            sys.exit(2)
+            print(f"nni-earlyexit: {sentence(error)}", file=sys.stderr)
+            sys.exit(BAD_INPUT if isinstance(error, (ValueError, *_ASKED_FOR)) else BAD_LUCK)
 
     return run
+
+
+def sentence(error: Exception) -> str:
+    """What ``error`` says, in one line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -22,7 +22,7 @@ import pytorch_lightning as pl
 import torch
 from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
-from nni_earlyexit import metrics, record, training
+from nni_earlyexit import files, metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
 from nni_earlyexit.diagnostics import Diagnostic
 from nni_earlyexit.domains import Latencies
@@ -233,7 +233,7 @@ class EarlyExitEvaluator(Lightning):
         if model.space not in self._latencies:
             from nni_earlyexit import search_spaces
 
-            self._latencies[model.space] = self.latencies(search_spaces.create(model.space))
+            self._latencies[model.space] = self.latencies(search_spaces.restore(model.space))
         return self._latencies[model.space](model.sample)
 
     def _train(self, model: EarlyExitNetwork, network: metrics.Network, report: bool) -> Evaluation:
@@ -277,14 +277,15 @@ class EarlyExitEvaluator(Lightning):
 
     def _execute(self, model: Any) -> Any:
         """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""
+        trial_channel.be_patient()
         if nni.get_current_parameter() is model:
             model = own_parameters()
         folder = os.environ.get("NNI_OUTPUT_DIR")
         if folder is None or nni.get_current_parameter() is None:
             return self._build_and_evaluate(model)
-        with record.claimed(Path(folder)):
-            finished = record.load(Path(folder))
-            if finished is None or (finished.sample, finished.settings) != (model.sample, self.settings):
+        with files.claimed(Path(folder)):
+            finished = record.finished(Path(folder), model.sample, self.settings, None)
+            if finished is None:
                 return self._build_and_evaluate(model)
             # NNI runs interrupted trials again when it resumes; this one had come to its end
             return nni.report_final_result(finished.metrics)

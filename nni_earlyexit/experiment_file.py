@@ -6,7 +6,6 @@ sentence that names the field, the value and what would be right. Cheap checks c
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -19,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from nni_earlyexit import trial
+from nni_earlyexit import files, search_spaces, trial
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.goal import LIMITS
+from nni_earlyexit.goal import LIMITS, parse_duration
 from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.trial import written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 
 if TYPE_CHECKING:
@@ -49,19 +49,12 @@ class ExperimentFile:
 
 def check(path: Path) -> ExperimentFile:
     """Check the experiment file at ``path``; ``ValueError`` or ``FileNotFoundError`` in one sentence when it cannot work."""
-    if not path.is_file():
-        raise FileNotFoundError(f"config: there is no file {str(path)!r}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"config: {str(path)!r} is not YAML: {error}") from None
-    if not isinstance(content, Mapping):
-        raise ValueError(f"config: {str(path)!r} must hold a mapping of NNI's fields")
-    # NNI reads trialCommand, trial_command and TrialCommand as the same field
-    content = {str(name).lower().replace("_", ""): value for name, value in content.items()}
+    content = _fields(path)
     base = path.parent.resolve()
-
-    settings = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
+    given = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
+    settings = given.settings
+    for name in given.allow_spaces:
+        search_spaces.allow(name)
     tuner = _need(content, "tuner")
     arguments = None
     if isinstance(tuner, Mapping) and tuner.get("name") == TUNER:
@@ -79,32 +72,34 @@ def check(path: Path) -> ExperimentFile:
             )
     _check_assessor(content.get("assessor"), settings)
     found = _search_space(content, base)
-    entry = found.get("space")
-    identity = entry["_value"][0] if isinstance(entry, Mapping) and entry.get("_value") else None
-    if identity is None:
-        raise ValueError(
-            "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
-        )
-    wanted = parse_identity(str(identity))
+    identity = written_identity(found)
+    wanted = parse_identity(identity)
     if arguments is not None and parse_identity(arguments.space).name != wanted.name:
         raise ValueError(
             f"space: the tuner's is {arguments.space!r}, but the search space file belongs to {identity!r}; "
             f"write it with 'nni-earlyexit space {arguments.space}'"
         )
-    working_directory = Path(content.get("experimentworkingdirectory", "~/nni-experiments")).expanduser()
+    working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     _check_with_nni(path)
-    _check_space(str(identity), found, settings, arguments)
+    _check_space(identity, found, settings, arguments)
     return ExperimentFile(
         path=path.resolve(),
         space=wanted.name,
         settings=settings,
         concurrency=int(content["trialconcurrency"]),
         max_trials=content.get("maxtrialnumber"),
-        max_seconds=_seconds(content.get("maxexperimentduration")),
+        max_seconds=seconds(content.get("maxexperimentduration")),
         working_directory=working_directory,
     )
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"experimentWorkingDirectory: {folder!r} is not possible: {error}") from None
 
 
 def check_writable(folder: Path, field: str) -> None:
@@ -125,6 +120,65 @@ def check_port(port: int) -> None:
             raise ValueError(f"port: {port} is in use; stop what listens there or choose another one with --port")
 
 
+_TEXTS = ("experimentName", "searchSpaceFile", "trialCommand", "trialCodeDirectory", "experimentWorkingDirectory")
+_WHOLE_NUMBERS = ("trialConcurrency", "maxTrialNumber")
+_DURATIONS = ("maxExperimentDuration", "maxTrialDuration")
+_MAPPINGS = ("tuner", "assessor")
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    """The fields of an experiment file, in small letters; ``ValueError`` for one that is not what NNI's field holds."""
+    try:
+        content = yaml.safe_load(files.read_text(path, "config"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"config: {str(path)!r} is not YAML: {error}") from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # a date that is none, a mapping as a key: YAML's own constructors raise what they like
+        raise ValueError(f"config: {str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"config: {str(path)!r} must hold a mapping of NNI's fields")
+    # NNI reads trialCommand, trial_command and TrialCommand as the same field
+    fields: dict[str, Any] = {}
+    spelt: dict[str, str] = {}
+    for written, value in content.items():
+        name = str(written).lower().replace("_", "")
+        if name in fields:
+            raise ValueError(f"{written}: it is given twice, as {spelt[name]!r} and as {written!r}")
+        fields[name], spelt[name] = value, str(written)
+    for name, possible, what in (
+        *((name, _is_text, "a text") for name in _TEXTS),
+        *((name, _is_count, "a whole number from 1") for name in _WHOLE_NUMBERS),
+        *((name, _is_duration, "a duration such as 600s or 2h") for name in _DURATIONS),
+        *((name, _is_mapping, "a mapping") for name in _MAPPINGS),
+    ):
+        value = fields.get(name.lower())
+        if value is not None and not possible(value):
+            raise ValueError(f"{name}: {value!r} is not possible; {what} is")
+        if value is None:
+            fields.pop(name.lower(), None)
+    return fields
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and "\0" not in value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _need(content: Mapping[str, Any], field: str) -> Any:
     value = content.get(field.lower())
     if value is None:
@@ -132,7 +186,7 @@ def _need(content: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def _check_command(command: str, folder: Path) -> Settings:
+def _check_command(command: str, folder: Path) -> trial.Arguments:
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -140,11 +194,22 @@ def _check_command(command: str, folder: Path) -> Settings:
     if words[1:3] != ["-m", trial.MODULE]:
         raise ValueError(f"trialCommand: {command!r} is not possible; 'python -m {trial.MODULE}' and its arguments are")
     try:
-        settings = trial.parse(words[3:])
+        arguments = trial.parse(words[3:], helps=False)
     except (ValueError, OSError) as error:
         raise ValueError(f"trialCommand: {error}") from None
+    if not folder.is_dir():
+        raise ValueError(f"trialCodeDirectory: {str(folder)!r} is not a folder")
     _check_interpreter(words[0], folder)
-    return settings
+    return arguments
+
+
+def allowed_spaces(command: str) -> tuple[str, ...]:
+    """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
+    try:
+        words = shlex.split(command)
+        return trial.parse(words[3:], helps=False).allow_spaces if words[1:3] == ["-m", trial.MODULE] else ()
+    except (ValueError, OSError):
+        return ()
 
 
 def _check_assessor(assessor: Any, settings: Settings) -> None:
@@ -162,9 +227,11 @@ def _check_interpreter(python: str, folder: Path) -> None:
     found = shutil.which(python, path=environment()["PATH"])
     if found is None:
         raise ValueError(f"trialCommand: there is no program {python!r}")
-    prefix = subprocess.run(
-        [found, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, cwd=folder, check=False
-    ).stdout.strip()
+    command = [found, "-c", "import sys; print(sys.prefix)"]
+    try:
+        prefix = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False).stdout.strip()
+    except OSError as error:
+        raise ValueError(f"trialCommand: {python!r} is no program that runs: {error.strerror}") from None
     if prefix != sys.prefix:
         raise ValueError(
             f"trialCommand: {python!r} belongs to the environment {prefix!r}, not to {sys.prefix!r}, where this runs"
@@ -177,13 +244,7 @@ def _check_interpreter(python: str, folder: Path) -> None:
 def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     found = content.get("searchspace")
     if found is None:
-        file = base / _need(content, "searchSpaceFile")
-        if not file.is_file():
-            raise FileNotFoundError(f"searchSpaceFile: there is no file {str(file)!r}")
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"searchSpaceFile: {str(file)!r} is not JSON: {error}") from None
+        found = files.read_json(base / _need(content, "searchSpaceFile"), "searchSpaceFile")
     if not isinstance(found, Mapping):
         raise ValueError("searchSpaceFile: it must hold an object with one entry per label")
     return found
@@ -201,13 +262,13 @@ def _check_with_nni(path: Path) -> None:
 
 
 def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
-    from nni_earlyexit import data, search_spaces
+    from nni_earlyexit import data
     from nni_earlyexit.domains import check_limits, domain
     from nni_earlyexit.tuner import check_search_space
 
-    space = search_spaces.create(name)
+    space = search_spaces.restore(name)
     if arguments is not None:
-        asked = search_spaces.create(arguments.space).identity()
+        asked = search_spaces.restore(arguments.space).identity()
         if asked != space.identity():
             raise ValueError(
                 f"space: the tuner's is {asked!r}, but the search space file belongs to {space.identity()!r}; "
@@ -242,12 +303,9 @@ def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> 
             )
 
 
-def _seconds(duration: str | int | None) -> float | None:
-    if duration is None:
-        return None
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    text = str(duration).strip()
-    return float(text[:-1]) * units[text[-1]] if text[-1] in units else float(text)
+def seconds(duration: str | float | None) -> float | None:
+    """Seconds of a duration in an experiment file, if there is one."""
+    return None if duration is None else parse_duration(duration)
 
 
 def register() -> None:

@@ -6,7 +6,7 @@ on the test split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,10 +78,23 @@ class Member:
         }
 
 
-def finished(experiment: Path) -> list[record.Record]:
-    """The finished trials in the folder of an experiment on NNI's local platform, infeasible ones included."""
-    records = [record.load(folder) for folder in sorted(experiment.glob("environments/*/trials/*"))]
-    return [found for found in records if found is not None]
+def trial_folders(experiment: Path) -> list[Path]:
+    """The folders of an experiment's trials on NNI's local platform."""
+    return sorted(experiment.glob("environments/*/trials/*"))
+
+
+def finished(experiment: Path, say: Callable[[str], None] = print) -> list[record.Record]:
+    """The finished trials in the folder of an experiment, infeasible ones included. ``say`` hears of what cannot be read."""
+    records = []
+    for folder in trial_folders(experiment):
+        try:
+            found = record.load(folder)
+        except record.Damaged as error:
+            say(f"left out: {error}")
+            continue
+        if found is not None:
+            records.append(found)
+    return records
 
 
 def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
@@ -92,6 +105,29 @@ def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
         if not best or candidate.metrics["accuracy"] > best[-1].metrics["accuracy"]:
             best.append(candidate)
     return best
+
+
+def judged(records: Sequence[record.Record], say: Callable[[str], None] = print) -> list[Member]:
+    """The front of ``records``, judged. Where one cannot be, ``say`` hears why, and the front is that of the others."""
+    left = list(records)
+    members: dict[Path, Member] = {}
+    unusable: dict[str, list[str]] = {}
+    while True:
+        chosen = non_dominated(left)
+        new = [found for found in chosen if found.folder not in members]
+        if not new:
+            break
+        say(f"judging {len(new)} of {len(records)} networks on the test split")
+        for found in new:
+            try:
+                (members[found.folder],) = judge([found])
+            except (ValueError, OSError) as error:
+                unusable.setdefault(str(error), []).append(found.folder.name)
+                left = [other for other in left if other is not found]
+    for reason, names in unusable.items():
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        say(f"left out {some}: {reason}")
+    return [members[found.folder] for found in chosen]
 
 
 def judge(records: Sequence[record.Record]) -> list[Member]:
@@ -128,7 +164,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
                 avg_macs=float(spent[exits].mean()),
                 shares=tuple(float(share) for share in np.bincount(exits, minlength=len(spent)) / len(exits)),
                 exit_costs=tuple(network.exit_costs),
-                architecture=search_spaces.create(found.space).describe(found.sample),
+                architecture=search_spaces.restore(found.space).describe(found.sample),
                 diagnostics=tuple(diagnostics),
             )
         )

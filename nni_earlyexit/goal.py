@@ -36,6 +36,8 @@ LIMITS = {
 }
 """Every limit that a network can be given."""
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 HALVING = 0.01
 """Accuracy that halving the average MACs is worth in the scalar ``default`` metric."""
 
@@ -139,6 +141,19 @@ def parse_share(text: str) -> float:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         raise ValueError(f"{text!r} is not a share; examples: 0.01, 1%") from None
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds: of ``90``, ``"90s"``, ``"1.5m"``, ``"2h"`` and ``"1d"``, as NNI writes them; ``ValueError`` unless positive."""
+    text = str(value).strip()
+    unit = _SECONDS.get(text[-1:])
+    try:
+        duration = float(text if unit is None else text[:-1]) * (unit or 1)
+    except ValueError:
+        duration = math.nan
+    if isinstance(value, bool) or not 0 < duration < math.inf:
+        raise ValueError(f"{value!r} is not a duration; examples: 90, 90s, 10m, 2h")
+    return duration
 
 
 def format_amount(amount: float) -> str:

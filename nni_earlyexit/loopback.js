@@ -1,5 +1,9 @@
-// NNI's manager listens on every interface and has no login. Loaded with NODE_OPTIONS=--require, this binds it to loopback.
+// NNI's manager has no login, and its API starts commands. Loaded with NODE_OPTIONS=--require, this keeps it to this machine:
+// its servers listen on loopback, answer neither other hosts' names nor other sites' pages, and TensorBoard is started likewise.
+const child_process = require('child_process');
+const http = require('http');
 const net = require('net');
+
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (...args) {
     if (typeof args[0] === 'number' || (typeof args[0] === 'string' && /^\d+$/.test(args[0]))) {
@@ -9,4 +13,32 @@ net.Server.prototype.listen = function (...args) {
         args[0] = { ...args[0], host: '127.0.0.1' };
     }
     return listen.apply(this, args);
+};
+
+// A page of another site can make the browser ask this machine: by a name of its own that leads here, which the Host header
+// tells, or across sites, which the Origin header tells.
+const HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+const ORIGIN = /^https?:\/\/(.*)$/i;
+function refused({ headers }) {
+    if (!HOST.test(headers.host ?? '')) return `Host ${headers.host}`;
+    if (headers.origin !== undefined && !HOST.test(ORIGIN.exec(headers.origin)?.[1] ?? '')) return `Origin ${headers.origin}`;
+    return null;
+}
+const emit = http.Server.prototype.emit;
+http.Server.prototype.emit = function (event, request, answer, ...rest) {
+    const reason = event === 'request' || event === 'upgrade' ? refused(request) : null;
+    if (reason === null) return emit.call(this, event, request, answer, ...rest);
+    if (event === 'upgrade') {
+        answer.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
+    } else {
+        answer.writeHead(403, { 'Content-Type': 'text/plain', Connection: 'close' });
+        answer.end(`${reason}: this server answers only 127.0.0.1 and localhost\n`);
+    }
+    return true;
+};
+
+const spawn = child_process.spawn;
+child_process.spawn = function (command, args, ...rest) {
+    const bound = Array.isArray(args) ? args.map((word) => String(word).replace('--bind_all', '--host 127.0.0.1')) : args;
+    return spawn.call(this, command, command === 'tensorboard' ? bound : args, ...rest);
 };

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import re
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
-import requests
+from nni_earlyexit import nni_processes, rest
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.rest import ENDED_TRIAL
+from nni_earlyexit.experiment_file import check_port
+from nni_earlyexit.names import unknown
+
+POLL_PATIENCE_S = 10
+"""Seconds that one look at the experiment may take; whoever looks goes on looking."""
+NNICTL_S = 120
+"""Seconds that ``nnictl`` may take to stop an experiment, which it asks the manager for."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +34,45 @@ class Manager:
 
     @classmethod
     def start(cls, config: Path, port: int) -> Manager:
-        """``nnictl create --config config --port port``; ``OSError`` with what ``nnictl`` said when it fails."""
-        command = [str(programs() / "nnictl"), "create", "--config", str(config), "--port", str(port)]
-        # its own session: Ctrl-C ends this process, which then stops the experiment in order
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment(), start_new_session=True, check=False
-        )
-        said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr)
-        found = re.search(r"Experiment ID:\s*(\w+)", said)
-        if done.returncode != 0 or found is None:
-            raise OSError(f"nnictl create failed: {said.strip()[-2000:]}")
-        return cls(found.group(1), port)
+        """``nnictl create --config config --port port``.
+
+        Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails. Whatever happens
+        meanwhile, a manager is returned or none is left.
+        """
+        program = [sys.executable, "-m", "nni_earlyexit.patient_nnictl"]
+        command = [*program, "create", "--config", str(config), "--port", str(port)]
+        with _starting_on(port):
+            check_port(port)
+            try:
+                # its own session: Ctrl-C ends this process, which then stops the experiment in order
+                done = subprocess.run(
+                    command,
+                    capture_output=True,
+                    text=True,
+                    env=environment(config),
+                    start_new_session=True,
+                    check=False,
+                )
+                said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
+                found = re.search(r"Experiment ID:\s*(\w+)", said)
+                if done.returncode == 0 and found is not None:
+                    return cls(found.group(1), port)
+                if "is not idle" in said or "EADDRINUSE" in said:
+                    check_port(port)  # somebody else was faster
+                raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
+            except BaseException:
+                for manager in nni_processes.managers():
+                    if manager.file == config.resolve() and manager.port == port:
+                        cls(manager.id, port).stop()
+                raise
+
+    @classmethod
+    def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
+        """The manager of an experiment that runs on this machine; ``ValueError`` when it does not."""
+        found = {process.id: process for process in nni_processes.managers()}
+        if id not in found:
+            raise unknown("experiment that runs on this machine", id, sorted(found))
+        return cls(id, found[id].port), found[id]
 
     @property
     def address(self) -> str:
@@ -44,10 +80,8 @@ class Manager:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> Any:
-        """The JSON that the manager answers for ``path``."""
-        response = requests.get(f"{self.address}/api/v1/nni/{path}", timeout=20)
-        response.raise_for_status()
-        return response.json()
+        """The JSON that the manager answers for ``path``; :class:`rest.NoAnswer` when it does not for a while."""
+        return rest.get(f"{self.address}/api/v1/nni", path, patience_s=POLL_PATIENCE_S)
 
     def status(self) -> str:
         """NNI's status of the experiment, such as ``RUNNING`` or ``DONE``."""
@@ -58,7 +92,7 @@ class Manager:
         trials = self.get("trial-jobs")
         for trial in trials:
             reported = trial.get("finalMetricData")
-            trial["metrics"] = unpack(reported[-1]["data"]) if reported else None
+            trial["metrics"] = rest.unpack(reported[-1]["data"]) if reported else None
         return trials
 
     def has_ended(self, status: str, trials: list[dict[str, Any]]) -> bool:
@@ -69,59 +103,69 @@ class Manager:
         """
         if status != "TUNER_NO_MORE_TRIAL":
             return status in ("DONE", "ERROR", "STOPPED")
-        ended = sum(trial["status"] in ENDED_TRIAL for trial in trials)
+        ended = sum(trial["status"] in rest.ENDED_TRIAL for trial in trials)
         return ended == len(trials) and ended >= self.get("experiment")["nextSequenceId"]
+
+    def lives(self) -> bool:
+        """Whether its process runs."""
+        return any(manager.id == self.id for manager in nni_processes.managers())
 
     def stop(self) -> None:
         """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
-        processes = self._processes()
-        patience = 15 if self._answers() else 0  # without its manager nothing ends by itself for a while
-        command = [str(programs() / "nnictl"), "stop", self.id]
-        subprocess.run(command, capture_output=True, env=environment(), start_new_session=True, check=False)
+        processes = nni_processes.of_experiment(self.id)
+        # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
+        patience = 15 if self._answers() else 0
+        if patience:
+            command = [str(programs() / "nnictl"), "stop", self.id]
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(
+                    command,
+                    capture_output=True,
+                    env=environment(),
+                    start_new_session=True,
+                    check=False,
+                    timeout=NNICTL_S,
+                )
         _, alive = psutil.wait_procs(processes, timeout=patience)
         for end in (signal.SIGTERM, signal.SIGKILL):
             for process in alive:
-                try:
+                with suppress(psutil.NoSuchProcess):
                     process.send_signal(end)
-                except psutil.NoSuchProcess:
-                    continue
             _, alive = psutil.wait_procs(alive, timeout=5)
 
     def _answers(self) -> bool:
         try:
             self.status()
-        except requests.RequestException:
+        except (rest.NoAnswer, rest.Refused):
             return False
         return True
 
-    def _processes(self) -> list[psutil.Process]:
-        """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            try:
-                if self._owns(process.cmdline(), process.environ()):
-                    found |= {member.pid: member for member in (process, *process.children(recursive=True))}
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        return list(found.values())
 
-    def _owns(self, command: list[str], variables: dict[str, str]) -> bool:
-        return (
-            ("--experiment-id", self.id) in pairwise(command)
-            or variables.get("NNI_EXP_ID") == self.id
-            or self.id in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
-        )
+@contextmanager
+def _starting_on(port: int) -> Iterator[None]:
+    """One start on a port at a time: two that begin at once would both find it free, and NNI mixes them up."""
+    home = Path.home() / "nni-experiments"  # where nnictl keeps its list of experiments
+    home.mkdir(exist_ok=True)
+    with (home / f".port-{port}.lock").open("w") as lock:
+        with suppress(OSError):  # a network file system may have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def unpack(data: str) -> Any:
-    """A metric as NNI stores it: JSON in a JSON string."""
-    value = json.loads(data)
-    return json.loads(value) if isinstance(value, str) else value
+def reasons(folder: Path) -> str:
+    """Why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
+    found = []
+    for name, who in (("dispatcher.log", "tuner"), ("nnimanager.log", "manager")):
+        error = _last_error(folder / "log" / name)
+        if error is not None:
+            found.append(error if who == "tuner" else f"NNI's manager says: {error}")
+    return "; ".join(found) or f"no reason is in its logs, {folder / 'log'}"
 
 
-def last_error(log: Path) -> str | None:
-    """The last error in the tuner's log, or ``None``."""
-    if not log.is_file():
+def _last_error(log: Path) -> str | None:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
         return None
-    errors = [line for line in log.read_text(errors="replace").splitlines() if " ERROR " in line]
-    return re.sub(r"^.*? ERROR \(.*?\)+ ", "", errors[-1]) if errors else None
+    errors = [line for line in lines if re.search(r" (ERROR|CRITICAL) \(", line)]
+    return re.sub(r"^.*? (ERROR|CRITICAL) \(.*?\)+ ", "", errors[-1]) if errors else None

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit import outputs, record
+from nni_earlyexit import files, outputs, record
 from nni_earlyexit.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.names import unknown
@@ -125,5 +125,5 @@ def write(
     }
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     optimizer.plot(figure.subplots())
-    record.write_whole(results / (found.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
-    record.write_json(results / (found.prefix + POLICY), content)
+    files.write_whole(results / (found.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
+    files.write_json(results / (found.prefix + POLICY), content)

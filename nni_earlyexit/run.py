@@ -1,72 +1,112 @@
-"""Run an experiment file from start to results: check, ``nnictl create``, progress, front, stop."""
+"""Run an experiment file from start to results: check, ``nnictl create``, progress, front, stop.
+
+Whatever ends the experiment, it is stopped and the front of its finished trials is written.
+"""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import requests
-from nni_earlyexit import front, plot, record
-from nni_earlyexit.experiment_file import ExperimentFile, check, check_port, check_writable
+from nni_earlyexit import files, front, nni_processes, plot, search_spaces
+from nni_earlyexit.experiment_file import allowed_spaces, check, check_port, check_writable, seconds
 from nni_earlyexit.goal import format_macs
-from nni_earlyexit.manager import Manager, last_error
+from nni_earlyexit.manager import Manager, reasons
+from nni_earlyexit.rest import NoAnswer, Refused
+
+GRACE_S, GRACE_SHARE = 60.0, 0.1
+"""How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
+REMIND_S = 10
+"""Seconds between two lines that say that the manager does not answer."""
+
+Say = Callable[[str], None]
 
 
-def run(config: Path, *, port: int, results: Path | None, say: Callable[[str], None] = print) -> int:
+def run(config: Path, *, port: int, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
     """Run the experiment file ``config`` and write its front to ``results`` (default: ``results`` beside the file).
 
-    Returns the exit code: 0, 1 when the experiment failed, 130 after Ctrl-C, which keeps what was finished.
+    Trials that still run ``grace_s`` after the experiment's ``maxExperimentDuration`` are stopped.
+
+    Returns the exit code: 0, 1 when the experiment failed, 130 after Ctrl-C, which keeps what was finished. Bad input is a
+    ``ValueError`` or ``FileNotFoundError`` before anything starts.
     """
     results = results if results is not None else config.parent / "results"
     check_port(port)
     check_writable(results, "results")
+    for manager in nni_processes.managers():
+        if manager.file == config.resolve():
+            raise ValueError(
+                f"config: experiment {manager.id} of {str(config)!r} still runs on port {manager.port}; go on with "
+                f"'nni-earlyexit run --attach {manager.id}', or end it with 'nnictl stop {manager.id}'"
+            )
     say(f"checking {config}")
     experiment = check(config)
+    with _signals(_interrupt):
+        started = Manager.start(experiment.path, port)
+        return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
 
-    # also where SIGINT is ignored, as it is for what a script starts in the background
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    manager = Manager.start(experiment.path, port)
-    folder = experiment.working_directory / manager.id
-    code = 0
+
+def attach(id: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+    """Go on with experiment ``id``, which runs on this machine and which nobody follows any more, as :func:`run` would."""
+    manager, process = Manager.running(id)
+    if results is None:
+        results = Path("results") if process.file is None else process.file.parent / "results"
+    check_writable(results, "results")
+    for name in allowed_spaces(str(manager.get("experiment")["params"].get("trialCommand"))):
+        search_spaces.allow(name)
+    with _signals(_interrupt):
+        return _follow(manager, process.folder, results, grace_s, say)
+
+
+def _follow(manager: Manager, folder: Path, results: Path, grace_s: float | None, say: Say) -> int:
+    """Watch, stop, write the front; the exit code."""
+    code = 1
+    wrote = False
     try:
         say(f"experiment {manager.id} runs; NNI's web UI: {manager.address}")
-        if not _watch(manager, experiment, say):
-            say(f"NNI's experiment failed: {last_error(folder / 'log' / 'dispatcher.log') or 'no reason given'}")
-            code = 1
+        say(
+            f"Ctrl-C stops it and writes the front of what is finished; so does 'nnictl stop {manager.id}' elsewhere; if this "
+            f"program is lost, 'nni-earlyexit run --attach {manager.id}' goes on"
+        )
+        code = _Watch(manager, folder, grace_s, say).until_it_ends()
     except KeyboardInterrupt:
         say("interrupted; stopping the experiment, finished trials are kept")
         code = 130
-    except requests.ConnectionError:
-        say("NNI's manager does not answer any more; finished trials are kept")
-        code = 1
     finally:
         # a second Ctrl-C must not leave processes behind
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        manager.stop()
-        signal.signal(signal.SIGINT, previous)
-    wrote = write_front(folder, results, say)
+        with _signals(signal.SIG_IGN):
+            manager.stop()
+        for trial_folder in front.trial_folders(folder):
+            files.remove_parts(trial_folder)
+        try:
+            wrote = write_front(folder, results, say)
+        except KeyboardInterrupt:
+            say(f"interrupted; the front can still be written: nni-earlyexit front {folder} --results {results}")
+            code = 130
     say(f"stopped. To see the experiment again: nnictl view {manager.id}")
     return code if wrote or code else 1
 
 
-def write_front(folder: Path, results: Path, say: Callable[[str], None] = print) -> bool:
-    """Judge the front of the experiment in ``folder``, print it, and write ``front.json`` and ``front.png``."""
-    trials = front.finished(folder)
-    chosen = front.non_dominated(trials)
-    if not chosen:
+def write_front(folder: Path, results: Path, say: Say = print) -> bool:
+    """Judge the front of the experiment in ``folder``, print it, and write ``front.json`` and ``front.png``.
+
+    Trials that cannot be read are named and left out.
+    """
+    trials = front.finished(folder, say)
+    members = front.judged(trials, say)
+    if not members:
         say(f"no finished trial within the limits in {folder}{_first_complaint(folder)}")
         return False
-    say(f"judging {len(chosen)} of {len(trials)} networks on the test split")
-    members = front.judge(chosen)
     say("\n" + front.table(members) + "\n")
     for concern in front.concerns(members):
         say(concern)
     results.mkdir(parents=True, exist_ok=True)
-    record.write_json(
+    files.write_json(
         results / "front.json",
         {"experiment": folder.name, "trials": len(trials), "front": [m.to_dict() for m in members]},
     )
@@ -75,30 +115,104 @@ def write_front(folder: Path, results: Path, say: Callable[[str], None] = print)
     return True
 
 
-def _watch(manager: Manager, experiment: ExperimentFile, say: Callable[[str], None]) -> bool:
-    """Show progress until the experiment ends. Returns whether it ended well."""
-    start = time.monotonic()
-    shown, shown_at = "", start
-    while True:
-        status, trials = manager.status(), manager.trials()
-        if status == "ERROR":
-            return False
-        line = _progress(trials, experiment, time.monotonic() - start)
-        news = line.partition(", about ")[0]
-        if news != shown or time.monotonic() - shown_at > 60:
-            say(line)
-            shown, shown_at = news, time.monotonic()
-        if manager.has_ended(status, trials):
-            return True
-        time.sleep(1)
+@dataclass
+class _Watch:
+    """Looks at an experiment again and again, and says what is new."""
+
+    manager: Manager
+    folder: Path
+    grace_s: float | None
+    say: Say
+    shown: str = ""
+    shown_at: float = 0.0
+    over_since: float | None = None
+    """When NNI's time for the experiment was over."""
+    said_failures: set[str] = field(default_factory=set)
+
+    def until_it_ends(self) -> int:
+        """The exit code: 0 when it ended well or when its time and the grace are over, else 1."""
+        started = answered = reminded = time.monotonic()
+        limit = None
+        while True:
+            now = time.monotonic()
+            try:
+                profile = self.manager.get("experiment")
+                status, trials = self.manager.status(), self.manager.trials()
+            except (NoAnswer, Refused):
+                if not self.manager.lives():
+                    self.say("NNI's manager does not answer any more; finished trials are kept")
+                    return 1
+                now = time.monotonic()
+                if now - max(answered, reminded) >= REMIND_S:
+                    self.say(
+                        f"NNI's manager has not answered for {now - answered:.0f} s; its process lives, so it may be busy"
+                    )
+                    reminded = now
+                if limit is not None and now - started > limit + self._grace(limit):
+                    self.say("the experiment's time and its grace are over; it is stopped")
+                    return 1
+                continue
+            answered = time.monotonic()
+            if status == "ERROR":
+                self.say(f"NNI's experiment failed: {reasons(self.folder)}")
+                return 1
+            self._say_failures(trials)
+            params = profile["params"]
+            limit = seconds(params.get("maxExperimentDuration"))
+            elapsed = float(profile["execDuration"])
+            if limit is not None and elapsed > limit and self.over_since is None:
+                self.over_since = now
+            elif limit is None or elapsed <= limit:
+                self.over_since = None  # the user gave it more time
+            self._say_progress(trials, params.get("maxTrialNumber"), limit, elapsed)
+            if self.manager.has_ended(status, trials):
+                return 0
+            if self.over_since is not None and limit is not None and now - self.over_since > self._grace(limit):
+                running = sum(trial["status"] == "RUNNING" for trial in trials)
+                late = now - self.over_since
+                self.say(f"{running} trials still run {late:.0f} s after the limit of {limit:.0f} s; they are stopped")
+                return 0
+            time.sleep(1)
+
+    def _grace(self, limit: float) -> float:
+        return max(GRACE_S, GRACE_SHARE * limit) if self.grace_s is None else self.grace_s
+
+    def _say_failures(self, trials: list[dict[str, Any]]) -> None:
+        """Why trials failed, each reason once."""
+        for trial_job in trials:
+            if trial_job["status"] != "FAILED" or trial_job["trialJobId"] in self.said_failures:
+                continue
+            self.said_failures.add(trial_job["trialJobId"])
+            reason = _complaint(self.folder, trial_job["trialJobId"])
+            if reason and reason not in self.said_failures:
+                self.said_failures.add(reason)
+                self.say(f"trial {trial_job['trialJobId']} failed: {reason}")
+
+    def _say_progress(
+        self, trials: list[dict[str, Any]], most: int | None, limit: float | None, elapsed: float
+    ) -> None:
+        news = _progress(trials, most)
+        now = time.monotonic()
+        if news != self.shown or now - self.shown_at > 60:
+            self.say(", ".join(filter(None, [news, self._time_left(trials, most, limit, elapsed)])))
+            self.shown, self.shown_at = news, now
+
+    def _time_left(self, trials: list[dict[str, Any]], most: int | None, limit: float | None, elapsed: float) -> str:
+        if self.over_since is not None and limit is not None:
+            left = self._grace(limit) - (time.monotonic() - self.over_since)
+            return f"its time is over; what runs is stopped in {_clock(left)}"
+        ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
+        limits = [limit - elapsed] if limit is not None else []
+        if most is not None and ended:
+            limits.append(elapsed / ended * (most - ended))
+        return f"about {_clock(min(limits))} left" if limits else ""
 
 
-def _progress(trials: list[dict[str, Any]], experiment: ExperimentFile, elapsed: float) -> str:
-    """Trials done, best so far, time left."""
+def _progress(trials: list[dict[str, Any]], most: int | None) -> str:
+    """Trials done, and the best so far."""
     succeeded = [trial["metrics"] for trial in trials if trial["status"] == "SUCCEEDED" and trial["metrics"]]
     ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
-    total = f"/{experiment.max_trials}" if experiment.max_trials else ""
-    parts = [f"{ended}{total} trials"]
+    parts = [f"{ended}{f'/{most}' if most else ''} trials"]
     # NNI's local platform says of a trial that an assessor stopped that a user did
     stopped = sum(trial["status"] in ("EARLY_STOPPED", "USER_CANCELED") for trial in trials)
     failed = ended - len(succeeded) - stopped
@@ -107,22 +221,45 @@ def _progress(trials: list[dict[str, Any]], experiment: ExperimentFile, elapsed:
     if feasible:
         best = max(feasible, key=lambda metrics: metrics["default"])
         parts.append(f"best so far {best['accuracy']:.4f} at {format_macs(best['avg_macs'])} average MACs")
-    limits = [experiment.max_seconds - elapsed] if experiment.max_seconds else []
-    if experiment.max_trials and ended:
-        limits.append(elapsed / ended * (experiment.max_trials - ended))
-    if limits:
-        left = max(0, int(min(limits)))
-        parts.append(f"about {left // 60}:{left % 60:02d} left")
     return ", ".join(parts)
+
+
+def _clock(duration_s: float) -> str:
+    left = max(0, int(duration_s))
+    return f"{left // 60}:{left % 60:02d}"
+
+
+def _complaint(folder: Path, trial_job: str) -> str:
+    """What a trial wrote last to its standard error, if anything."""
+    for errors in folder.glob(f"environments/*/trials/{trial_job}/trial.stderr"):
+        with suppress(OSError):
+            lines = errors.read_text(errors="replace").strip().splitlines()
+            if lines:
+                return lines[-1]
+    return ""
 
 
 def _first_complaint(folder: Path) -> str:
     """What the first failed trial wrote last, if anything."""
-    for errors in sorted(folder.glob("environments/*/trials/*/trial.stderr")):
-        lines = errors.read_text(errors="replace").strip().splitlines()
-        if lines:
-            return f"; a trial said: {lines[-1]}"
+    for trial_folder in front.trial_folders(folder):
+        if complaint := _complaint(folder, trial_folder.name):
+            return f"; a trial said: {complaint}"
     return ""
+
+
+@contextmanager
+def _signals(handler: Any) -> Iterator[None]:
+    """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
+
+    Also where SIGINT is ignored, as it is for what a script starts in the background.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, previous in zip(numbers, before, strict=True):
+            signal.signal(number, previous)
 
 
 def _interrupt(signum: int, frame: object) -> None:

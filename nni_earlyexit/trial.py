@@ -9,27 +9,51 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nni_earlyexit.errors import Parser, exits_with_one_sentence
-from nni_earlyexit.goal import parse_amount
+from nni_earlyexit.goal import parse_amount, parse_duration
 from nni_earlyexit.settings import Settings
 
 MODULE = "nni_earlyexit.trial"
 
 
-def parser() -> Parser:
-    """The command line; it imports nothing heavy."""
+@dataclass(frozen=True)
+class Arguments:
+    """What a trial's command line says.
 
-    def amount(text: str) -> float:
-        try:
-            return parse_amount(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+    Attributes
+    ----------
+    settings
+        How the network is trained and judged.
+    timeout_s
+        Seconds after which the trial gives up.
+    allow_spaces
+        Modules of search spaces that parameters may name.
+    """
 
-    p = Parser(prog=f"python -m {MODULE}", description=__doc__, allow_abbrev=False)
+    settings: Settings
+    timeout_s: float | None = None
+    allow_spaces: tuple[str, ...] = ()
+
+
+def parser(helps: bool = True) -> Parser:
+    """The command line; it imports nothing heavy. Without ``helps``, ``--help`` is a mistake."""
+
+    def parsed_by(parse: Callable[[str], float]) -> Callable[[str], float]:
+        def checked(text: str) -> float:
+            try:
+                return parse(text)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
+
+        return checked
+
+    amount = parsed_by(parse_amount)
+    p = Parser(prog=f"python -m {MODULE}", description=__doc__, allow_abbrev=False, add_help=helps)
     default = Settings
     p.add_argument("--data", default=default.data, help="name of a data set, or a .npz file with arrays x and y")
     p.add_argument("--input-shape", type=int, nargs="+", help="shape that images are resized to, such as 3 32 32")
@@ -53,12 +77,20 @@ def parser() -> Parser:
     p.add_argument("--confidence", default=default.confidence, help="confidence measure of the exits")
     p.add_argument("--seed", type=int, default=default.seed, help="fixes weights, batches and splits")
     p.add_argument("--threads", type=int, help="CPU threads of this trial (torch's default: all cores)")
+    p.add_argument(
+        "--trial-timeout", type=parsed_by(parse_duration), help="time after which the trial fails, such as 30m"
+    )
+    p.add_argument(
+        "--allow-space", action="append", default=[], help="module of your own that the search space file may name"
+    )
     return p
 
 
-def parse(arguments: Sequence[str]) -> Settings:
-    """Settings from a command line; ``ValueError`` in one sentence when they cannot work."""
-    return Settings.from_dict(vars(parser().parse_args(arguments)))
+def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
+    """What a command line says; ``ValueError`` in one sentence when it cannot work."""
+    given = vars(parser(helps).parse_args(arguments))
+    timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
+    return Arguments(Settings.from_dict(given), timeout, tuple(allowed))
 
 
 def split_parameters(parameters: Any) -> tuple[str, dict[str, Any]]:
@@ -67,7 +99,18 @@ def split_parameters(parameters: Any) -> tuple[str, dict[str, Any]]:
         raise ValueError(
             f"parameters: {parameters!r} do not name a space; the search space file must come from 'nni-earlyexit space NAME'"
         )
-    return parameters["space"], {label: value for label, value in parameters.items() if label != "space"}
+    return str(parameters["space"]), {label: value for label, value in parameters.items() if label != "space"}
+
+
+def written_identity(search_space: Mapping[str, Any]) -> str:
+    """The identity that a search space file carries; ``ValueError`` when it has none."""
+    entry = search_space.get("space")
+    values = entry.get("_value") if isinstance(entry, Mapping) else None
+    if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
+        raise ValueError(
+            "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
+        )
+    return values[0]
 
 
 def check_identity(identity: str, expected: str) -> None:
@@ -81,28 +124,34 @@ def check_identity(identity: str, expected: str) -> None:
 
 @exits_with_one_sentence
 def main() -> None:
-    settings = parse(sys.argv[1:])
+    arguments = parse(sys.argv[1:])
+
+    from nni_earlyexit import files, trial_guards
+
+    trial_guards.cap_logs()
+    if arguments.timeout_s is not None:
+        trial_guards.end_after(arguments.timeout_s)
 
     import nni
-    from nni_earlyexit import record
-    from nni_earlyexit.assignment import own_parameters
+    from nni_earlyexit import record, search_spaces
+    from nni_earlyexit.assignment import take_parameters
 
-    if nni.get_next_parameter() in (None, {}):
+    parameters = take_parameters()
+    if parameters in (None, {}):
         raise ValueError("parameters: NNI gave none; start this through an NNI experiment, or use EarlyExitEvaluator")
-    identity, sample = split_parameters(own_parameters())
+    for name in arguments.allow_spaces:
+        search_spaces.allow(name)
+    identity, sample = split_parameters(parameters)
 
     folder = Path(os.environ["NNI_OUTPUT_DIR"])
-    with record.claimed(folder):
-        finished = record.load(folder)
-        if finished is not None and (finished.space, finished.sample, finished.settings) == (
-            identity,
-            sample,
-            settings,
-        ):
+    with files.claimed(folder):
+        files.remove_parts(folder)
+        finished = record.finished(folder, sample, arguments.settings, identity)
+        if finished is None:
+            _train(identity, sample, arguments.settings)
+        else:
             # NNI runs interrupted trials again when it resumes; this one had come to its end
             nni.report_final_result(finished.metrics)
-        else:
-            _train(identity, sample, settings)
 
 
 def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None:
@@ -110,7 +159,7 @@ def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluator import EarlyExitEvaluator
 
-    space = search_spaces.create(str(identity))
+    space = search_spaces.restore(identity)
     check_identity(identity, space.identity())
     evaluator = EarlyExitEvaluator(**settings.to_dict())
     torch.manual_seed(settings.seed)

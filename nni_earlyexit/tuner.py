@@ -20,8 +20,7 @@ from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
 from nni_earlyexit import checkpoint, rest, results
 from nni_earlyexit.ask_tell import Exhausted, Sample, key
-from nni_earlyexit.manager import unpack
-from nni_earlyexit.trial import check_identity, split_parameters
+from nni_earlyexit.trial import check_identity, split_parameters, written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 from nni_earlyexit.visible_failure import visible_failure
 
@@ -200,7 +199,7 @@ class EarlyExitTuner(Tuner):
             except ValueError:
                 continue  # a trial that a user added by hand
             if job["trialJobId"] in finals:
-                self._import(parameters, unpack(finals[job["trialJobId"]]))
+                self._import(parameters, rest.unpack(finals[job["trialJobId"]]))
             elif job["status"] not in rest.ENDED_TRIAL:
                 self.strategy.pending[key(sample)] = sample
             elif job["status"] in rest.CANCELED_TRIAL:
@@ -223,13 +222,7 @@ class EarlyExitTuner(Tuner):
 
 def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:
     """``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
-    entry = found.get("space")
-    values = entry.get("_value") if isinstance(entry, Mapping) else None
-    if not isinstance(values, list) or len(values) != 1:
-        raise ValueError(
-            "searchSpaceFile: it does not say which space it belongs to; write it with 'nni-earlyexit space NAME'"
-        )
-    check_identity(values[0], identity)
+    check_identity(written_identity(found), identity)
     for label in [*expected, *found]:
         if found.get(label) != expected.get(label):
             raise ValueError(

@@ -1,12 +1,17 @@
 """Ready-made search spaces, one file each; the file's name is the space's name.
 
 Listing names imports nothing heavy; creating a space imports torch and NNI's NAS part.
+
+A space may also be a module of the user's own, and importing a module runs it. So what a stored file names is only imported if
+the user has allowed it (:func:`restore`); what the user names, is (:func:`create`).
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit import identity
@@ -15,15 +20,35 @@ from nni_earlyexit.names import unknown
 if TYPE_CHECKING:
     from nni_earlyexit.space import EarlyExitSpace
 
+GROUP = "nni_earlyexit.search_spaces"
+"""Entry points under which installed packages offer spaces: ``my.tiny = my.tiny``, the space's name and its module."""
 
-def names() -> list[str]:
-    """Every ready-made space."""
+_allowed: set[str] = set()
+
+
+def ready_made() -> list[str]:
+    """The spaces of this package."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def installed() -> dict[str, str]:
+    """The spaces that other packages offer, and their modules."""
+    return {point.name: point.module for point in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Every space that can be had by its name alone."""
+    return sorted({*ready_made(), *installed()})
+
+
+def allow(name: str) -> None:
+    """Let stored files name the space ``name``, a module that :func:`restore` then imports."""
+    _allowed.add(name)
+
+
 def check_name(name: str) -> None:
-    """``ValueError`` with the nearest names unless ``name`` is that of a ready-made space or, with a dot, of a module."""
-    if "." not in name and name not in names():
+    """``ValueError`` with the nearest names unless ``name`` is that of a space or, with a dot, of a module."""
+    if "." not in name and name not in ready_made() and name not in installed():
         raise unknown("space", name, names())
 
 
@@ -33,21 +58,46 @@ def find(name: str) -> type[EarlyExitSpace]:
     Raises ``ValueError``, with the nearest names, when there is none.
     """
     check_name(name)
-    if "." not in name:
+    if name in ready_made():
         return importlib.import_module(f"{__name__}.{name}").Space
+    module = installed().get(name, name)
     try:
-        found = importlib.import_module(name).Space
+        found = importlib.import_module(module).Space
     except ModuleNotFoundError as error:
-        raise ValueError(f"space: {name!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
+        raise ValueError(f"space: {module!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
     except AttributeError:
-        raise ValueError(f"space: the module {name!r} has no class Space") from None
-    if found.name != name:
-        raise ValueError(f"space: the class Space of {name!r} calls itself {found.name!r}; they must be the same")
+        raise ValueError(f"space: the module {module!r} has no class Space") from None
+    if getattr(found, "name", None) != name:
+        raise ValueError(
+            f"space: the class Space of {module!r} calls itself {getattr(found, 'name', None)!r}; it must be {name!r}"
+        )
     return found
 
 
+def check_allowed(space: str) -> None:
+    """``ValueError`` unless what ``space``, from a stored file, names may be imported.
+
+    That is a ready-made space, one that an installed package offers, a module that the user has allowed, or one that is there
+    already, so that nothing of it would run.
+    """
+    name = identity.parse(space).name
+    check_name(name)
+    if "." in name and name not in _allowed and name not in sys.modules and name not in installed():
+        raise ValueError(
+            f"space: {name!r} is a Python module, which a stored file cannot choose to run; allow it, if you trust it, with "
+            f"--allow-space {name}"
+        )
+
+
+def restore(space: str) -> EarlyExitSpace:
+    """The space whose identity ``space`` stands in a stored file. ``ValueError`` as of :func:`create`, and for a module that
+    may not be imported (see :func:`check_allowed`)."""
+    check_allowed(space)
+    return create(space)
+
+
 def create(space: str, **arguments: Any) -> EarlyExitSpace:
-    """The space called ``space``, with ``arguments``.
+    """The space called ``space``, with ``arguments``. For a name that comes from a stored file, use :func:`restore`.
 
     ``space`` may be a whole identity such as ``mobilenetv3/1 resolution=224`` or ``timm:resnet18`` (see
     :mod:`nni_earlyexit.identity`). ``ValueError`` for an unknown name or argument and for a version that is not the

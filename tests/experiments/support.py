@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from nni_earlyexit import nni_processes
 from nni_earlyexit.environment import environment, programs
 from nni_earlyexit.manager import Manager
 
@@ -50,6 +54,65 @@ def eventually(condition: Callable[[], object], seconds: float = 200) -> None:
         time.sleep(0.2)
 
 
+PROGRAM = Path(sys.executable).parent / "nni-earlyexit"
+TRIAL = "python -m nni_earlyexit.trial --epochs {epochs} --threads 1 --max-avg-macs 600k"
+
+
+def launch(
+    folder: Path, port: int, variables: dict[str, str] | None = None, options: Sequence[str] = (), **changes: Any
+) -> subprocess.Popen[str]:
+    """``nni-earlyexit run`` with the digits example and ``changes``, kept in ``folder``, in a session of its own."""
+    return start_program(["run", str(write_config(folder, **changes)), "--port", str(port), *options], variables)
+
+
+def start_program(arguments: Sequence[str], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """``nni-earlyexit`` with ``arguments``, in a session of its own; what it says is one pipe."""
+    return subprocess.Popen(
+        [str(PROGRAM), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(variables or {})},
+    )
+
+
+def launch_and_wait_for_a_trial(folder: Path) -> tuple[int, subprocess.Popen[str], list[str]]:
+    """A long experiment of which the first trial has just finished: its port, its process and what it said."""
+    port = free_port()
+    process = launch(folder, port, trialCommand=TRIAL.format(epochs=3), maxTrialNumber=30)
+    return port, process, lines_until(process, r"[12]/30 trials")
+
+
+def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    """What the process says up to the first line that matches ``pattern``."""
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if re.search(pattern, line):
+            return said
+    raise AssertionError("".join(said))
+
+
+def listening_addresses(port: int) -> set[str]:
+    return {
+        c.laddr.ip for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
+
+
+def left_behind(folder: Path) -> list[list[str]]:
+    """Processes that have to do with an experiment kept in ``folder``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()) or process.cwd().startswith(str(folder)):
+                found.append(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
 @dataclass
 class Running:
     """An experiment that was started for a test."""
@@ -74,7 +137,7 @@ class Running:
     def kill(self, what: str, trial: str | None = None) -> None:
         """Kill ``manager``, ``tuner`` or the processes of a ``trial``, as ``kill -9`` does."""
         found = []
-        for process in self.manager._processes():
+        for process in nni_processes.of_experiment(self.manager.id):
             try:
                 command, variables = process.cmdline(), process.environ()
             except (psutil.NoSuchProcess, psutil.AccessDenied):

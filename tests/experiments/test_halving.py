@@ -12,7 +12,7 @@ from nni_earlyexit.ask_tell import key
 from nni_earlyexit.domains import domain
 from nni_earlyexit.environment import environment
 from nni_earlyexit.goal import Goal
-from nni_earlyexit.manager import unpack
+from nni_earlyexit.rest import unpack
 from support import free_port
 
 TRIALS, EPOCHS, FACTOR = 6, 12, 2

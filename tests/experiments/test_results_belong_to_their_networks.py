@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from nni_earlyexit import record, search_spaces
-from nni_earlyexit.manager import unpack
+from nni_earlyexit.rest import unpack
 
 WORKERS = 3
 

@@ -8,7 +8,8 @@ import json
 import pytest
 from nni_earlyexit import checkpoint, search_spaces
 from nni_earlyexit.ask_tell import key
-from nni_earlyexit.manager import Manager, unpack
+from nni_earlyexit.manager import Manager
+from nni_earlyexit.rest import unpack
 from support import eventually, free_port, nnictl
 
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"

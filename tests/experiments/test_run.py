@@ -6,67 +6,18 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
-from support import free_port, write_config
-
-PROGRAM = Path(sys.executable).parent / "nni-earlyexit"
-
-
-def launch(folder, port, **changes):
-    config = write_config(folder, **changes)
-    return subprocess.Popen(
-        [str(PROGRAM), "run", str(config), "--port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def launch_and_wait_for_a_trial(folder):
-    """A long experiment of which the first trial has just finished: its port, its process and what it said."""
-    port = free_port()
-    process = launch(
-        folder,
-        port,
-        trialCommand="python -m nni_earlyexit.trial --epochs 3 --threads 1 --max-avg-macs 600k",
-        maxTrialNumber=30,
-    )
-    return port, process, lines_until(process, r"[12]/30 trials")
-
-
-def lines_until(process, pattern):
-    """What the process says up to the first line that matches ``pattern``."""
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if re.search(pattern, line):
-            return said
-    raise AssertionError("".join(said))
-
-
-def listening_addresses(port):
-    return {
-        c.laddr.ip for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
-    }
-
-
-def left_behind(folder):
-    """Processes that have to do with an experiment kept in ``folder``."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if any(str(folder) in word for word in process.cmdline()) or process.cwd().startswith(str(folder)):
-                found.append(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-    return found
+from support import (
+    free_port,
+    launch,
+    launch_and_wait_for_a_trial,
+    left_behind,
+    lines_until,
+    listening_addresses,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, front, plot, record, run, training
+from nni_earlyexit import EarlyExitEvaluator, files, front, plot, record, run, training
 from nni_earlyexit import confidence as measures
 from nni_earlyexit import data as data_sets
 from PIL import Image
@@ -64,8 +64,8 @@ def test_the_summary_is_written_last(tmp_path, digits_space, two_exits, monkeypa
     evaluator = EarlyExitEvaluator(epochs=1, threads=1)
     evaluation = evaluator.evaluate(digits_space.freeze(two_exits))
     order = []
-    original = record.write_whole
-    monkeypatch.setattr(record, "write_whole", lambda path, write: (order.append(path.name), original(path, write)))
+    original = files.write_whole
+    monkeypatch.setattr(files, "write_whole", lambda path, write: (order.append(path.name), original(path, write)))
     record.save(evaluation, tmp_path, evaluator.settings)
     assert order[-1] == record.SUMMARY
     assert sorted(order) == sorted(path.name for path in tmp_path.iterdir())
@@ -81,16 +81,16 @@ def test_members_say_within_which_interval_their_accuracy_lies(records):
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    record.write_json(tmp_path / "file.json", {"old": 1})
+    files.write_json(tmp_path / "file.json", {"old": 1})
     with pytest.raises(ValueError, match="Out of range float"):
-        record.write_json(tmp_path / "file.json", {"new": float("inf")})
+        files.write_json(tmp_path / "file.json", {"new": float("inf")})
     assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
     assert json.loads((tmp_path / "file.json").read_text()) == {"old": 1}
 
 
 def test_a_record_of_another_format_is_refused(tmp_path):
     (tmp_path / record.SUMMARY).write_text('{"format": 99}')
-    with pytest.raises(ValueError, match="format 99 is not 1"):
+    with pytest.raises(ValueError, match="format 99 is not 2"):
         record.load(tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_its_own_finished_result_is_reported_again_without_training(run, paramet
 
 
 def test_a_trial_of_a_killed_manager_is_waited_for(tmp_path):
-    claim = f"from nni_earlyexit import record; from pathlib import Path; c = record.claimed(Path({str(tmp_path)!r})); "
+    claim = f"from nni_earlyexit import files; from pathlib import Path; c = files.claimed(Path({str(tmp_path)!r})); "
     claim += "c.__enter__(); print('claimed', flush=True); input()"
     first, second = (
         subprocess.Popen([sys.executable, "-c", claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -136,14 +136,14 @@ def test_parameters_that_name_no_space_are_refused(run, two_exits, capsys):
 
 def test_arguments_become_settings():
     given = trial.parse(["--max-avg-macs", "400k", "--exit-weights", "1", "0.5", "--seed", "3"])
-    assert given == Settings(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
-    assert Settings.from_dict(json.loads(json.dumps(given.to_dict()))) == given
+    assert given.settings == Settings(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
+    assert Settings.from_dict(json.loads(json.dumps(given.settings.to_dict()))) == given.settings
 
 
 @pytest.mark.parametrize("name", ["max-drop", "max_drop"])
 def test_abbreviations_and_other_spellings_are_not_guessed(name):
     if name == "max-drop":
-        assert trial.parse(["--max-drop", "0.1"]).max_drop == 0.1
+        assert trial.parse(["--max-drop", "0.1"]).settings.max_drop == 0.1
     else:
         with pytest.raises(ValueError, match="unrecognized arguments"):
             trial.parse(["--max_drop", "0.1"])

@@ -21,7 +21,7 @@ print(pathlib.Path(nni_earlyexit.__file__).parent)
 assert "digits" in search_spaces.names() and "nsga2" in strategies.names()
 strategies.create("nsga2")
 package = pathlib.Path(nni_earlyexit.__file__).parent
-assert all((package / name).is_file() for name in ("algorithm.yml", "loopback.js", "py.typed"))
+assert all((package / name).is_file() for name in ("algorithm.yml", "loopback.js", "tuner_wait.js", "py.typed"))
 search_spaces.create("digits")
 """
 

@@ -1,0 +1,129 @@
+"""Files that are whole or not there, folders that one process works on at a time, and errors that name the file.
+
+What is written is first a temporary file beside its place, named ``.NAME.PID.part``, and is put there at once. A process that
+is killed meanwhile leaves that file; :func:`remove_parts` takes it away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PART = re.compile(r"\..+\.(\d+)\.part")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` so that the file is either the old or the new one, whatever happens in between."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in the place of ``path`` at once.
+
+    ``OSError`` names ``path``, whatever went wrong.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write ``arrays`` as a compressed ``.npz`` file, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_whole(path, write)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes have left of files that they were writing to ``folder``. Living ones keep theirs."""
+    with suppress(OSError):  # a clean-up that is not possible harms nobody
+        for path in folder.iterdir():
+            match = _PART.fullmatch(path.name)
+            if match and not _lives(int(match[1])):
+                path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def read_text(path: Path, field: str) -> str:
+    """The text of ``path``; ``ValueError`` or ``OSError`` that names ``field`` and file when it cannot be had."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{field}: {str(path)!r} is not text in UTF-8: {error.reason} at byte {error.start}") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{field}: there is no file {str(path)!r}") from None
+
+
+def read_json(path: Path, field: str) -> Any:
+    """What the JSON file ``path`` holds; ``ValueError`` or ``OSError`` that names ``field`` and file when it cannot be read."""
+    try:
+        return json.loads(read_text(path, field))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{field}: {str(path)!r} is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{field}: {str(path)!r} is not JSON that can be read: it is nested too deeply") from None
+
+
+def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
+    """The arrays of the ``.npz`` file ``path``, without pickles; ``ValueError`` or ``FileNotFoundError`` as above."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{field}: there is no file {str(path)!r}")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # of half a dozen modules, for a damaged file can hold anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{field}: {str(path)!r} is not an .npz file of plain arrays: {reason}") from None
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of the file ``path``, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Wait until no other process works in ``folder``, and keep others waiting meanwhile.
+
+    When NNI's manager is killed, its trials go on until their next report. The resumed experiment starts them again.
+    """
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a network file system may have no locks
+            fcntl.flock(directory, fcntl.LOCK_EX)  # gone with the process, however it ends
+        yield
+    finally:
+        os.close(directory)

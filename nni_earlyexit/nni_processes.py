@@ -1,0 +1,74 @@
+"""NNI's processes on this machine: managers, and the tuner and trials that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+FILE_VARIABLE = "NNI_EARLYEXIT_FILE"
+"""Environment variable in which ``nni-earlyexit run`` leaves the path of the experiment file."""
+
+
+@dataclass(frozen=True)
+class ManagerProcess:
+    """A manager that runs.
+
+    Attributes
+    ----------
+    folder
+        The experiment's.
+    file
+        The experiment file that ``nni-earlyexit run`` started it from, if it did.
+    """
+
+    process: psutil.Process
+    id: str
+    port: int
+    folder: Path
+    file: Path | None
+
+
+def managers() -> Iterator[ManagerProcess]:
+    """All that run and may be looked at."""
+    for process, command, variables in _all():
+        options = {name: value for name, value in pairwise(command) if name.startswith("--")}
+        port = options.get("--port", "")
+        if "--experiment-id" not in options or "--experiments-directory" not in options or not port.isdecimal():
+            continue
+        id, file = options["--experiment-id"], variables.get(FILE_VARIABLE)
+        folder = Path(options["--experiments-directory"]) / id
+        yield ManagerProcess(process, id, int(port), folder, Path(file) if file else None)
+
+
+def of_experiment(id: str) -> list[psutil.Process]:
+    """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
+    found: dict[int, psutil.Process] = {}
+    for process, command, variables in _all():
+        try:
+            if _belongs(id, command, variables):
+                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return list(found.values())
+
+
+def _belongs(id: str, command: list[str], variables: dict[str, str]) -> bool:
+    return (
+        ("--experiment-id", id) in pairwise(command)
+        or variables.get("NNI_EXP_ID") == id
+        or id in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
+    )
+
+
+def _all() -> Iterator[tuple[psutil.Process, list[str], dict[str, str]]]:
+    """Every process with its command line and environment, if they may be read."""
+    for process in psutil.process_iter():
+        try:
+            # one that has ended and that nobody has waited for has neither
+            yield process, process.cmdline(), process.environ()
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue

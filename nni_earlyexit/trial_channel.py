@@ -1,0 +1,43 @@
+"""NNI's channel from a trial to the manager, which ends the trial at the first request that fails.
+
+It also takes an error for a success, so that a result could be lost, and waits for ever for parameters that it was not given.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+from nni.runtime.command_channel.http import HttpChannel
+from nni_earlyexit import rest
+
+PARAMETERS_S = 20
+"""Seconds to wait for parameters. A request that was made again may have taken those of another trial, which then has none."""
+NOTHING_YET, NOTHING_ANY_MORE = 408, 410
+
+
+def be_patient() -> None:
+    """Let every channel of this process ask again. What is sent may arrive twice: results are known by their trial."""
+    HttpChannel.send = _send  # type: ignore[method-assign]
+    HttpChannel.receive = _receive  # type: ignore[method-assign]
+
+
+def _send(self: HttpChannel, command: Any) -> None:
+    rest.request("PUT", self._url, command)
+
+
+def _receive(self: HttpChannel) -> Any:
+    """The next command; ``None`` when there is none for a while, or will be none."""
+
+    def read(response: requests.Response) -> Any:
+        return response.json() if response.status_code not in (NOTHING_YET, NOTHING_ANY_MORE) else response.status_code
+
+    until = time.monotonic() + PARAMETERS_S
+    while time.monotonic() < until:
+        command = rest.request("GET", self._url, read=read)
+        if command == NOTHING_ANY_MORE:
+            return None
+        if command != NOTHING_YET:
+            return command
+    return None
