@@ -128,7 +128,8 @@ def main() -> None:
 
     from nni_earlyexit import files, trial_guards
 
-    trial_guards.cap_logs()
+    if os.environ.get("NNI_OUTPUT_DIR"):
+        trial_guards.cap_logs(Path(os.environ["NNI_OUTPUT_DIR"]))
     if arguments.timeout_s is not None:
         trial_guards.end_after(arguments.timeout_s)
 

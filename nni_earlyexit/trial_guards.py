@@ -8,14 +8,17 @@ from __future__ import annotations
 import faulthandler
 import fcntl
 import os
-import stat
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
+LOGS = ("trial.log", "trial.stdout", "trial.stderr")
+"""Where NNI lets a trial's output go: what it prints to the first, what its child processes print to the others."""
 MAX_LOG_BYTES = 10_000_000
-"""Of each of the files ``trial.stdout`` and ``trial.stderr``."""
-LOOK_S = 0.2
+"""Of each of them."""
+LOOK_S = 0.05
 """Seconds between two looks at a log."""
 LOCKED_UP_S = 10
 """Seconds that a trial whose time is over may go on without executing Python."""
@@ -39,31 +42,25 @@ def end_after(timeout_s: float) -> None:
     faulthandler.dump_traceback_later(timeout_s + LOCKED_UP_S, exit=True)
 
 
-def cap_logs(most: int = MAX_LOG_BYTES) -> None:
-    """Cut the files that standard output and error go to whenever they are longer than ``most`` bytes, and say so in them.
+def cap_logs(folder: Path, most: int = MAX_LOG_BYTES) -> None:
+    """Cut this trial's logs in ``folder`` whenever they are longer than ``most`` bytes, and say so in them.
 
-    What came first stays, and what comes after a cut follows it. Output that goes elsewhere is left alone.
+    What came first stays, and what comes after a cut follows it.
     """
-    logs = [fd for fd in (1, 2) if _is_file(fd)]
-    for fd in logs:
-        # after a cut, everybody who has the file open, such as a process that loads data, goes on at its end
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
-    if logs:
-        threading.Thread(target=_watch, args=(logs, most), daemon=True, name="log cap").start()
+    for fd in (1, 2):
+        with suppress(OSError):
+            # NNI opens them without; with it, everybody who has a file goes on at its end after a cut
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+    threading.Thread(target=_watch, args=(folder, most), daemon=True, name="log cap").start()
 
 
-def _watch(logs: list[int], most: int) -> None:
+def _watch(folder: Path, most: int) -> None:
+    notice = f"\n[nni-earlyexit: the log is cut here, as it is longer than {most:,} bytes]\n".encode()
     while True:
-        for fd in logs:
-            if os.fstat(fd).st_size > most:
-                notice = f"\n[nni-earlyexit: the log is cut here, as it is longer than {most:,} bytes]\n".encode()
-                os.ftruncate(fd, most - len(notice))
-                os.write(fd, notice)
+        for path in (folder / name for name in LOGS):
+            with suppress(OSError):  # not there yet, or the disk is full: a trial does not fail for its log
+                if path.stat().st_size > most:
+                    os.truncate(path, most - len(notice))
+                    with path.open("ab") as log:
+                        log.write(notice)
         time.sleep(LOOK_S)
-
-
-def _is_file(fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:
-        return False

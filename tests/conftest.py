@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
+from nni_earlyexit.manager import Manager
+from support import Running, free_port, write_config
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,19 @@ def two_exits(digits_space):
 def network(digits_space, two_exits):
     torch.manual_seed(0)
     return digits_space.freeze(two_exits)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
+    """Start the digits example with changes to its experiment file; stopped after the module's tests."""
+    started: list[Running] = []
+
+    def run(**changes: Any) -> Running:
+        folder = tmp_path_factory.mktemp("experiment")
+        manager = Manager.start(write_config(folder, **changes), free_port())
+        started.append(Running(manager, folder / "nni" / manager.id))
+        return started[-1]
+
+    yield run
+    for running in started:
+        running.manager.stop()

@@ -1,0 +1,187 @@
+"""What may befall ``nni-earlyexit run``: each time nothing is left behind, and the front of what was finished is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from nni_earlyexit import nni_processes, search_spaces
+from nni_earlyexit.trial_guards import MAX_LOG_BYTES
+from support import (
+    TRIAL,
+    free_port,
+    launch,
+    launch_and_wait_for_a_trial,
+    left_behind,
+    lines_until,
+    listening_addresses,
+    nnictl,
+    start_program,
+)
+
+OWN_SPACE = '''
+import os, time
+from nni_earlyexit.search_spaces import digits
+
+class Space(digits.Space):
+    """The digits, whose networks cannot be built in some trials."""
+    name = "own.space"
+
+    def freeze(self, sample):
+        if os.environ.get("NNI_TRIAL_SEQ_ID") in {trials}:
+            while True:
+                {hang}
+        return super().freeze(sample)
+'''
+
+
+@pytest.fixture
+def own_space(tmp_path):
+    """Write an experiment whose trials of these numbers do ``hang`` for ever; what :func:`launch` needs for it."""
+
+    def write(trials, hang, arguments="", **changes):
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / "space.py").write_text(OWN_SPACE.format(trials=trials, hang=hang))
+        return {
+            "variables": {"PYTHONPATH": str(tmp_path)},
+            "trialCommand": f"python -m nni_earlyexit.trial --epochs 1 --threads 1 --allow-space own.space {arguments}",
+            "searchSpaceFile": None,
+            "searchSpace": {
+                **json.loads(json.dumps(search_spaces.create("digits").search_space())),
+                "space": {"_type": "choice", "_value": ["own.space/2"]},
+            },
+            "tuner": {"name": "EarlyExit", "classArgs": {"space": "own.space"}},
+            **changes,
+        }
+
+    return write
+
+
+def front_of(folder):
+    return json.loads((folder / "results" / "front.json").read_text())
+
+
+def finished(folder):
+    return list(folder.glob("nni/_latest/environments/*/trials/*/trial.json"))
+
+
+def test_a_trial_that_hangs_is_stopped_when_the_time_and_the_grace_are_over(tmp_path, own_space):
+    port = free_port()
+    experiment = own_space({"1"}, "time.sleep(1)", maxTrialNumber=2, maxExperimentDuration="1h")
+    process = launch(tmp_path, port, options=["--grace", "3s"], **experiment)
+    said = lines_until(process, "1/2 trials, best so far")
+    (manager,) = (m for m in nni_processes.managers() if m.port == port)
+    nnictl("update", "duration", manager.id, "--value", "1s")
+    said = "".join([*said, *process.stdout.readlines()])
+    assert process.wait() == 0, said
+    assert re.search(r"1 trials still run \d s after the limit of 1 s; they are stopped", said)
+    assert front_of(tmp_path)["trials"] == 1
+    assert left_behind(tmp_path) == []
+
+
+def test_a_trial_whose_time_is_over_fails_with_the_reason_and_its_log_has_a_limit(tmp_path, own_space):
+    experiment = own_space({"0"}, "print('x' * 10_000)", "--trial-timeout 10s", maxTrialNumber=1)
+    process = launch(tmp_path, free_port(), **experiment)
+    said = process.stdout.read()
+    assert process.wait() == 1, said
+    reason = "nni-earlyexit: trial-timeout: not finished after 10 s; the trial is ended"
+    assert re.search(rf"trial \w+ failed: {reason}", said)
+    assert "1/1 trials, 1 failed" in said
+    (log,) = tmp_path.glob("nni/_latest/environments/*/trials/*/trial.log")
+    assert "[nni-earlyexit: the log is cut here, as it is longer than 10,000,000 bytes]" in log.read_text()
+    assert log.stat().st_size < 20 * MAX_LOG_BYTES  # it is looked at twenty times a second
+
+
+def test_a_closed_terminal_stops_the_experiment_and_keeps_every_finished_trial(tmp_path):
+    port, process, said = launch_and_wait_for_a_trial(tmp_path)
+    assert re.search(r"'nnictl stop \w+' .* 'nni-earlyexit run --attach \w+'", "".join(said), re.DOTALL)
+    process.stdout.close()  # nobody reads any more
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait() == 130
+    assert left_behind(tmp_path) == []
+    assert listening_addresses(port) == set()
+    assert front_of(tmp_path)["trials"] == len(finished(tmp_path)) >= 1
+
+
+def test_after_the_loss_of_run_its_experiment_is_found_and_gone_on_with(tmp_path):
+    port, process, _ = launch_and_wait_for_a_trial(tmp_path)
+    process.kill()
+    process.wait()
+    (manager,) = (m for m in nni_processes.managers() if m.port == port)
+
+    again = start_program(["run", str(tmp_path / "experiment.yml"), "--port", str(free_port())])
+    assert again.stdout.read() == (
+        f"nni-earlyexit: config: experiment {manager.id} of {str(tmp_path / 'experiment.yml')!r} still runs on port {port}; "
+        f"go on with 'nni-earlyexit run --attach {manager.id}', or end it with 'nnictl stop {manager.id}'\n"
+    )
+    assert again.wait() == 2
+
+    attached = start_program(["run", "--attach", manager.id])
+    said = lines_until(attached, r"/30 trials, best so far")
+    os.killpg(attached.pid, signal.SIGTERM)
+    said += attached.stdout.readlines()
+    assert attached.wait() == 130, "".join(said)
+    assert left_behind(tmp_path) == []
+    assert front_of(tmp_path)["trials"] == len(finished(tmp_path)) >= 1
+
+    attached = start_program(["run", "--attach", manager.id])
+    assert f"nni-earlyexit: experiment that runs on this machine: '{manager.id}' is unknown" in attached.stdout.read()
+    assert attached.wait() == 2
+
+
+def test_of_two_runs_on_one_port_the_later_one_says_that_it_is_taken(tmp_path):
+    port = free_port()
+    command = TRIAL.format(epochs=1)
+    both = [launch(tmp_path / name, port, trialCommand=command, maxTrialNumber=1) for name in ("a", "b")]
+    said = [process.stdout.read() for process in both]
+    codes = [process.wait() for process in both]
+    assert sorted(codes) == [0, 2], said
+    lines = said[codes.index(2)].splitlines()
+    assert lines[-1] == (
+        f"nni-earlyexit: port: {port} is in use; stop what listens there or choose another one with --port"
+    )
+    assert not any("Traceback" in line for line in lines)
+    assert left_behind(tmp_path) == []
+
+
+def test_a_tuner_that_ends_before_it_connects_is_said_at_once_with_its_reason(tmp_path):
+    (tmp_path / "broken.py").write_text("raise ImportError('cannot be had')\n")
+    tuner = {"className": "broken.Broken", "codeDirectory": str(tmp_path)}
+    process = launch(tmp_path, free_port(), tuner=tuner)
+    said = process.stdout.read()
+    assert process.wait() == 1
+    assert "NNI's experiment failed: cannot be had; NNI's manager says: " in said
+    assert "The tuner ended with exit code 1 before it connected" in said
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder of two megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mount.returncode != 0:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_experiment_with_the_reason_and_the_front(tmp_path, small_disk):
+    process = launch(
+        tmp_path,
+        free_port(),
+        trialCommand=TRIAL.format(epochs=1),
+        maxTrialNumber=100,
+        experimentWorkingDirectory=str(small_disk),
+    )
+    said = process.stdout.read()
+    assert process.wait() == 1, said
+    assert re.search(r"NNI's experiment failed: .*SQLITE_FULL|No space left on device", said), said
+    assert front_of(tmp_path)["trials"] >= 1
+    assert left_behind(tmp_path) == []
