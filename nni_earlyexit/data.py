@@ -7,10 +7,12 @@ judges, in final tables only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from nni_earlyexit import files
 from nni_earlyexit.settings import check_data_name
 from numpy.typing import NDArray
 from torch import Tensor
@@ -66,13 +68,14 @@ def load(name: str, seed: int = 0, input_shape: tuple[int, ...] | None = None) -
     if name == "digits":
         x, y = _digits()
     else:
-        with np.load(name, allow_pickle=False) as arrays:
-            missing = {"x", "y"} - set(arrays)
-            if missing:
-                raise ValueError(
-                    f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed"
-                )
-            x, y = arrays["x"], arrays["y"]
+        arrays = files.read_arrays(Path(name), "data")
+        missing = {"x", "y"} - set(arrays)
+        if missing:
+            raise ValueError(
+                f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed"
+            )
+        x, y = arrays["x"], arrays["y"]
+    _check(name, x, y)
     return split(name, x if input_shape is None else _resized(name, x, input_shape), y, seed)
 
 
@@ -83,6 +86,10 @@ def _resized(source: str, x: NDArray[np.generic], shape: tuple[int, ...]) -> NDA
         raise ValueError(f"input_shape: inputs {x.shape[1:]} of {source!r} cannot be made {shape}")
     images = torch.from_numpy(x.astype(np.float32)).expand(-1, shape[0], -1, -1)
     return interpolate(images, shape[1:], mode="bilinear", antialias=True).numpy()
+
+
+def _are_tokens(x: NDArray[np.generic]) -> bool:
+    return x.ndim == 2 and x.dtype.kind in "iu"
 
 
 def check_fits(task: Data, network: Any) -> None:
@@ -96,15 +103,21 @@ def check_fits(task: Data, network: Any) -> None:
         )
 
 
-def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
-    """Check arrays and split them; see :func:`load`."""
+def _check(source: str, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
+    """``ValueError`` in one sentence unless ``x`` are inputs and ``y`` their classes, enough of each for four splits."""
     if x.ndim < 2 or y.shape != x.shape[:1]:
         raise ValueError(
             f"data: in {source!r}, x has shape {x.shape} and y {y.shape}; (inputs, ...) and (inputs,) are needed"
         )
+    if 0 in x.shape[1:]:
+        raise ValueError(f"data: in {source!r}, x has shape {x.shape}, so that there is nothing in an input")
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"data: in {source!r}, x is {x.dtype}; inputs must be real numbers")
     if not np.isfinite(x).all():
         raise ValueError(f"data: in {source!r}, x holds NaN or infinite values")
-    if not np.issubdtype(y.dtype, np.integer):
+    if _are_tokens(x) and (x < 0).any():
+        raise ValueError(f"data: in {source!r}, x holds {x.min()}; rows of integers are token ids, which are from 0")
+    if y.dtype.kind not in "iu":  # numpy counts time spans as integers
         raise ValueError(f"data: in {source!r}, y is {y.dtype}; classes must be integers from 0")
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
@@ -119,6 +132,11 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
             f"data: in {source!r}, class {classes[counts.argmin()]} has {counts.min()} inputs; 10 are needed for four splits"
         )
 
+
+def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
+    """Check arrays and split them; see :func:`load`."""
+    _check(source, x, y)
+    classes = np.unique(y)
     rng = np.random.default_rng(seed)
     members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in SHARES}
     edges = np.cumsum([*SHARES.values()])[:-1]
@@ -132,14 +150,18 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
         chosen = positions[name]
         return Split(torch.from_numpy(prepared[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
 
-    if x.ndim == 2 and np.issubdtype(x.dtype, np.integer):
+    if _are_tokens(x):
         prepared = x.astype(np.int64)  # token ids
         return Data(source, len(classes), *(take(name) for name in SHARES))
 
-    x32 = x.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x32 = x.astype(np.float32)
     axes = (0, *range(2, x.ndim))
-    mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
-    deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
-    prepared = (x32 - mean) / np.maximum(deviation, 1e-6)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
+        deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
+        prepared = (x32 - mean) / np.maximum(deviation, 1e-6)
+    if not np.isfinite(prepared).all():
+        raise ValueError(f"data: in {source!r}, x runs from {x.min()} to {x.max()}, which is too far to be normalised")
 
     return Data(source, len(classes), *(take(name) for name in SHARES))

@@ -131,7 +131,7 @@ def _fields(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(files.read_text(path, "config"))
     except yaml.YAMLError as error:
-        raise ValueError(f"config: {str(path)!r} is not YAML: {error}") from None
+        raise ValueError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         # a date that is none, a mapping as a key: YAML's own constructors raise what they like
         raise ValueError(f"config: {str(path)!r} cannot be read: {' '.join(str(error).split())}") from None

@@ -80,6 +80,10 @@ class Goal:
             # true and false are numbers to Python
             if isinstance(limit, bool) or not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
                 raise ValueError(f"{name}: {limit!r} is not possible; a positive number of {LIMITS[name].unit} is")
+        for name in ("min_accuracy", "max_drop", "tolerance"):
+            share = getattr(self, name)
+            if isinstance(share, bool) or not (share is None or (isinstance(share, (int, float)) and 0 <= share <= 1)):
+                raise ValueError(f"{name}: {share!r} is not possible; a share from 0 to 1 is")
         choice = self.choice
         if choice == Choice(max_cost=choice.max_cost):
             object.__setattr__(self, "tolerance", TOLERANCE)
@@ -138,9 +142,12 @@ def parse_amount(text: str) -> float:
 def parse_share(text: str) -> float:
     """``"1%"`` and ``"0.01"`` -> 0.01."""
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise ValueError(f"{text!r} is not a share; examples: 0.01, 1%") from None
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text!r} is not a share from 0 to 1; examples: 0.01, 1%")
+    return share
 
 
 def parse_duration(value: str | float) -> float:

@@ -67,6 +67,8 @@ class SuccessiveHalving:
     @classmethod
     def parse(cls, arguments: Mapping[str, Any] | None) -> SuccessiveHalving:
         """From the ``classArgs`` of an experiment file; ``ValueError`` that names the field, the value and what is right."""
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise ValueError(f"classArgs: {arguments!r} is not possible; a mapping is")
         given = dict(arguments or {})
         names = [f.name for f in fields(cls)]
         for name in given:

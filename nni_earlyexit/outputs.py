@@ -7,11 +7,11 @@ A file is ``.npz`` with the arrays ``calibration_logits`` (inputs, exits, classe
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nni_earlyexit import files
 from nni_earlyexit.names import unknown
 from numpy.typing import ArrayLike, NDArray
 
@@ -153,13 +153,7 @@ class OutputsFile:
 
 def load(path: Path) -> OutputsFile:
     """Read a file of outputs; ``FileNotFoundError`` or ``ValueError`` in one sentence when it is none."""
-    if not path.is_file():
-        raise FileNotFoundError(f"outputs: there is no file {str(path)!r}")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile):
-        raise ValueError(f"outputs: {str(path)!r} is not an .npz file of plain arrays") from None
+    arrays = files.read_arrays(path, "outputs")
     missing = [n for n in ("calibration_logits", "calibration_labels", "exit_costs") if n not in arrays]
     if missing:
         found = ", ".join(arrays) or "nothing"

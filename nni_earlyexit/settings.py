@@ -15,6 +15,11 @@ from nni_earlyexit.names import unknown
 DATA_SETS = ("digits",)
 """Data sets that have a name; any other is a ``.npz`` file."""
 
+MAX_THREADS = 1024
+"""Far above what any machine makes use of; torch tries to start as many as it is told."""
+MAX_INPUT = 2**24
+"""Numbers in one input: 3 x 2048 x 2048 pixels are fewer."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,12 +48,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_data_name(self.data)
-        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("threads", 1)):
+        for name, least, most in (
+            ("epochs", 1, None),
+            ("batch_size", 2, None),
+            ("seed", 0, 2**32 - 1),
+            ("threads", 1, MAX_THREADS),
+        ):
             value = getattr(self, name)
             if value is None and name == "threads":
                 continue
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least or value > (most or value):
+                to = "" if most is None else f" to {most}"
+                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least}{to} is")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate: {self.learning_rate!r} is not possible; a positive number is")
         if self.exit_weights is not None and not all(0 <= weight < math.inf for weight in self.exit_weights):
@@ -57,6 +68,10 @@ class Settings:
             len(self.input_shape) not in (1, 3) or not all(isinstance(n, int) and n > 0 for n in self.input_shape)
         ):
             raise ValueError(f"input_shape: {list(self.input_shape)} is not possible; 3 32 32 is, for colour images")
+        if self.input_shape is not None and math.prod(self.input_shape) > MAX_INPUT:
+            raise ValueError(
+                f"input_shape: {list(self.input_shape)} is not possible; at most {MAX_INPUT:,} numbers an input are"
+            )
         if self.latency_table is not None and not Path(self.latency_table).is_file():
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
         if self.max_latency_s is not None and self.latency_table is None:

@@ -51,6 +51,8 @@ class TunerArguments:
     @classmethod
     def parse(cls, arguments: Mapping[str, Any] | None) -> TunerArguments:
         """Arguments from an experiment file; ``ValueError`` that names the field, the value and what would be right."""
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise ValueError(f"classArgs: {arguments!r} is not possible; a mapping is")
         given = dict(arguments or {})
         names = [f.name for f in fields(cls)]
         for name in given:

@@ -1,0 +1,438 @@
+"""Damaged and absurd files and arguments: each gives a result, or one sentence. No traceback.
+
+    python tests/faults/fuzz.py [--cases 10000] [--seed 0] [TARGET ...]
+
+prints how many cases gave a result and how many a sentence, and every case that gave neither. A case is repeated with
+``--cases 1 --seed ITS_NUMBER TARGET``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import io
+import json
+import logging
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+ODD: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 10**30, 0.5, -0.0, 1e300, float("inf"), float("-inf"), float("nan"), "", " ",
+    "x", "1", "-1", "1%",
+    "1e3", "600k", "2M", "nan", "inf", "digits", "digits/2", "a\0b", "é😀", "a\nb", "~nobody/x", "/", "/dev/null",
+    ".", "..", "x" * 5000,
+    "venv.__main__", "timm:resnet18", "digits max_exits=99", "space", "%", "{", "5s", "0s", "1h", [], {}, [1], ["x"],
+    [[]], {"a": 1},
+    {1: 2}, [None], {"_type": "choice", "_value": []}, {"_type": "choice", "_value": ["digits/2"]}, "--help", "-h",
+]  # fmt: skip
+ARGUMENTS = [
+    "--data", "digits", "no.npz", "--input-shape", "3", "8", "100000", "1", "0", "-1", "--epochs", "--batch-size",
+    "--learning-rate",
+    "0.1", "nan", "inf", "1e999", "--exit-weights", "--max-avg-macs", "600k", "5X", "--max-full-macs", "1M",
+    "--max-params",
+    "--max-activation-bytes", "--max-latency-s", "--latency-table", "--min-accuracy", "2", "0.9", "--max-drop",
+    "--tolerance", "--weight",
+    "--knee", "--confidence", "entropy", "max_pro", "--seed", "99999999999999999999", "--threads", "100000",
+    "--help", "-h", "--", "'",
+    '"', "--trial-timeout", "5s", "0", "--allow-space", "venv.__main__", "os", "\\", "$(true)", "--epochs=0x10", "=",
+    "--knee=1", "é",
+]  # fmt: skip
+
+
+def mutated(rng: random.Random, value: Any) -> Any:
+    """``value`` with one or a few of its parts replaced, left out, doubled or moved."""
+    value = copy.deepcopy(value)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        at = value
+        while isinstance(at, (dict, list)) and at:
+            key = rng.choice(list(at) if isinstance(at, dict) else range(len(at)))
+            if isinstance(at[key], (dict, list)) and at[key] and rng.random() < 0.6:
+                at = at[key]
+                continue
+            change = rng.randrange(5)
+            if change == 0:
+                del at[key]
+            elif change == 1 and isinstance(at, dict):
+                at[rng.choice((str(key).upper(), f"{key}_", f"x{key}", 1, None, True))] = at[key]
+            elif change == 2 and isinstance(at[key], str):
+                at[key] = damaged(rng, at[key].encode()).decode(errors="replace")
+            elif change == 3 and isinstance(at[key], (int, float)) and not isinstance(at[key], bool):
+                at[key] = rng.choice((-at[key], at[key] * 1e30, at[key] + 0.5, str(at[key]), 0))
+            else:
+                at[key] = rng.choice(ODD)
+            break
+    return value
+
+
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """``data`` with bits turned, bytes left out, put in or doubled, or without its end."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        at = rng.randrange(len(changed) + 1)
+        kind = rng.randrange(5)
+        if kind == 0 and at < len(changed):
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            changed[at:at] = rng.randbytes(rng.choice((1, 4, 50)))
+        elif kind == 2:
+            del changed[at : at + rng.choice((1, 4, 50))]
+        elif kind == 3:
+            changed[at:at] = changed[at : at + 50]
+        elif rng.random() < 0.3:
+            del changed[at:]
+    return bytes(changed)
+
+
+def experiment(rng: random.Random, folder: Path) -> None:
+    """The check of an experiment file."""
+    from nni_earlyexit.experiment_file import check
+
+    shutil.copy(EXAMPLE / "search_space.json", folder)
+    content = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
+    kind = rng.randrange(4)
+    if kind == 0:
+        text = damaged(rng, (EXAMPLE / "experiment.yml").read_bytes())
+    elif kind == 1:
+        content["trialCommand"] = " ".join(
+            ["python -m nni_earlyexit.trial", *rng.choices(ARGUMENTS, k=rng.randrange(1, 6))]
+        )
+        text = yaml.safe_dump(content).encode()
+    else:
+        text = yaml.safe_dump(mutated(rng, content)).encode()
+    (folder / "experiment.yml").write_bytes(text)
+    check(folder / "experiment.yml")
+
+
+def search_space(rng: random.Random, folder: Path) -> None:
+    """The check of an experiment file whose search space file is damaged."""
+    from nni_earlyexit.experiment_file import check
+
+    shutil.copy(EXAMPLE / "experiment.yml", folder)
+    whole = (EXAMPLE / "search_space.json").read_bytes()
+    text = damaged(rng, whole) if rng.random() < 0.5 else json.dumps(mutated(rng, json.loads(whole))).encode()
+    (folder / "search_space.json").write_bytes(text)
+    check(folder / "experiment.yml")
+
+
+def data(rng: random.Random, folder: Path) -> None:
+    """A data set in a damaged file, or of odd arrays."""
+    from nni_earlyexit import data as data_sets
+
+    numbers = np.random.default_rng(rng.randrange(2**32))
+    kinds = ["f8", "f4", "f2", "i8", "u1", "?", "c8", "m8[s]", "M8[D]", "U3", "S2", "V3"]
+    shape = rng.choice(
+        ((40, 1, 4, 4), (40, 3, 2, 2), (40, 7), (40,), (40, 0, 4, 4), (0, 1, 2, 2), (40, 1, 0, 0), (), (1, 1), (2,) * 9)
+    )
+    x = (numbers.normal(size=shape) * rng.choice((1, 1e300, 0, 1e-300))).astype("f8")
+    y = np.arange(rng.choice((40, 40, 40, 39, 0))) % rng.choice((2, 2, 3, 40))
+    if rng.random() < 0.4:
+        x, y = numbers.normal(size=(40, 1, 4, 4)), np.arange(40) % 2
+    with contextlib.suppress(TypeError, ValueError):  # not every array can be every kind
+        x = x.astype(rng.choice(kinds)) if rng.random() < 0.5 else x
+        y = y.astype(rng.choice(kinds)) if rng.random() < 0.5 else y
+    path = folder / "data.npz"
+    arrays = {rng.choice(("x", "x", "x", "X")): x, "y": y, **({"z": x} if rng.random() < 0.1 else {})}
+    (np.savez if rng.random() < 0.5 else np.savez_compressed)(path, **arrays)
+    if rng.random() < 0.6:
+        path.write_bytes(damaged(rng, path.read_bytes()))
+    data_sets.load(str(path), 0, rng.choice((None, None, (3, 8, 8), (1, 4, 4), (7,))))
+
+
+@cache
+def _whole_outputs() -> bytes:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, size=60)
+    logits = rng.normal(size=(60, 3, 3)) + 2 * np.eye(3)[labels][:, None]
+    file = io.BytesIO()
+    np.savez(file, calibration_logits=logits.astype("f4"), calibration_labels=labels, exit_costs=np.array([10, 20, 30]))
+    return file.getvalue()
+
+
+def outputs(rng: random.Random, folder: Path) -> None:
+    """``nni-earlyexit thresholds`` with a damaged file of outputs, and odd arguments."""
+    content = _whole_outputs()
+    if rng.random() < 0.3:
+        with np.load(io.BytesIO(content)) as stored:
+            arrays = dict(stored)
+        name = rng.choice(list(arrays))
+        arrays[name] = rng.choice(
+            (
+                arrays[name] * np.nan,
+                arrays[name][:0],
+                arrays[name].astype("c8"),
+                arrays[name].astype("U3"),
+                -arrays[name],
+            )
+        )
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        content = file.getvalue()
+    elif rng.random() < 0.7:
+        content = damaged(rng, content)
+    (folder / "outputs.npz").write_bytes(content)
+    known = [
+        "--max-avg-macs",
+        "--min-accuracy",
+        "--max-drop",
+        "--tolerance",
+        "--weight",
+        "--knee",
+        "--confidence",
+        "--guarantee",
+    ]
+    values = [
+        "1%",
+        "0.5",
+        "2",
+        "-1",
+        "nan",
+        "15",
+        "5X",
+        "entropy",
+        "learned",
+        "patience",
+        "x",
+        "",
+        "110%",
+        "1e999",
+        "0",
+    ]
+    arguments = rng.choices(known + values + values, k=rng.choice((0, 0, 1, 2, 2, 2, 4)))
+    _command("thresholds", str(folder / "outputs.npz"), *arguments)
+
+
+@cache
+def _whole_trial() -> Path:
+    """The folder of an experiment with one trained network; made once, away from the cases."""
+    import torch
+    from nni_earlyexit import EarlyExitEvaluator, record, search_spaces
+
+    folder = Path(tempfile.mkdtemp())
+    space = search_spaces.create("digits")
+    sample, _ = space.cheapest(exit=-1)
+    evaluator = EarlyExitEvaluator(epochs=1, threads=1)
+    torch.manual_seed(0)
+    evaluation = evaluator.evaluate(space.freeze({**sample, "exit0_present": "yes"}))
+    record.save(evaluation, folder / "environments" / "local-env" / "trials" / "abcde", evaluator.settings)
+    return folder
+
+
+def trial(rng: random.Random, folder: Path) -> None:
+    """The front of an experiment one of whose trials is damaged; with ``trial.json`` as of before there were checksums, too."""
+    from nni_earlyexit import front, record
+
+    shutil.copytree(_whole_trial(), folder / "experiment")
+    (path,) = (folder / "experiment").glob("environments/*/trials/*")
+    name = rng.choice((record.SUMMARY, record.SUMMARY, record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
+    content = (path / name).read_bytes()
+    if name == record.SUMMARY and rng.random() < 0.7:
+        summary = json.loads(content)
+        if rng.random() < 0.7:
+            summary["format"] = record.UNCHECKED_FORMAT
+            del summary["checksums"]
+        content = json.dumps(mutated(rng, summary)).encode()
+    else:
+        content = damaged(rng, content)
+    (path / name).write_bytes(content)
+    said: list[str] = []
+    members = front.judged(front.finished(folder / "experiment", said.append), said.append)
+    assert members or any(line.startswith("left out") for line in said) or "feasible" in str(content)
+    if not members:
+        raise ValueError("; ".join(said))
+
+
+@cache
+def _small_space() -> Any:
+    from nni_earlyexit import search_spaces
+
+    return search_spaces.create("digits max_exits=1")
+
+
+@cache
+def _whole_table() -> dict[str, Any]:
+    from nni_earlyexit import latency
+
+    space = _small_space()
+    seconds = dict.fromkeys(latency._unit_names(space.network), 1e-4)
+    conditions = {"batch_size": 1, "threads": 1, "dtype": "float32"}
+    table = {
+        "format": latency.FORMAT,
+        "space": space.identity(),
+        "machine": latency.machine(),
+        "conditions": conditions,
+    }
+    return {**table, "factor": 1.0, "seconds": seconds}
+
+
+def latency_table(rng: random.Random, folder: Path) -> None:
+    """A damaged latency table."""
+    from nni_earlyexit.latency import LatencyTable
+
+    text = json.dumps(_whole_table()).encode()
+    text = damaged(rng, text) if rng.random() < 0.5 else json.dumps(mutated(rng, _whole_table())).encode()
+    (folder / "latency.json").write_bytes(text)
+    LatencyTable.load(folder / "latency.json", _small_space())
+
+
+def state(rng: random.Random, folder: Path) -> None:
+    """The tuner's stored state, damaged: used, or left aside with a line in the log."""
+    from nni_earlyexit import checkpoint, strategies
+    from nni_earlyexit.domains import domain
+    from nni_earlyexit.goal import Goal
+
+    strategy = strategies.create("nsga2", seed=0)
+    strategy.start(domain(_small_space(), Goal(), None))
+    for accuracy in (0.5, 0.6, None):
+        sample = strategy.ask()
+        strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})
+    strategy.ask()
+    checkpoint.save(strategy, folder)
+    path = folder / checkpoint.FILE
+    whole = path.read_bytes()
+    path.write_bytes(
+        damaged(rng, whole) if rng.random() < 0.5 else json.dumps(mutated(rng, json.loads(whole))).encode()
+    )
+    if not checkpoint.load(strategy, folder):
+        raise ValueError("left aside")
+    strategy.ask()
+
+
+def arguments(rng: random.Random, folder: Path) -> None:
+    """Command lines of ``nni-earlyexit``, which never start anything here."""
+    words = [
+        "check", "front", "thresholds", "space", "latency", "run", str(folder), str(folder / "none.yml"),
+        str(EXAMPLE / "experiment.yml"),
+        "--port", "0", "70000", "x", "--results", "/dev/null/x", "--trial", "abc", "--attach", "none", "--grace",
+        "5s", "-1",
+        "--allow-space", "os", "digits", "max_exits=1", "max_exits=-1", "max_exits=x", "fixed_exits=0,9",
+        "num_classes=1", "num_classes=0",
+        "first_exit=9", "digits/1", "digits/999", "mobilenetv3", "resolution=7", "resolution=nan", "timm",
+        "timm:nosuch", "=", "'", "",
+        "--help", "nowhere.yml",
+    ]  # fmt: skip
+    command = rng.choice(("check", "front", "thresholds", "space", "space", "run --port 0", "run --attach none"))
+    _command(*command.split(), *rng.choices(words, k=rng.randrange(4)))
+
+
+def _command(*words: str) -> None:
+    """The command ``nni-earlyexit``; ``ValueError`` when it ends with a sentence, and anything else as it is."""
+    from nni_earlyexit import cli
+
+    said, before = io.StringIO(), sys.argv
+    sys.argv = ["nni-earlyexit", *words]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as end:
+        line = said.getvalue()
+        if end.code not in (0, None):
+            if end.code != 1 or line:
+                assert line.startswith("nni-earlyexit: "), line
+                assert line.count("\n") == 1, line
+            raise ValueError(line.strip() or "exit code 1") from None
+    finally:
+        sys.argv = before
+
+
+TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
+    target.__name__: target
+    for target in (experiment, search_space, data, outputs, trial, latency_table, state, arguments)
+}
+
+
+@cache
+def _create_once() -> Callable[..., Any]:
+    from nni_earlyexit import search_spaces
+
+    return cache(search_spaces.create)
+
+
+@contextlib.contextmanager
+def spaces_made_once() -> Iterator[None]:
+    """Search spaces and what is measured of them do not depend on the case, and take longer than all else."""
+    import torch
+    from nni_earlyexit import search_spaces
+
+    create, threads = search_spaces.create, torch.get_num_threads()
+    search_spaces.create = _create_once()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        search_spaces.create = create
+        torch.set_num_threads(threads)
+
+
+def cases(name: str, seeds: Iterator[int]) -> tuple[Counter[str], list[str]]:
+    """What the cases of a target came to, and a traceback of each that gave neither a result nor a sentence."""
+    outcomes: Counter[str] = Counter()
+    tracebacks = []
+    for seed in seeds:
+        folder = Path(tempfile.mkdtemp())
+        try:
+            with warnings.catch_warnings(), spaces_made_once():
+                warnings.simplefilter("ignore")
+                TARGETS[name](random.Random(seed), folder)
+            outcomes["results"] += 1
+        except (ValueError, OSError) as error:
+            if "\n" in str(error):
+                tracebacks.append(f"{name}, seed {seed}: more than one line: {error}")
+            outcomes["sentences"] += 1
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            tracebacks.append(f"{name}, seed {seed}:\n{traceback.format_exc(limit=-6)}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return outcomes, tracebacks
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)} (all)")
+    parser.add_argument("--cases", type=int, default=10_000, help="of each target (10000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first case (0)")
+    given = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    _limit_memory()
+    bad = 0
+    for name in given.targets or TARGETS:
+        start = time.perf_counter()
+        outcomes, tracebacks = cases(name, iter(range(given.seed, given.seed + given.cases)))
+        bad += len(tracebacks)
+        for shown in tracebacks[:10]:
+            print(shown)
+        seconds = time.perf_counter() - start
+        print(
+            f"{name}: {given.cases:,} cases in {seconds:.0f} s: {outcomes['results']:,} results, "
+            f"{outcomes['sentences']:,} sentences, {len(tracebacks)} tracebacks",
+            flush=True,
+        )
+    return 1 if bad else 0
+
+
+def _limit_memory() -> None:
+    """What asks for absurd amounts gets none, rather than the machine's."""
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+    sys.exit(main())

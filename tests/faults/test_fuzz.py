@@ -1,0 +1,35 @@
+"""Damaged and absurd files and arguments, in short; the long form is ``python tests/faults/fuzz.py``."""
+
+from __future__ import annotations
+
+import logging
+
+import fuzz
+import pytest
+
+CASES = 40
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("target", fuzz.TARGETS)
+def test_each_case_gives_a_result_or_one_sentence(target):
+    outcomes, tracebacks = fuzz.cases(target, iter(range(CASES)))
+    assert not tracebacks, tracebacks[0]
+    assert outcomes["results"] > 0  # not everything is damaged beyond use
+    assert outcomes["sentences"] > CASES / 4
+
+
+def test_a_traceback_would_be_seen(monkeypatch):
+    def broken(rng, folder):
+        raise TypeError("no sentence")
+
+    monkeypatch.setitem(fuzz.TARGETS, "data", broken)
+    _, tracebacks = fuzz.cases("data", iter(range(3)))
+    assert len(tracebacks) == 3
+    assert "no sentence" in tracebacks[0]
