@@ -13,6 +13,9 @@ P = ParamSpec("P")
 BAD_INPUT, BAD_LUCK = 2, 1
 """Exit codes: what was asked for cannot work; or it could have, on another machine or at another time."""
 
+INTERRUPTED = 130
+"""What shells say of a program that Ctrl-C ended."""
+
 _ASKED_FOR = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
 """Errors of the system that the input is to blame for: it names the wrong file."""
 
@@ -35,6 +38,8 @@ def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
         except (ValueError, OSError) as error:
             print(f"nni-earlyexit: {sentence(error)}", file=sys.stderr)
             sys.exit(BAD_INPUT if isinstance(error, (ValueError, *_ASKED_FOR)) else BAD_LUCK)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     return run
 

@@ -284,6 +284,7 @@ class EarlyExitEvaluator(Lightning):
         if folder is None or nni.get_current_parameter() is None:
             return self._build_and_evaluate(model)
         with files.claimed(Path(folder)):
+            files.remove_parts(Path(folder))
             finished = record.finished(Path(folder), model.sample, self.settings, None)
             if finished is None:
                 return self._build_and_evaluate(model)

@@ -125,7 +125,7 @@ def judged(records: Sequence[record.Record], say: Callable[[str], None] = print)
                 unusable.setdefault(str(error), []).append(found.folder.name)
                 left = [other for other in left if other is not found]
     for reason, names in unusable.items():
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         say(f"left out {some}: {reason}")
     return [members[found.folder] for found in chosen]
 

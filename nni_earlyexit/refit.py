@@ -51,7 +51,7 @@ def source(name: str, trial: str | None) -> Source:
         raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
     goal = found.settings.goal
     arguments = {**asdict(goal.choice), "confidence": goal.confidence}
-    return Source(found.folder / record.OUTPUTS, found.folder, "", arguments)
+    return Source(found.file(record.OUTPUTS), found.folder, "", arguments)
 
 
 def experiment_folder(name: str) -> Path:

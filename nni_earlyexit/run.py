@@ -47,7 +47,11 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
     say(f"checking {config}")
     experiment = check(config)
     with _signals(_interrupt):
-        started = Manager.start(experiment.path, port)
+        try:
+            started = Manager.start(experiment.path, port)
+        except KeyboardInterrupt:
+            say("interrupted; nothing is left running")
+            return 130
         return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
 
 

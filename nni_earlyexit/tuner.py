@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from nni import ClassArgsValidator
 from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
-from nni_earlyexit import checkpoint, rest, results
+from nni_earlyexit import checkpoint, files, rest, results
 from nni_earlyexit.ask_tell import Exhausted, Sample, key
 from nni_earlyexit.trial import check_identity, split_parameters, written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
@@ -81,6 +81,9 @@ class EarlyExitTuner(Tuner):
     def load_checkpoint(self) -> None:
         """What NNI calls when it resumes, before there is a space."""
         self._resumed = True
+        if self._checkpoint is not None:
+            for folder in (self._checkpoint, *self._checkpoint.parent.glob("environments/*/trials/*")):
+                files.remove_parts(folder)
 
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from nni_earlyexit import nni_processes, search_spaces
 from nni_earlyexit.trial_guards import MAX_LOG_BYTES
 from support import (
     TRIAL,
+    eventually,
     free_port,
     launch,
     launch_and_wait_for_a_trial,
@@ -156,6 +157,29 @@ def test_a_tuner_that_ends_before_it_connects_is_said_at_once_with_its_reason(tm
     assert process.wait() == 1
     assert "NNI's experiment failed: cannot be had; NNI's manager says: " in said
     assert "The tuner ended with exit code 1 before it connected" in said
+
+
+def test_a_tuner_that_needs_longer_than_nnis_ten_seconds_is_waited_for(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\ntime.sleep(12)\nfrom nni_earlyexit.tuner import EarlyExitTuner as Slow\n"
+    )
+    class_args = {"space": "digits", "max_avg_macs": "600k"}
+    tuner = {"className": "slow.Slow", "codeDirectory": str(tmp_path), "classArgs": class_args}
+    process = launch(tmp_path, free_port(), trialCommand=TRIAL.format(epochs=1), tuner=tuner, maxTrialNumber=1)
+    said = process.stdout.read()
+    assert process.wait() == 0, said
+
+
+def test_a_run_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
+    port = free_port()
+    process = launch(tmp_path, port)
+    eventually(lambda: any(manager.port == port for manager in nni_processes.managers()))
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.stdout.read()
+    assert process.wait() == 130, said
+    assert "Traceback" not in said
+    assert left_behind(tmp_path) == []
+    assert listening_addresses(port) == set()
 
 
 @pytest.fixture

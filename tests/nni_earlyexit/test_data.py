@@ -111,6 +111,12 @@ GOOD = np.zeros((40, 1, 4, 4))
         (GOOD, np.arange(40) % 2 - 1, "y runs from -1 to 0"),
         (GOOD, (np.arange(40) % 2).astype(float), "y is float64; classes must be integers from 0"),
         (GOOD, np.arange(39) % 2, r"y \(39,\)"),
+        (GOOD, (np.arange(40) % 2).astype("m8[s]"), r"y is timedelta64\[s\]; classes must be integers from 0"),
+        (GOOD, (np.arange(40) % 2).astype(complex), "y is complex128; classes must be integers from 0"),
+        (GOOD.astype(complex), np.arange(40) % 2, "x is complex128; inputs must be real numbers"),
+        (GOOD[:, :0], np.arange(40) % 2, "so that there is nothing in an input"),
+        (GOOD + 1e300 * np.arange(40)[:, None, None, None], np.arange(40) % 2, "too far to be normalised"),
+        (np.full((40, 3), -1), np.arange(40) % 2, "x holds -1; rows of integers are token ids, which are from 0"),
         (GOOD, np.arange(40) // 35, "class 1 has 5 inputs; 10 are needed"),
     ],
 )

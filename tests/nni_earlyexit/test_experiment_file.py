@@ -165,6 +165,53 @@ BAD = {
         {"assessor": assessor(objectives={"latency_s": "min"})},
         "assessor: objectives: latency_s needs a latency_table",
     ),
+    "an accuracy beyond all": (
+        {"trialCommand": command("--min-accuracy 2")},
+        "min_accuracy: 2.0 is not possible; a share",
+    ),
+    "threads beyond all": (
+        {"trialCommand": command("--threads 100000")},
+        "threads: 100000 is not possible; .* 1 to 1024",
+    ),
+    "inputs beyond all": (
+        {"trialCommand": command("--input-shape 3 100000 100000")},
+        r"input_shape: \[3, 100000, 100000\] is not possible; at most 16,777,216 numbers an input are",
+    ),
+    "help in the command": ({"trialCommand": command("--help")}, "trialCommand: unrecognized arguments: --help"),
+    "a field twice": ({"max_trial_number": 3}, "max_trial_number: it is given twice, as 'maxTrialNumber' and as"),
+    "a folder that is no text": (
+        {"experimentWorkingDirectory": False},
+        "experimentWorkingDirectory: False is not possible",
+    ),
+    "a file that is no text": ({"searchSpaceFile": {1: 2}}, "searchSpaceFile: {1: 2} is not possible; a text is"),
+    "a folder that is a number": (
+        {"trialCodeDirectory": float("inf")},
+        "trialCodeDirectory: inf is not possible; a text",
+    ),
+    "a folder that is none": ({"trialCodeDirectory": "nowhere"}, "trialCodeDirectory: '.*nowhere' is not a folder"),
+    "a command that is a number": ({"trialCommand": float("inf")}, "trialCommand: inf is not possible; a text is"),
+    "arguments in a list": (
+        {"tuner": {"name": "EarlyExit", "classArgs": [1]}},
+        r"classArgs: \[1\] is not possible; a mapping",
+    ),
+    "arguments of the assessor in a list": (
+        {"assessor": {"name": "EarlyExitHalving", "classArgs": [1]}},
+        r"assessor: classArgs: \[1\] is not possible",
+    ),
+    "a duration in words": (
+        {"maxExperimentDuration": "soon"},
+        "maxExperimentDuration: 'soon' is not possible; a duration",
+    ),
+    "a number of trials in words": ({"maxTrialNumber": "all"}, "maxTrialNumber: 'all' is not possible; a whole number"),
+    "a module that is not allowed": (
+        {
+            "trialCommand": command(),
+            "tuner": tuner(space="venv.__main__"),
+            "searchSpaceFile": None,
+            "searchSpace": {"space": {"_value": ["venv.__main__"]}},
+        },
+        "space: 'venv.__main__' is a Python module, which .* allow it, if you trust it, with --allow-space venv.__main__",
+    ),
     "no command": ({"trialCommand": None}, "trialCommand: it is missing"),
     "no search space": ({"searchSpaceFile": None}, "searchSpaceFile: it is missing"),
     "search space file missing": ({"searchSpaceFile": "none.json"}, "searchSpaceFile: there is no file '.*none.json'"),
@@ -258,6 +305,9 @@ def test_files_that_cannot_be_read(tmp_path):
         check(config)
     config.write_text("a: [")
     with pytest.raises(ValueError, match=r"config: '.*experiment.yml' is not YAML"):
+        check(config)
+    config.write_bytes(b"experimentName: \xff")
+    with pytest.raises(ValueError, match=r"config: '.*experiment.yml' is not text in UTF-8"):
         check(config)
     config.write_text("just words")
     with pytest.raises(ValueError, match="must hold a mapping"):

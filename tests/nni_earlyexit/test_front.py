@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, files, front, plot, record, run, training
+from nni_earlyexit import EarlyExitEvaluator, files, front, plot, record, refit, run, training
 from nni_earlyexit import confidence as measures
 from nni_earlyexit import data as data_sets
 from PIL import Image
@@ -92,6 +96,133 @@ def test_a_record_of_another_format_is_refused(tmp_path):
     (tmp_path / record.SUMMARY).write_text('{"format": 99}')
     with pytest.raises(ValueError, match="format 99 is not 2"):
         record.load(tmp_path)
+
+
+@pytest.fixture
+def copy(experiment, tmp_path):
+    """A copy of the experiment, whose trials may be damaged."""
+    shutil.copytree(experiment, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def trial_file(experiment, trial, name):
+    return experiment / "environments" / "local-env" / "trials" / trial / name
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    """Turn one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = [
+    (record.WEIGHTS, truncate, "its checksum is not that of what the trial wrote"),
+    (record.WEIGHTS, flip, "its checksum is not that of what the trial wrote"),
+    (record.WEIGHTS, Path.unlink, "No such file or directory"),
+    (record.SUMMARY, truncate, "is not JSON"),
+    (record.SUMMARY, lambda path: path.write_text("null"), "format None is not 2"),
+    (record.SUMMARY, lambda path: path.write_text("[" * 100_000), "is not JSON that can be read"),
+    (
+        record.SUMMARY,
+        lambda path: path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": 1')),
+        "its checksum is not that of what the trial wrote",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "reason"), DAMAGES)
+def test_a_damaged_trial_is_named_and_left_out_and_the_front_is_that_of_the_others(
+    copy, records, tmp_path, name, damage, reason
+):
+    best = max(records[:3], key=lambda found: found.metrics["accuracy"])  # one that is on the front
+    damage(trial_file(copy, best.folder.name, name))
+    said = []
+    assert run.write_front(copy, tmp_path / "results", said.append)
+    (left_out,) = [line for line in said if line.startswith("left out")]
+    assert best.folder.name in left_out
+    assert reason in left_out
+    written = json.loads((tmp_path / "results" / "front.json").read_text())["front"]
+    others = [found for found in records if found.folder.name != best.folder.name]
+    expected = {found.folder.name for found in front.non_dominated(others)}
+    assert {Path(member["trial_folder"]).name for member in written} == expected
+
+
+def test_damaged_outputs_are_refused_when_cutoffs_are_fitted_to_them(copy):
+    flip(trial_file(copy, "a", record.OUTPUTS))
+    with pytest.raises(ValueError, match=r"outputs.npz: its checksum is not that of what the trial wrote"):
+        refit.source(str(copy), "a")
+
+
+def test_a_trial_of_before_there_were_checksums_is_read(copy, records):
+    path = trial_file(copy, "a", record.SUMMARY)
+    summary = json.loads(path.read_text())
+    del summary["checksums"]
+    path.write_text(json.dumps({**summary, "format": record.UNCHECKED_FORMAT}))
+    found = record.load(path.parent)
+    assert found.metrics == records[0].metrics
+    assert found.network().exit_costs == records[0].network().exit_costs
+    truncate(trial_file(copy, "a", record.WEIGHTS))
+    with pytest.raises(record.Damaged, match=r"weights.safetensors: .*header"):
+        found.network()
+
+
+def test_a_finished_trial_whose_files_are_damaged_does_not_count_as_finished(copy, records):
+    found = records[0]
+    folder = trial_file(copy, "a", record.SUMMARY).parent
+    assert record.finished(folder, found.sample, found.settings, found.space).metrics == found.metrics
+    assert record.finished(folder, found.sample, found.settings, "digits/2 max_exits=1") is None
+    truncate(folder / record.OUTPUTS)
+    assert record.finished(folder, found.sample, found.settings, found.space) is None
+
+
+RUNS = "from pathlib import Path; Path({!r}).touch()"
+
+
+def front_command(folder, *arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nni_earlyexit.cli",
+            "front",
+            str(folder),
+            "--results",
+            str(folder / "results"),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["own.space", "venv.__main__"])
+def test_a_trials_folder_does_not_choose_which_module_runs(copy, module):
+    (copy / "own").mkdir()
+    (copy / "own" / "space.py").write_text(f"{RUNS.format(str(copy / 'ran'))}\nclass Space: name = 'own.space'\n")
+    for trial in "abc":
+        path = trial_file(copy, trial, record.SUMMARY)
+        summary = json.loads(path.read_text())
+        del summary["checksums"]
+        path.write_text(json.dumps({**summary, "format": record.UNCHECKED_FORMAT, "space": module}))
+
+    done = front_command(copy)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert (
+        f"left out a, b, c: space: {module!r} is a Python module, which a stored file cannot choose to run; allow it, if you "
+        f"trust it, with --allow-space {module}" in done.stdout
+    )
+    assert not (copy / "ran").exists()
+
+    front_command(copy, "--allow-space", module)
+    assert (copy / "ran").exists() == (module == "own.space")
 
 
 def test_the_front_is_chosen_by_validation_among_what_keeps_the_limits(records):

@@ -65,6 +65,23 @@ def test_its_own_finished_result_is_reported_again_without_training(run, paramet
     assert again == json.loads(json.dumps(first))
 
 
+def test_what_a_killed_trial_left_half_written_is_removed(run, parameters, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f".weights.safetensors.{gone.pid}.part").touch()
+    run(parameters, "--epochs", "1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
+
+
+def test_a_finished_result_whose_weights_are_damaged_is_trained_again(run, parameters, tmp_path):
+    first = run(parameters, "--epochs", "1")[-1][2]
+    whole = (tmp_path / record.WEIGHTS).read_bytes()
+    (tmp_path / record.WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    *_, (kind, _, again) = run(parameters, "--epochs", "1")
+    assert (kind, again["accuracy"]) == ("FINAL", first["accuracy"])
+    assert (tmp_path / record.WEIGHTS).read_bytes() == whole
+
+
 def test_a_trial_of_a_killed_manager_is_waited_for(tmp_path):
     claim = f"from nni_earlyexit import files; from pathlib import Path; c = files.claimed(Path({str(tmp_path)!r})); "
     claim += "c.__enter__(); print('claimed', flush=True); input()"
@@ -96,6 +113,10 @@ def test_another_training_does_not_count_as_finished(run, parameters):
         ({"stage0_depth": True}, "sample: stage0_depth=True is not possible in space digits/2"),
         ({"other": 1}, "sample: 'other' is not a label of space digits/2"),
         ({"space": "digits/0"}, "space: 'digits/0' is not 'digits/2', which is installed; write the search space file"),
+        (
+            {"space": "venv.__main__/1"},
+            "space: 'venv.__main__' is a Python module, which a stored file cannot choose to run",
+        ),
         ({"space": "digit/1"}, "space: 'digit' is unknown; did you mean 'digits'?"),
     ],
 )

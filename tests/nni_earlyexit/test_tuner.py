@@ -122,6 +122,31 @@ def test_the_final_result_of_a_trial_that_was_faster_than_its_end_counts(tuner, 
     assert [trial.losses[0] for trial in tuner.strategy.trials.values()] == [-0.9, -0.9]
 
 
+def test_a_result_that_arrives_twice_counts_once(tuner, digits_space):
+    """As it does when the manager took it and its answer was lost."""
+    given = tuner.generate_multiple_parameters([0, 1])
+    final = {**metrics(digits_space, sample_of(given[0]), accuracy=0.9), "front": {}}
+    for _ in range(2):
+        tuner.receive_trial_result(0, given[0], final)
+    tuner.trial_end(0, True)
+    assert [trial.losses[0] for trial in tuner.strategy.trials.values()] == [-0.9]
+    assert len(tuner.strategy.pending) == 1
+
+
+def test_what_killed_processes_left_half_written_is_removed_when_an_experiment_resumes(
+    digits_space, monkeypatch, tmp_path
+):
+    checkpoint, trial = tmp_path / "checkpoint", tmp_path / "environments" / "local-env" / "trials" / "abc"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for folder in (checkpoint, trial):
+        folder.mkdir(parents=True)
+        (folder / f".weights.safetensors.{gone.pid}.part").touch()
+    monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(checkpoint))
+    start(digits_space, resumed=True)
+    assert [path for path in tmp_path.rglob(".*")] == []
+
+
 def test_only_the_sample_that_was_run_is_trusted(tuner, digits_space):
     first, second = tuner.generate_multiple_parameters([0, 1])
     # NNI pairs the result with the parameters of another trial
