@@ -30,9 +30,11 @@ def environment(file: Path | None = None) -> dict[str, str]:
         "PATH": os.pathsep.join([str(programs()), os.environ.get("PATH", "")]),
         "NODE_OPTIONS": _with_patches(os.environ.get("NODE_OPTIONS", "")),
     }
-    # programs read one of them, in small letters first
-    direct = [*filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")).split(",")), *LOOPBACK]
-    variables["no_proxy"] = variables["NO_PROXY"] = ",".join(dict.fromkeys(direct))
+    # programs read one of them, in small letters first; only alone does * mean everything
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if direct != "*":
+        direct = ",".join(dict.fromkeys([*filter(None, direct.split(",")), *LOOPBACK]))
+    variables["no_proxy"] = variables["NO_PROXY"] = direct
     return variables if file is None else {**variables, FILE_VARIABLE: str(file.resolve())}
 
 

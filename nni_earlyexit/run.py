@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nni_earlyexit import files, front, nni_processes, plot, search_spaces
 from nni_earlyexit.experiment_file import allowed_spaces, check, check_port, check_writable, seconds
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.manager import Manager, reasons
-from nni_earlyexit.rest import NoAnswer, Refused
+from nni_earlyexit.rest import NoAnswer
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
@@ -119,6 +119,18 @@ def write_front(folder: Path, results: Path, say: Say = print) -> bool:
     return True
 
 
+class _Look(NamedTuple):
+    """The experiment as the manager shows it."""
+
+    status: str
+    trials: list[dict[str, Any]]
+    ended: bool
+    most: int | None
+    """Trials that it may have."""
+    limit_s: float | None
+    elapsed_s: float
+
+
 @dataclass
 class _Watch:
     """Looks at an experiment again and again, and says what is new."""
@@ -132,54 +144,73 @@ class _Watch:
     over_since: float | None = None
     """When NNI's time for the experiment was over."""
     said_failures: set[str] = field(default_factory=set)
+    """Trials that failed, and reasons."""
 
     def until_it_ends(self) -> int:
         """The exit code: 0 when it ended well or when its time and the grace are over, else 1."""
         started = answered = reminded = time.monotonic()
-        limit = None
+        limit_s = None
         while True:
+            look = self._look()
             now = time.monotonic()
-            try:
-                profile = self.manager.get("experiment")
-                status, trials = self.manager.status(), self.manager.trials()
-            except (NoAnswer, Refused):
-                if not self.manager.lives():
-                    self.say("NNI's manager does not answer any more; finished trials are kept")
-                    return 1
-                now = time.monotonic()
-                if now - max(answered, reminded) >= REMIND_S:
-                    self.say(
-                        f"NNI's manager has not answered for {now - answered:.0f} s; its process lives, so it may be busy"
-                    )
-                    reminded = now
-                if limit is not None and now - started > limit + self._grace(limit):
-                    self.say("the experiment's time and its grace are over; it is stopped")
-                    return 1
+            if look is not None:
+                answered, limit_s = now, look.limit_s
+                code = self._take_in(look, now)
+                if code is not None:
+                    return code
+                time.sleep(1)
                 continue
-            answered = time.monotonic()
-            if status == "ERROR":
-                self.say(f"NNI's experiment failed: {reasons(self.folder)}")
+            if not self.manager.lives():
+                self.say("NNI's manager does not answer any more; finished trials are kept")
                 return 1
-            self._say_failures(trials)
-            params = profile["params"]
-            limit = seconds(params.get("maxExperimentDuration"))
-            elapsed = float(profile["execDuration"])
-            if limit is not None and elapsed > limit and self.over_since is None:
-                self.over_since = now
-            elif limit is None or elapsed <= limit:
-                self.over_since = None  # the user gave it more time
-            self._say_progress(trials, params.get("maxTrialNumber"), limit, elapsed)
-            if self.manager.has_ended(status, trials):
-                return 0
-            if self.over_since is not None and limit is not None and now - self.over_since > self._grace(limit):
-                running = sum(trial["status"] == "RUNNING" for trial in trials)
-                late = now - self.over_since
-                self.say(f"{running} trials still run {late:.0f} s after the limit of {limit:.0f} s; they are stopped")
-                return 0
-            time.sleep(1)
+            if now - max(answered, reminded) >= REMIND_S:
+                self.say(
+                    f"NNI's manager has not answered for {now - answered:.0f} s; its process lives, so it may be busy"
+                )
+                reminded = now
+            if limit_s is not None and now - started > limit_s + self._grace(limit_s):
+                self.say("the experiment's time and its grace are over; it is stopped")
+                return 1
 
-    def _grace(self, limit: float) -> float:
-        return max(GRACE_S, GRACE_SHARE * limit) if self.grace_s is None else self.grace_s
+    def _look(self) -> _Look | None:
+        """``None`` when there is no answer, or one that is not NNI's."""
+        try:
+            profile = self.manager.get("experiment")
+            params = profile["params"]
+            limit_s, elapsed_s = seconds(params.get("maxExperimentDuration")), float(profile["execDuration"])
+            status, trials = self.manager.status(), self.manager.trials()
+            ended = self.manager.has_ended(status, trials)
+            return _Look(status, trials, ended, params.get("maxTrialNumber"), limit_s, elapsed_s)
+        except (NoAnswer, LookupError, TypeError, ValueError, AttributeError):
+            time.sleep(0.1)
+            return None
+
+    def _take_in(self, look: _Look, now: float) -> int | None:
+        """Say what is new; the exit code when the experiment has ended or is to end."""
+        if look.status == "ERROR":
+            self.say(f"NNI's experiment failed: {reasons(self.folder)}")
+            return 1
+        if look.limit_s is None or look.elapsed_s <= look.limit_s:
+            self.over_since = None  # the user may have given it more time
+        elif self.over_since is None:
+            self.over_since = now
+        self._say_failures(look.trials)
+        self._say_progress(look, now)
+        if look.ended:
+            return 0
+        if (
+            self.over_since is not None
+            and look.limit_s is not None
+            and now - self.over_since > self._grace(look.limit_s)
+        ):
+            running = sum(trial["status"] == "RUNNING" for trial in look.trials)
+            late = f"{now - self.over_since:.0f} s after the limit of {look.limit_s:.0f} s"
+            self.say(f"{running} trials still run {late}; they are stopped")
+            return 0
+        return None
+
+    def _grace(self, limit_s: float) -> float:
+        return max(GRACE_S, GRACE_SHARE * limit_s) if self.grace_s is None else self.grace_s
 
     def _say_failures(self, trials: list[dict[str, Any]]) -> None:
         """Why trials failed, each reason once."""
@@ -192,23 +223,19 @@ class _Watch:
                 self.said_failures.add(reason)
                 self.say(f"trial {trial_job['trialJobId']} failed: {reason}")
 
-    def _say_progress(
-        self, trials: list[dict[str, Any]], most: int | None, limit: float | None, elapsed: float
-    ) -> None:
-        news = _progress(trials, most)
-        now = time.monotonic()
+    def _say_progress(self, look: _Look, now: float) -> None:
+        news = _progress(look.trials, look.most)
         if news != self.shown or now - self.shown_at > 60:
-            self.say(", ".join(filter(None, [news, self._time_left(trials, most, limit, elapsed)])))
+            self.say(", ".join(filter(None, [news, self._time_left(look, now)])))
             self.shown, self.shown_at = news, now
 
-    def _time_left(self, trials: list[dict[str, Any]], most: int | None, limit: float | None, elapsed: float) -> str:
-        if self.over_since is not None and limit is not None:
-            left = self._grace(limit) - (time.monotonic() - self.over_since)
-            return f"its time is over; what runs is stopped in {_clock(left)}"
-        ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
-        limits = [limit - elapsed] if limit is not None else []
-        if most is not None and ended:
-            limits.append(elapsed / ended * (most - ended))
+    def _time_left(self, look: _Look, now: float) -> str:
+        if self.over_since is not None and look.limit_s is not None:
+            return f"its time is over; what runs is stopped in {_clock(self._grace(look.limit_s) - (now - self.over_since))}"
+        ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in look.trials)
+        limits = [look.limit_s - look.elapsed_s] if look.limit_s is not None else []
+        if look.most is not None and ended:
+            limits.append(look.elapsed_s / ended * (look.most - ended))
         return f"about {_clock(min(limits))} left" if limits else ""
 
 
@@ -255,9 +282,11 @@ def _first_complaint(folder: Path) -> str:
 def _signals(handler: Any) -> Iterator[None]:
     """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
 
-    Also where SIGINT is ignored, as it is for what a script starts in the background.
+    Also where SIGINT is ignored, as it is for what a script starts in the background. Where SIGHUP is, ``nohup`` wants it so.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

@@ -12,7 +12,7 @@ import requests
 from nni.runtime.command_channel.http import HttpChannel
 from nni_earlyexit import rest
 
-PARAMETERS_S = 20
+PARAMETERS_S = 30
 """Seconds to wait for parameters. A request that was made again may have taken those of another trial, which then has none."""
 NOTHING_YET, NOTHING_ANY_MORE = 408, 410
 

@@ -9,6 +9,7 @@ from nni_earlyexit.environment import environment
     [
         ({}, "127.0.0.1,localhost"),
         ({"no_proxy": "example.org,localhost"}, "example.org,localhost,127.0.0.1"),
+        ({"no_proxy": "*"}, "*"),
         ({"NO_PROXY": "example.org"}, "example.org,127.0.0.1,localhost"),
     ],
 )
