@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 
@@ -28,7 +29,9 @@ def test_the_end_of_the_terminal_ends_a_run_unless_nohup_was_asked_to_prevent_it
 
 
 def trial(name, status, **metrics):
-    return {"trialJobId": name, "status": status, "metrics": metrics or None}
+    """A trial as NNI's manager shows it."""
+    reported = [{"data": json.dumps(json.dumps(metrics))}] if metrics else None
+    return {"trialJobId": name, "status": status, "finalMetricData": reported}
 
 
 class Clock:
