@@ -7,6 +7,7 @@ sentence that names the field, the value and what would be right. Cheap checks c
 from __future__ import annotations
 
 import os
+import reprlib
 import shlex
 import shutil
 import socket
@@ -153,7 +154,7 @@ def _fields(path: Path) -> dict[str, Any]:
     ):
         value = fields.get(name.lower())
         if value is not None and not possible(value):
-            raise ValueError(f"{name}: {value!r} is not possible; {what} is")
+            raise ValueError(f"{name}: {reprlib.repr(value)} is not possible; {what} is")
         if value is None:
             fields.pop(name.lower(), None)
     return fields

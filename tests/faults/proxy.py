@@ -50,7 +50,7 @@ class Proxy:
         return {"NODE_OPTIONS": require, "FAULTS_FRONT": str(self.front), "FAULTS_BACK": str(self.back)}
 
     def __enter__(self) -> Proxy:
-        self._closing = self._armed = False
+        self._closing = False
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._tuners: list[socket.socket] = []
@@ -63,10 +63,6 @@ class Proxy:
         self._thread.join()
         for connection in list(self._sockets):
             _reset(connection)
-
-    def arm(self) -> None:
-        """Spoil what the plan says from now on."""
-        self._armed = True
 
     def left(self) -> list[Fault]:
         """Faults of the plan that were not injected as often as they should be."""
@@ -144,7 +140,7 @@ class Proxy:
     def _next(self, line: str) -> Fault | None:
         with self._lock:
             for fault in self.plan:
-                if self._armed and fault.times > 0 and re.search(fault.pattern, line):
+                if fault.times > 0 and re.search(fault.pattern, line):
                     fault.times -= 1
                     self.injected.append((line, fault.what))
                     return fault

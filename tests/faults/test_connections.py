@@ -11,6 +11,11 @@ from support import TRIAL, eventually, launch, left_behind, lines_until
 
 TRIALS = 4
 
+STARTS = [  # while nnictl starts the experiment
+    Fault(r"GET .*/check-status", "reset", times=4),
+    Fault(r"GET .*/check-status", "html"),
+    Fault(r"POST .*/experiment ", "reset late"),
+]
 POLLS = [
     Fault(r"GET .*/experiment ", "reset"),
     Fault(r"GET .*/check-status", "500", times=3),
@@ -37,7 +42,7 @@ def spoilt(tmp_path_factory):
     And there is a proxy in the environment that does not work.
     """
     folder = tmp_path_factory.mktemp("spoilt")
-    with Proxy([*POLLS, *TRIAL_REQUESTS]) as proxy:
+    with Proxy(STARTS) as proxy:
         nowhere = {
             "http_proxy": "http://127.0.0.1:9",
             "HTTP_PROXY": "http://127.0.0.1:9",
@@ -53,7 +58,7 @@ def spoilt(tmp_path_factory):
             maxExperimentDuration=None,
         )
         said = lines_until(process, r"web UI")
-        proxy.arm()
+        proxy.plan += [*POLLS, *TRIAL_REQUESTS]
         said += lines_until(process, r"1/4 trials")
         proxy.reset_tuner()
         said += process.stdout.readlines()
@@ -63,7 +68,7 @@ def spoilt(tmp_path_factory):
 def test_every_fault_was_injected(spoilt):
     *_, proxy = spoilt
     assert proxy.left() == []
-    assert len(proxy.injected) == 10 + 9 + 1
+    assert len(proxy.injected) == 6 + 10 + 9 + 1
 
 
 def test_the_search_ends_well_and_its_front_is_written(spoilt):
