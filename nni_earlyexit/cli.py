@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -87,6 +88,8 @@ def parser() -> Parser:
 
 @exits_with_one_sentence
 def main() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a trial says may hold what a terminal cannot show
     arguments = parser().parse_args()
     if arguments.command == "space":
         from nni_earlyexit import search_spaces

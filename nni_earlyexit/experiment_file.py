@@ -208,9 +208,10 @@ def allowed_spaces(command: str) -> tuple[str, ...]:
     """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
     try:
         words = shlex.split(command)
-        return trial.parse(words[3:], helps=False).allow_spaces if words[1:3] == ["-m", trial.MODULE] else ()
-    except (ValueError, OSError):
+        given, _ = trial.parser(helps=False).parse_known_args(words[3:] if words[1:3] == ["-m", trial.MODULE] else [])
+    except ValueError:
         return ()
+    return tuple(given.allow_space)
 
 
 def _check_assessor(assessor: Any, settings: Settings) -> None:

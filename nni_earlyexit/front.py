@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit import objectives as known
 from nni_earlyexit import record
+from nni_earlyexit.errors import sentence
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.tables import aligned
@@ -121,8 +122,8 @@ def judged(records: Sequence[record.Record], say: Callable[[str], None] = print)
         for found in new:
             try:
                 (members[found.folder],) = judge([found])
-            except (ValueError, OSError) as error:
-                unusable.setdefault(str(error), []).append(found.folder.name)
+            except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: torch's, of what does not fit
+                unusable.setdefault(sentence(error), []).append(found.folder.name)
                 left = [other for other in left if other is not found]
     for reason, names in unusable.items():
         some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -143,6 +144,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     for found in records:
         task = data.load(found.settings.data, found.settings.seed, found.settings.input_shape)
         network = found.network()
+        data.check_fits(task, network)
         costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
         calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
         goal = found.settings.goal

@@ -38,6 +38,9 @@ LIMITS = {
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+MAX_DURATION_S = 1e9
+"""Thirty years; what is longer is a mistake, and more than timers can count."""
+
 HALVING = 0.01
 """Accuracy that halving the average MACs is worth in the scalar ``default`` metric."""
 
@@ -158,7 +161,7 @@ def parse_duration(value: str | float) -> float:
         duration = float(text if unit is None else text[:-1]) * (unit or 1)
     except ValueError:
         duration = math.nan
-    if isinstance(value, bool) or not 0 < duration < math.inf:
+    if isinstance(value, bool) or not 0 < duration < MAX_DURATION_S:
         raise ValueError(f"{value!r} is not a duration; examples: 90, 90s, 10m, 2h")
     return duration
 

@@ -21,6 +21,8 @@ from nni_earlyexit.names import unknown
 
 POLL_PATIENCE_S = 10
 """Seconds that one look at the experiment may take; whoever looks goes on looking."""
+NO_REASON = "Found multiple FINAL results"
+"""What NNI's manager calls an error, and is none: a trial may have reported its result twice."""
 NNICTL_S = 120
 """Seconds that ``nnictl`` may take to stop an experiment, which it asks the manager for."""
 
@@ -36,35 +38,28 @@ class Manager:
     def start(cls, config: Path, port: int) -> Manager:
         """``nnictl create --config config --port port``.
 
-        Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails. Whatever happens
-        meanwhile, a manager is returned or none is left.
+        Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails.
         """
         program = [sys.executable, "-m", "nni_earlyexit.patient_nnictl"]
         command = [*program, "create", "--config", str(config), "--port", str(port)]
         with _starting_on(port):
             check_port(port)
-            try:
-                # its own session: Ctrl-C ends this process, which then stops the experiment in order
-                done = subprocess.run(
-                    command,
-                    capture_output=True,
-                    text=True,
-                    env=environment(config),
-                    start_new_session=True,
-                    check=False,
-                )
-                said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
-                found = re.search(r"Experiment ID:\s*(\w+)", said)
-                if done.returncode == 0 and found is not None:
-                    return cls(found.group(1), port)
-                if "is not idle" in said or "EADDRINUSE" in said:
-                    check_port(port)  # somebody else was faster
-                raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
-            except BaseException:
-                for manager in nni_processes.managers():
-                    if manager.file == config.resolve() and manager.port == port:
-                        cls(manager.id, port).stop()
-                raise
+            # its own session: Ctrl-C ends this process, which then stops the experiment in order
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment(config), start_new_session=True, check=False
+            )
+            said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
+            found = re.search(r"Experiment ID:\s*(\w+)", said)
+            if done.returncode == 0 and found is not None:
+                return cls(found.group(1), port)
+            if "is not idle" in said or "EADDRINUSE" in said:
+                check_port(port)  # somebody else was faster
+            raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
+
+    @classmethod
+    def all_from(cls, config: Path) -> list[Manager]:
+        """Those that were started from the experiment file ``config`` and run."""
+        return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
 
     @classmethod
     def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
@@ -79,9 +74,9 @@ class Manager:
         """Where the web UI is."""
         return f"http://127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, patience_s: float = POLL_PATIENCE_S) -> Any:
         """The JSON that the manager answers for ``path``; :class:`rest.NoAnswer` when it does not for a while."""
-        return rest.get(f"{self.address}/api/v1/nni", path, patience_s=POLL_PATIENCE_S)
+        return rest.get(f"{self.address}/api/v1/nni", path, patience_s=patience_s)
 
     def status(self) -> str:
         """NNI's status of the experiment, such as ``RUNNING`` or ``DONE``."""
@@ -112,7 +107,6 @@ class Manager:
 
     def stop(self) -> None:
         """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
-        processes = nni_processes.of_experiment(self.id)
         # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
         patience = 15 if self._answers() else 0
         if patience:
@@ -126,12 +120,14 @@ class Manager:
                     check=False,
                     timeout=NNICTL_S,
                 )
-        _, alive = psutil.wait_procs(processes, timeout=patience)
-        for end in (signal.SIGTERM, signal.SIGKILL):
+        psutil.wait_procs(nni_processes.of_experiment(self.id), timeout=patience)
+        for end in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+            # looked for again: until it ended, the manager may have started a trial
+            alive = nni_processes.of_experiment(self.id)
             for process in alive:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(end)
-            _, alive = psutil.wait_procs(alive, timeout=5)
+            psutil.wait_procs(alive, timeout=5)
 
     def _answers(self) -> bool:
         try:
@@ -167,5 +163,5 @@ def _last_error(log: Path) -> str | None:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return None
-    errors = [line for line in lines if re.search(r" (ERROR|CRITICAL) \(", line)]
+    errors = [line for line in lines if re.search(r" (ERROR|CRITICAL) \(", line) and NO_REASON not in line]
     return re.sub(r"^.*? (ERROR|CRITICAL) \(.*?\)+ ", "", errors[-1]) if errors else None

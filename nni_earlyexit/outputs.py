@@ -92,7 +92,9 @@ def _checked_labels(y: ArrayLike, inputs: int, classes: int) -> NDArray[np.integ
     labels = _array("y", y)
     if labels.shape != (inputs,):
         raise ValueError(f"y: shape {labels.shape} does not fit {inputs} inputs")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"y: classes must be integers from 0 to {classes - 1}, found {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"y: classes must be integers from 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
     return labels
 

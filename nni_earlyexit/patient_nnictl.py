@@ -15,17 +15,15 @@ from nni_earlyexit import rest
 
 
 def _request(method: str, port: int, api: str, data: Any = None, prefix: str | None = None) -> Any:
-    """As NNI's, asked again. Only what starts an experiment is sent once: a second one would start it twice."""
+    """As NNI's, asked again. What starts an experiment would start it twice, so it is only sent again if it has not arrived."""
     address = "/".join(part.strip("/") for part in (f"http://localhost:{port}", prefix, "api/v1/nni") if part)
-    if method.lower() != "post":
-        return rest.request(method.upper(), f"{address}/{api.strip('/')}", data, read=_json)
-    try:
-        return rest.request("POST", f"{address}/{api.strip('/')}", data, patience_s=0, read=_json)
-    except rest.NoAnswer:
-        status = rest.get(address, "check-status")["status"]
-        if status in ("INITIALIZED", "ERROR"):
-            raise
-        return None  # it arrived, and the answer was lost
+    starts = method.lower() == "post" and api.strip("/") == "experiment"
+
+    def arrived() -> bool:
+        # the manager has an experiment to show from the moment that it is told to start one
+        return starts and rest.request("GET", f"{address}/experiment", read=_json) is not None
+
+    return rest.request(method.upper(), f"{address}/{api.strip('/')}", data, read=_json, arrived=arrived)
 
 
 def _json(response: Any) -> Any:

@@ -73,15 +73,17 @@ def request(
     *,
     patience_s: float = PATIENCE_S,
     read: Callable[[requests.Response], Any] = lambda response: response,
+    arrived: Callable[[], bool] = lambda: False,
 ) -> Any:
     """What ``read`` makes of the manager's response. It is asked again while there is none, it is an error of the
-    manager's own, or ``read`` cannot understand it and raises ``ValueError``. What is sent may so arrive twice.
+    manager's own, or ``read`` cannot understand it and raises ``ValueError``.
+
+    What is sent may so arrive twice, unless ``arrived`` tells that it has, which it is asked first. Then ``None`` is returned.
 
     Raises
     ------
     NoAnswer
-        After ``patience_s`` (0: after one try), or at once when the connection fails and no manager has that port of this
-        machine.
+        After ``patience_s``, or at once when the connection fails and no manager has that port of this machine.
     Refused
         For a status from 400 to 499 other than 408 and 410, NNI's for "nothing yet" and "nothing any more".
     """
@@ -89,7 +91,7 @@ def request(
     for pause in _pauses():
         left = patience_s - (time.monotonic() - start)
         try:
-            return read(_once(method, url, content, TIMEOUT_S if patience_s == 0 else min(TIMEOUT_S, max(left, 1.0))))
+            return read(_once(method, url, content, min(TIMEOUT_S, max(left, 1.0))))
         except Refused:
             raise
         except (requests.RequestException, ValueError) as error:
@@ -100,6 +102,8 @@ def request(
                 reason = "it is not running" if gone else " ".join(str(error).split())[:300]
                 raise NoAnswer(f"NNI's manager did not answer {url} for {waited:.0f} s: {reason}") from error
         time.sleep(pause)
+        if arrived():
+            return None
     raise AssertionError("pauses never end")
 
 

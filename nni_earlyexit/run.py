@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nni_earlyexit import files, front, nni_processes, plot, search_spaces
+from nni_earlyexit import files, front, plot, search_spaces, trial_guards
 from nni_earlyexit.experiment_file import allowed_spaces, check, check_port, check_writable, seconds
 from nni_earlyexit.goal import format_macs
 from nni_earlyexit.manager import Manager, reasons
-from nni_earlyexit.rest import NoAnswer
+from nni_earlyexit.rest import PATIENCE_S, NoAnswer
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
@@ -36,20 +36,25 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
     ``ValueError`` or ``FileNotFoundError`` before anything starts.
     """
     results = results if results is not None else config.parent / "results"
+    for manager in Manager.all_from(config):
+        raise ValueError(
+            f"config: experiment {manager.id} of {str(config)!r} still runs on port {manager.port}; go on with "
+            f"'nni-earlyexit run --attach {manager.id}', or end it with 'nnictl stop {manager.id}'"
+        )
     check_port(port)
     check_writable(results, "results")
-    for manager in nni_processes.managers():
-        if manager.file == config.resolve():
-            raise ValueError(
-                f"config: experiment {manager.id} of {str(config)!r} still runs on port {manager.port}; go on with "
-                f"'nni-earlyexit run --attach {manager.id}', or end it with 'nnictl stop {manager.id}'"
-            )
     say(f"checking {config}")
     experiment = check(config)
     with _signals(_interrupt):
         try:
             started = Manager.start(experiment.path, port)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            with _signals(signal.SIG_IGN):
+                for manager in Manager.all_from(experiment.path):
+                    say(f"stopping experiment {manager.id}, which had begun to start")
+                    manager.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             say("interrupted; nothing is left running")
             return 130
         return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
@@ -61,7 +66,9 @@ def attach(id: str, *, results: Path | None, grace_s: float | None = None, say: 
     if results is None:
         results = Path("results") if process.file is None else process.file.parent / "results"
     check_writable(results, "results")
-    for name in allowed_spaces(str(manager.get("experiment")["params"].get("trialCommand"))):
+    if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
+        raise ValueError(f"attach: experiment {id} is only looked at with nnictl view; nothing of it runs")
+    for name in allowed_spaces(str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))):
         search_spaces.allow(name)
     with _signals(_interrupt):
         return _follow(manager, process.folder, results, grace_s, say)
@@ -265,6 +272,8 @@ def _complaint(folder: Path, trial_job: str) -> str:
     for errors in folder.glob(f"environments/*/trials/{trial_job}/trial.stderr"):
         with suppress(OSError):
             lines = errors.read_text(errors="replace").strip().splitlines()
+            if any(line.startswith(trial_guards.LOCKED_UP) for line in lines):
+                return f"trial-timeout: not finished in time, and locked up in code that is not Python; where is in {errors}"
             if lines:
                 return lines[-1]
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,15 @@ class Settings:
     def goal(self) -> Goal:
         """Limits, and which point of a network's trade-off is reported."""
         return Goal(**{field.name: getattr(self, field.name) for field in fields(Goal)})
+
+    def with_whole_paths(self) -> Settings:
+        """The same with paths from ``/``, which mean the same file wherever they are read later."""
+        table = self.latency_table
+        return replace(
+            self,
+            data=str(Path(self.data).resolve()) if self.data.endswith(".npz") else self.data,
+            latency_table=None if table is None else str(Path(table).resolve()),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

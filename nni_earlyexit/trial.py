@@ -143,13 +143,14 @@ def main() -> None:
     for name in arguments.allow_spaces:
         search_spaces.allow(name)
     identity, sample = split_parameters(parameters)
+    settings = arguments.settings.with_whole_paths()
 
     folder = Path(os.environ["NNI_OUTPUT_DIR"])
     with files.claimed(folder):
         files.remove_parts(folder)
-        finished = record.finished(folder, sample, arguments.settings, identity)
+        finished = record.finished(folder, sample, settings, identity)
         if finished is None:
-            _train(identity, sample, arguments.settings)
+            _train(identity, sample, settings)
         else:
             # NNI runs interrupted trials again when it resumes; this one had come to its end
             nni.report_final_result(finished.metrics)

@@ -5,6 +5,8 @@ It also takes an error for a success, so that a result could be lost, and waits 
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from typing import Any
 
@@ -18,13 +20,26 @@ NOTHING_YET, NOTHING_ANY_MORE = 408, 410
 
 
 def be_patient() -> None:
-    """Let every channel of this process ask again. What is sent may arrive twice: results are known by their trial."""
+    """Let every channel of this process ask again.
+
+    What is sent may arrive twice, which harms little: intermediate results are counted by their number. A second final one
+    would be kept, and NNI would complain in its log at every look at its trials, so it is only sent again if it has not
+    arrived.
+    """
     HttpChannel.send = _send  # type: ignore[method-assign]
     HttpChannel.receive = _receive  # type: ignore[method-assign]
 
 
 def _send(self: HttpChannel, command: Any) -> None:
-    rest.request("PUT", self._url, command)
+    job = os.environ.get("NNI_TRIAL_JOB_ID")
+
+    def arrived() -> bool:
+        return bool(rest.get(rest.address(self._url), f"metric-data/{job}?type=FINAL"))
+
+    if command.get("type") == "metric" and json.loads(command["metric"]).get("type") == "FINAL" and job is not None:
+        rest.request("PUT", self._url, command, arrived=arrived)
+    else:
+        rest.request("PUT", self._url, command)
 
 
 def _receive(self: HttpChannel) -> Any:

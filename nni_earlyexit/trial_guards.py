@@ -20,6 +20,8 @@ MAX_LOG_BYTES = 10_000_000
 """Of each of them."""
 LOOK_S = 0.05
 """Seconds between two looks at a log."""
+LOCKED_UP = "Timeout ("
+"""How the lines begin that faulthandler writes before it ends a process."""
 LOCKED_UP_S = 10
 """Seconds that a trial whose time is over may go on without executing Python."""
 
@@ -45,7 +47,8 @@ def end_after(timeout_s: float) -> None:
 def cap_logs(folder: Path, most: int = MAX_LOG_BYTES) -> None:
     """Cut this trial's logs in ``folder`` whenever they are longer than ``most`` bytes, and say so in them.
 
-    What came first stays, and what comes after a cut follows it.
+    What came first stays. What comes after a cut follows it, so that the last lines, which may say why a trial fails, are
+    there too.
     """
     for fd in (1, 2):
         with suppress(OSError):
@@ -60,7 +63,7 @@ def _watch(folder: Path, most: int) -> None:
         for path in (folder / name for name in LOGS):
             with suppress(OSError):  # not there yet, or the disk is full: a trial does not fail for its log
                 if path.stat().st_size > most:
-                    os.truncate(path, most - len(notice))
+                    os.truncate(path, most - most // 10)  # room for what follows
                     with path.open("ab") as log:
                         log.write(notice)
         time.sleep(LOOK_S)

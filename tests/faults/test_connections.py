@@ -14,6 +14,7 @@ TRIALS = 4
 STARTS = [  # while nnictl starts the experiment
     Fault(r"GET .*/check-status", "reset", times=4),
     Fault(r"GET .*/check-status", "html"),
+    Fault(r"POST .*/experiment ", "reset"),
     Fault(r"POST .*/experiment ", "reset late"),
 ]
 POLLS = [
@@ -68,7 +69,7 @@ def spoilt(tmp_path_factory):
 def test_every_fault_was_injected(spoilt):
     *_, proxy = spoilt
     assert proxy.left() == []
-    assert len(proxy.injected) == 6 + 10 + 9 + 1
+    assert len(proxy.injected) == 7 + 10 + 9 + 1
 
 
 def test_the_search_ends_well_and_its_front_is_written(spoilt):

@@ -180,6 +180,21 @@ def test_a_finished_trial_whose_files_are_damaged_does_not_count_as_finished(cop
     assert record.finished(folder, found.sample, found.settings, found.space) is None
 
 
+def test_a_network_whose_data_are_others_now_is_left_out(tmp_path, digits_space):
+    """The file was written again with other inputs."""
+    x, y = np.random.default_rng(0).normal(size=(100, 1, 8, 8)), np.arange(100) % 10
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    evaluator = EarlyExitEvaluator(data=str(tmp_path / "data.npz"), epochs=1, threads=1)
+    sample, _ = digits_space.cheapest(exit=-1)
+    trial = tmp_path / "environments" / "local-env" / "trials" / "a"
+    record.save(evaluator.evaluate(digits_space.freeze(sample)), trial, evaluator.settings)
+    np.savez(tmp_path / "data.npz", x=x.repeat(3, axis=1), y=y)
+    said = []
+    assert front.judged(front.finished(tmp_path), said.append) == []
+    assert "left out a: data: " in said[-1]
+    assert "has inputs (3, 8, 8) of 10 classes, the network takes (1, 8, 8)" in said[-1]
+
+
 RUNS = "from pathlib import Path; Path({!r}).touch()"
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import LIMITS, Goal, format_macs, parse_amount
+from nni_earlyexit.goal import LIMITS, Goal, format_macs, parse_amount, parse_duration
 
 
 def test_halving_the_average_macs_is_worth_one_point_of_accuracy():
@@ -59,3 +59,16 @@ def test_macs_are_shown_with_their_unit():
 def test_a_limit_that_is_no_positive_number_is_refused_by_its_name(name, limit):
     with pytest.raises(ValueError, match=f"{name}: {limit!r} is not possible; a positive number of"):
         Goal(**{name: limit})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), (90, 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400)]
+)
+def test_durations_are_written_as_nni_writes_them(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "soon", "-1s", 0, True, None, "inf", "nan", "10000000h", [], {}])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ValueError, match="is not a duration; examples: 90, 90s, 10m, 2h"):
+        parse_duration(text)

@@ -102,8 +102,23 @@ def test_no_proxy_is_used(manager, monkeypatch):
 def test_a_trials_report_is_sent_until_it_arrives(manager):
     trial_channel.be_patient()
     manager.answers = [(500, ""), (503, ""), (200, "")]
-    HttpChannel(manager.url).send({"type": "metric", "metric": "0.5"})
-    assert [json.loads(body) for _, _, body in manager.asked] == [{"type": "metric", "metric": "0.5"}] * 3
+    report = {"type": "metric", "metric": json.dumps({"type": "PERIODICAL", "value": "0.5"})}
+    HttpChannel(manager.url).send(report)
+    assert [json.loads(body) for _, _, body in manager.asked] == [report] * 3
+
+
+@pytest.mark.parametrize(
+    ("finals", "sent"),
+    [([(200, '[{"data": "0.5"}]')], 1), ([(200, "[]"), (200, "")], 2), ([(500, ""), (200, '[{"data": "0.5"}]')], 1)],
+)
+def test_a_final_result_is_only_sent_again_if_it_has_not_arrived(manager, monkeypatch, finals, sent):
+    trial_channel.be_patient()
+    monkeypatch.setenv("NNI_TRIAL_JOB_ID", "abc")
+    manager.answers = [(500, ""), *finals]
+    final = json.dumps({"type": "FINAL", "value": "0.5"})
+    HttpChannel(f"http://127.0.0.1:{manager.server_port}/env/local-env/abc").send({"type": "metric", "metric": final})
+    assert [command for command, *_ in manager.asked].count("PUT") == sent
+    assert manager.asked[1][:2] == ("GET", "/api/v1/nni/metric-data/abc?type=FINAL")
 
 
 @pytest.mark.parametrize(
