@@ -14,8 +14,9 @@ import requests
 from nni.runtime.command_channel.http import HttpChannel
 from nni_earlyexit import rest
 
-PARAMETERS_S = 30
-"""Seconds to wait for parameters. A request that was made again may have taken those of another trial, which then has none."""
+PARAMETERS_S = 15
+"""Seconds to wait for parameters where the manager shows them too: on the local platform, a request that was made again may
+have taken those of another trial, which then has none."""
 NOTHING_YET, NOTHING_ANY_MORE = 408, 410
 
 
@@ -48,7 +49,7 @@ def _receive(self: HttpChannel) -> Any:
     def read(response: requests.Response) -> Any:
         return response.json() if response.status_code not in (NOTHING_YET, NOTHING_ANY_MORE) else response.status_code
 
-    until = time.monotonic() + PARAMETERS_S
+    until = time.monotonic() + (PARAMETERS_S if os.environ.get("NNI_PLATFORM") == "local" else rest.PATIENCE_S)
     while time.monotonic() < until:
         command = rest.request("GET", self._url, read=read)
         if command == NOTHING_ANY_MORE:

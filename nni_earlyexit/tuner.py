@@ -229,6 +229,6 @@ def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], id
     for label in [*expected, *found]:
         if found.get(label) != expected.get(label):
             raise ValueError(
-                f"searchSpaceFile: {label!r} is {found.get(label)}, but {expected.get(label)} in space {identity}; "
+                f"searchSpaceFile: {label!r} is {found.get(label)!r}, but {expected.get(label)!r} in space {identity}; "
                 f"write the file again with 'nni-earlyexit space {identity.split('/')[0]}'"
             )

@@ -132,5 +132,6 @@ def test_a_final_result_is_only_sent_again_if_it_has_not_arrived(manager, monkey
 def test_a_trial_waits_for_its_parameters_but_not_for_ever(manager, monkeypatch, answers, received):
     trial_channel.be_patient()
     monkeypatch.setattr(trial_channel, "PARAMETERS_S", 0.5)
+    monkeypatch.setenv("NNI_PLATFORM", "local")
     manager.answers = answers
     assert HttpChannel(manager.url).receive() == received
