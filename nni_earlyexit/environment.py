@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from nni_earlyexit.nni_processes import FILE_VARIABLE
+from nni_earlyexit.nni_processes import FILE_VARIABLE, STARTER_VARIABLE
 
 PATCHES = ("loopback.js", "tuner_wait.js")
 """What NNI's manager loads first, each with its reason."""
@@ -35,7 +35,9 @@ def environment(file: Path | None = None) -> dict[str, str]:
     if direct != "*":
         direct = ",".join(dict.fromkeys([*filter(None, direct.split(",")), *LOOPBACK]))
     variables["no_proxy"] = variables["NO_PROXY"] = direct
-    return variables if file is None else {**variables, FILE_VARIABLE: str(file.resolve())}
+    if file is not None:
+        variables |= {FILE_VARIABLE: str(file.resolve()), STARTER_VARIABLE: str(os.getpid())}
+    return variables
 
 
 def _with_patches(options: str) -> str:

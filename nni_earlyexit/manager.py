@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import signal
 import subprocess
@@ -60,6 +61,11 @@ class Manager:
     def all_from(cls, config: Path) -> list[Manager]:
         """Those that were started from the experiment file ``config`` and run."""
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
+
+    @classmethod
+    def all_started_here(cls) -> list[Manager]:
+        """Those that this process has started and that run."""
+        return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == os.getpid()]
 
     @classmethod
     def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-FILE_VARIABLE = "NNI_EARLYEXIT_FILE"
-"""Environment variable in which ``nni-earlyexit run`` leaves the path of the experiment file."""
+FILE_VARIABLE, STARTER_VARIABLE = "NNI_EARLYEXIT_FILE", "NNI_EARLYEXIT_STARTER"
+"""Environment variables in which a manager finds the path of its experiment file and the process that started it from there."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class ManagerProcess:
         The experiment's.
     file
         The experiment file that ``nni-earlyexit run`` started it from, if it did.
+    starter
+        The id of that process.
     """
 
     process: psutil.Process
@@ -30,6 +32,7 @@ class ManagerProcess:
     port: int
     folder: Path
     file: Path | None
+    starter: int | None
 
 
 def managers() -> Iterator[ManagerProcess]:
@@ -39,9 +42,19 @@ def managers() -> Iterator[ManagerProcess]:
         port = options.get("--port", "")
         if "--experiment-id" not in options or "--experiments-directory" not in options or not port.isdecimal():
             continue
-        id, file = options["--experiment-id"], variables.get(FILE_VARIABLE)
-        folder = Path(options["--experiments-directory"]) / id
-        yield ManagerProcess(process, id, int(port), folder, Path(file) if file else None)
+        id, file, starter = (
+            options["--experiment-id"],
+            variables.get(FILE_VARIABLE),
+            variables.get(STARTER_VARIABLE, ""),
+        )
+        yield ManagerProcess(
+            process,
+            id,
+            int(port),
+            folder=Path(options["--experiments-directory"]) / id,
+            file=Path(file) if file else None,
+            starter=int(starter) if starter.isdecimal() else None,
+        )
 
 
 def of_experiment(id: str) -> list[psutil.Process]:

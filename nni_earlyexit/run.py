@@ -50,7 +50,7 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
             started = Manager.start(experiment.path, port)
         except BaseException as error:
             with _signals(signal.SIG_IGN):
-                for manager in Manager.all_from(experiment.path):
+                for manager in Manager.all_started_here():
                     say(f"stopping experiment {manager.id}, which had begun to start")
                     manager.stop()
             if not isinstance(error, KeyboardInterrupt):

@@ -84,7 +84,7 @@ def test_a_connection_that_is_refused_while_the_managers_process_lives_counts_as
         try:
             assert process.stdout.readline() == "ready\n"
             (found,) = (manager for manager in nni_processes.managers() if manager.port == port)
-            assert (found.id, found.folder, found.file) == ("abc", tmp_path / "abc", None)
+            assert (found.id, found.folder, found.file, found.starter) == ("abc", tmp_path / "abc", None, None)
             with pytest.raises(rest.NoAnswer, match="refused"):
                 rest.get(f"http://127.0.0.1:{port}", "check-status", patience_s=1)
         finally:
