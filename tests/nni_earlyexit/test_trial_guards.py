@@ -24,7 +24,7 @@ def test_a_trial_whose_time_is_over_ends_and_says_so(tmp_path):
 
 def test_so_does_one_that_hangs_in_code_that_is_not_python_and_it_shows_where(tmp_path):
     code, _, said = ended(
-        "import ctypes\ntrial_guards.LOCKED_UP_S = 0.2\ntrial_guards.end_after(0.2)\n"
+        "import ctypes\ntrial_guards.LOCKED_UP_S = 0.2\ntrial_guards.end_after(2)\n"
         "def hang(): ctypes.PyDLL(None).sleep(600)  # which keeps every other thread from running\nhang()",
         tmp_path,
     )
@@ -56,7 +56,8 @@ def test_a_log_is_cut_and_says_so_and_what_comes_after_follows(stream, tmp_path)
 def test_logs_of_child_processes_are_cut_too(tmp_path):
     code, said, _ = ended(
         "import subprocess, time\ntrial_guards.LOOK_S = 0.01\ntrial_guards.cap_logs(folder, 1000)\n"
-        "child = subprocess.Popen(['sh', '-c', 'yes | head -c 50000; read line; echo last'], stdin=subprocess.PIPE)\n"
+        "child = subprocess.Popen(['sh', '-c', 'yes | head -c 50000; echo >&2 written; read line; echo last'], stdin=-1)\n"
+        "while not (folder / 'trial.stderr').read_text(): time.sleep(0.01)\n"
         "while not (folder / 'trial.stdout').read_text().endswith('bytes]\\n'): time.sleep(0.01)\n"
         "child.communicate(b'go\\n')",
         tmp_path,
