@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -74,6 +75,8 @@ def start_program(arguments: Sequence[str], variables: dict[str, str] | None = N
         text=True,
         start_new_session=True,
         env={**os.environ, **(variables or {})},
+        # where the tests run without a terminal, it may be ignored, which all that they start would inherit
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 
