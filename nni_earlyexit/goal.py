@@ -143,13 +143,13 @@ def parse_amount(text: str) -> float:
 
 
 def parse_share(text: str) -> float:
-    """``"1%"`` and ``"0.01"`` -> 0.01."""
+    """``"1%"`` and ``"0.01"`` -> 0.01; ``ValueError`` for what is not from 0 to 1."""
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise ValueError(f"{text!r} is not a share from 0 to 1; examples: 0.01, 1%")
+        raise ValueError(f"{text!r} is not a share; examples: 0.01, 1%")
     return share
 
 

@@ -20,6 +20,7 @@ def handlers():
 
 
 def test_the_end_of_the_terminal_ends_a_run_unless_nohup_was_asked_to_prevent_it(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with run._signals(run._interrupt):
         assert signal.getsignal(signal.SIGHUP) is run._interrupt
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
