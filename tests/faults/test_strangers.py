@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 
 import pytest
 import requests
@@ -69,7 +68,6 @@ def test_a_page_of_another_site_cannot_take_the_place_of_the_tuner(manager, head
     assert answer(manager, path="/tuner/test", **upgrade, **headers) == status
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("tensorboard"), reason="needs TensorBoard")
 def test_tensorboard_listens_on_this_machine_only(manager):
     (trial,) = manager.trials()
     url = f"{manager.address}/api/v1/nni/tensorboard"
