@@ -43,8 +43,8 @@ CUT = "\n[nni-earlyexit: the log is cut here, as it is longer than 1,000 bytes]\
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_log_is_cut_and_says_so_and_what_comes_after_follows(stream, tmp_path):
     code, *logs = ended(
-        "import sys, time\ntrial_guards.LOOK_S = 0.01\ntrial_guards.cap_logs(folder, 1000)\n"
-        f"print('first', 'x' * 5000, file=sys.{stream}, flush=True)\n"
+        "import os, sys, time\ntrial_guards.LOOK_S = 0.01\ntrial_guards.cap_logs(folder, 1000)\n"
+        f"os.write(sys.{stream}.fileno(), b'first ' + b'x' * 5000)  # at once: it may be cut at any time\n"
         f"while not (folder / 'trial.{stream}').read_text().endswith('bytes]\\n'): time.sleep(0.01)\n"
         f"print('why it failed', file=sys.{stream}, flush=True)",
         tmp_path,
