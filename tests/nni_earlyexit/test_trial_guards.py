@@ -56,7 +56,8 @@ def test_a_log_is_cut_and_says_so_and_what_comes_after_follows(stream, tmp_path)
 def test_logs_of_child_processes_are_cut_too(tmp_path):
     code, said, _ = ended(
         "import subprocess, time\ntrial_guards.LOOK_S = 0.01\ntrial_guards.cap_logs(folder, 1000)\n"
-        "child = subprocess.Popen(['sh', '-c', 'dd if=/dev/zero bs=50000 count=1 2>/dev/null; echo >&2 written; read line; echo last'], stdin=-1)\n"
+        "write = 'dd if=/dev/zero bs=50000 count=1 2>/dev/null; echo >&2 written; read line; echo last'\n"
+        "child = subprocess.Popen(['sh', '-c', write], stdin=subprocess.PIPE)\n"
         "while not (folder / 'trial.stderr').read_text(): time.sleep(0.01)\n"
         "while not (folder / 'trial.stdout').read_text().endswith('bytes]\\n'): time.sleep(0.01)\n"
         "child.communicate(b'go\\n')",
