@@ -40,7 +40,6 @@ def parser() -> Parser:
     run.add_argument("--attach", metavar="ID", help="go on with an experiment that runs, in place of starting one")
     run.add_argument("--port", type=int, default=8080, help="port of NNI's web UI, on this machine only (8080)")
     run.add_argument("--results", type=Path, help="folder for front.json and front.png (results beside the file)")
-
     run.add_argument(
         "--grace",
         type=_duration,

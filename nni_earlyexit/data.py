@@ -154,10 +154,9 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
         prepared = x.astype(np.int64)  # token ids
         return Data(source, len(classes), *(take(name) for name in SHARES))
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        x32 = x.astype(np.float32)
     axes = (0, *range(2, x.ndim))
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # it is looked at afterwards
+        x32 = x.astype(np.float32)
         mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
         deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
         prepared = (x32 - mean) / np.maximum(deviation, 1e-6)

@@ -144,7 +144,8 @@ def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings,
         if found is None or (found.sample, found.settings) != (sample, settings) or space not in (None, found.space):
             return None
         if found.policy is not None:
-            found.file(WEIGHTS), found.file(OUTPUTS)
+            for name in (WEIGHTS, OUTPUTS):
+                found.file(name)
         return found
     except Damaged as error:
         _logger.error("What this trial had finished is damaged, it is trained again: %s", error)

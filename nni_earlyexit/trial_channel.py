@@ -27,8 +27,8 @@ def be_patient() -> None:
     would be kept, and NNI would complain in its log at every look at its trials, so it is only sent again if it has not
     arrived.
     """
-    HttpChannel.send = _send  # type: ignore[method-assign]
-    HttpChannel.receive = _receive  # type: ignore[method-assign]
+    HttpChannel.send = _send
+    HttpChannel.receive = _receive
 
 
 def _send(self: HttpChannel, command: Any) -> None:

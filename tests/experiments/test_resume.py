@@ -10,6 +10,7 @@ from nni_earlyexit import checkpoint, search_spaces
 from nni_earlyexit.ask_tell import key
 from nni_earlyexit.manager import Manager
 from nni_earlyexit.rest import unpack
+from nni_earlyexit.run import attach
 from support import eventually, free_port, nnictl
 
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
@@ -130,6 +131,8 @@ def test_its_results_can_be_exported_and_viewed(survivor, tmp_path):
     nnictl("view", running.manager.id, "--port", str(running.manager.port))
     eventually(lambda: running.manager.status() == "VIEWED")
     assert running.manager.trials() == trials
+    with pytest.raises(ValueError, match=f"attach: experiment {running.manager.id} is only looked at with nnictl view"):
+        attach(running.manager.id, results=tmp_path)
 
 
 SMALL, LIMIT = "digits max_exits=0", "95k"  # which three networks meet

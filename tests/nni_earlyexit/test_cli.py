@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_bad_input_ends_with_exit_code_2_and_one_sentence(monkeypatch, capsys, a
     assert said.out == ""
     assert said.err.startswith(f"nni-earlyexit: {sentence}")
     assert said.err.count("\n") == 1
+
+
+def test_what_a_terminal_cannot_show_does_not_end_a_command(tmp_path):
+    folder = tmp_path / "é"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "nni_earlyexit.cli", "front", str(folder)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"no finished trial within the limits in ")
+    assert b"\\xe9" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["nni_earlyexit", "nni_earlyexit.trial", "nni_earlyexit.tuner", "nni_earlyexit.cli"])

@@ -353,3 +353,17 @@ def test_a_port_in_use():
 def test_the_digits_example_says_what_the_tuner_and_the_trials_agree_on(tmp_path):
     config = yaml.safe_load(write_config(tmp_path).read_text())
     assert config["tuner"]["classArgs"]["max_avg_macs"] == config["trialCommand"].split()[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        (command("--allow-space my.a --data gone.npz --allow-space my.b"), ("my.a", "my.b")),
+        (command(), ()),
+        ("sleep 600 --allow-space my.a", ()),
+        ("python -m nni_earlyexit.trial 'open", ()),
+        ("None", ()),
+    ],
+)
+def test_what_a_command_allows_is_known_wherever_its_files_are(given, allowed):
+    assert experiment_file.allowed_spaces(given) == allowed

@@ -43,6 +43,13 @@ MANAGER = """[2026-11-25 10:00:00] INFO (main) Start NNI manager
             "NNI's manager says: Error: Job management error: SQLITE_FULL: database or disk is full",
         ),
         ({"dispatcher.log": DISPATCHER, "nnimanager.log": MANAGER}, "no such luck; NNI's manager says: Error: Job"),
+        (
+            {
+                "nnimanager.log": MANAGER
+                + "[2026-11-25 10:00:11] ERROR (NNIDataStore) Found multiple FINAL results for a\n"
+            },
+            "NNI's manager says: Error: Job management error: SQLITE_FULL: database or disk is full",
+        ),
         ({}, "no reason is in its logs, "),
     ],
 )

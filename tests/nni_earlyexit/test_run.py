@@ -130,3 +130,16 @@ def test_why_trials_failed_is_said_once_for_each_reason(watched, tmp_path):
         "trial a failed: no luck",
         "trial c failed: no memory",
     ]
+
+
+def test_of_a_trial_that_was_locked_up_it_is_said_so_and_not_the_last_line_of_where(watched, tmp_path):
+    folder = tmp_path / "environments" / "local-env" / "trials" / "a"
+    folder.mkdir(parents=True)
+    where = 'Timeout (0:00:20)!\nThread 0x1 (most recent call first):\n  File "x.py", line 3 in hang\n  File "<frozen runpy>"\n'
+    (folder / "trial.stderr").write_text(where)
+    _, lines, _ = watched(lambda now: (profile(1), "RUNNING" if now < 5 else "DONE", [trial("a", "FAILED")]))
+    (said,) = [line for line in lines if line.startswith("trial ")]
+    assert said.startswith(
+        "trial a failed: trial-timeout: not finished in time, and locked up in code that is not Python"
+    )
+    assert str(folder / "trial.stderr") in said

@@ -168,3 +168,11 @@ def test_abbreviations_and_other_spellings_are_not_guessed(name):
     else:
         with pytest.raises(ValueError, match="unrecognized arguments"):
             trial.parse(["--max_drop", "0.1"])
+
+
+def test_the_paths_of_a_finished_trial_mean_the_same_files_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.npz").touch()
+    given = trial.parse(["--data", "own.npz"]).settings
+    assert given.with_whole_paths().data == str(tmp_path / "own.npz")
+    assert Settings().with_whole_paths() == Settings()
