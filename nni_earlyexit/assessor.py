@@ -13,8 +13,8 @@ from typing import Any
 
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
-from nni_earlyexit import files
 from nni_earlyexit.halving import SuccessiveHalving
+from nni_earlyexit.utils import files
 from nni_earlyexit.visible_failure import visible_failure
 
 _logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from nni_earlyexit.errors import Parser, exits_with_one_sentence
-from nni_earlyexit.goal import parse_amount, parse_duration, parse_share
+from nni_earlyexit.utils.amounts import parse_amount, parse_duration, parse_share
+from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
 
 def parser() -> Parser:
@@ -101,8 +101,8 @@ def main() -> None:
             _say(line)
     elif arguments.command == "latency":
         from nni_earlyexit import search_spaces
-        from nni_earlyexit.experiment_file import check_writable
         from nni_earlyexit.latency import LatencyTable
+        from nni_earlyexit.utils.checks import check_writable
 
         check_writable(arguments.output.parent, "output")
         table = LatencyTable.build(
@@ -130,8 +130,8 @@ def main() -> None:
         sys.exit(run(arguments.config, port=arguments.port, **how))
     elif arguments.command == "front":
         from nni_earlyexit import search_spaces
-        from nni_earlyexit.experiment_file import check_writable
         from nni_earlyexit.run import write_front
+        from nni_earlyexit.utils.checks import check_writable
 
         folder = arguments.folder.expanduser()
         if not folder.is_dir():
@@ -150,9 +150,9 @@ def main() -> None:
 
 def _thresholds(arguments: argparse.Namespace) -> None:
     from nni_earlyexit import refit
-    from nni_earlyexit.experiment_file import check_writable
     from nni_earlyexit.guarantee import Guarantee
     from nni_earlyexit.thresholds import ThresholdOptimizer
+    from nni_earlyexit.utils.checks import check_writable
 
     source = refit.source(arguments.source, arguments.trial)
     results = arguments.results or source.folder

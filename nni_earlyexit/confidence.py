@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from nni_earlyexit.names import lookup
+from nni_earlyexit.utils.checks import lookup
 from numpy.typing import NDArray
 
 Measure = Callable[[NDArray[np.floating]], NDArray[np.floating]]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from nni_earlyexit import files
 from nni_earlyexit.settings import check_data_name
+from nni_earlyexit.utils import files
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate

@@ -10,8 +10,9 @@ from nni.mutable import Categorical
 from nni.nas.nn.pytorch import ModelSpace
 from nni_earlyexit.ask_tell import Domain
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import LIMITS, Goal, format_amount
+from nni_earlyexit.goal import LIMITS, Goal
 from nni_earlyexit.space import EarlyExitSpace
+from nni_earlyexit.utils.amounts import format_amount
 
 Latencies = Callable[[Mapping[str, Any]], Sequence[float]]
 """Seconds until each present exit of a sample."""

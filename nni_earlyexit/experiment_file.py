@@ -6,11 +6,9 @@ sentence that names the field, the value and what would be right. Cheap checks c
 
 from __future__ import annotations
 
-import os
 import reprlib
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,14 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from nni_earlyexit import files, search_spaces, trial
+from nni_earlyexit import search_spaces, trial
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.goal import LIMITS, parse_duration
+from nni_earlyexit.goal import LIMITS
 from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.trial import written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.amounts import parse_duration
+from nni_earlyexit.utils.checks import check_writable
 
 if TYPE_CHECKING:
     from nni_earlyexit.ask_tell import AskTell, Domain
@@ -101,24 +102,6 @@ def _expanded(folder: str) -> Path:
         return Path(folder).expanduser()
     except RuntimeError as error:
         raise ValueError(f"experimentWorkingDirectory: {folder!r} is not possible: {error}") from None
-
-
-def check_writable(folder: Path, field: str) -> None:
-    """``ValueError`` that names ``field`` unless files can be made in ``folder``, which may not exist yet."""
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError(f"{field}: {str(folder)!r} is not a folder that can be written to")
-
-
-def check_port(port: int) -> None:
-    """``ValueError`` unless ``port`` is free on this machine."""
-    if not 0 < port < 65536:
-        raise ValueError(f"port: {port} is not possible; a number from 1 to 65535 is")
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise ValueError(f"port: {port} is in use; stop what listens there or choose another one with --port")
 
 
 _TEXTS = ("experimentName", "searchSpaceFile", "trialCommand", "trialCodeDirectory", "experimentWorkingDirectory")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit import objectives as known
 from nni_earlyexit import record
-from nni_earlyexit.errors import sentence
-from nni_earlyexit.goal import format_macs
 from nni_earlyexit.policy import ExitPolicy
-from nni_earlyexit.tables import aligned
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.errors import sentence
+from nni_earlyexit.utils.tables import aligned
 
 if TYPE_CHECKING:
     from nni_earlyexit.diagnostics import Diagnostic

@@ -36,10 +36,6 @@ LIMITS = {
 }
 """Every limit that a network can be given."""
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-MAX_DURATION_S = 1e9
-"""Thirty years; what is longer is a mistake, and more than timers can count."""
 
 HALVING = 0.01
 """Accuracy that halving the average MACs is worth in the scalar ``default`` metric."""
@@ -130,50 +126,3 @@ class Goal:
     def penalty(self, costs: ExitCosts) -> float:
         """The scalar ``default`` metric of a network over the limits: below that of every network within them."""
         return -1 - self.excess(costs)
-
-
-def parse_amount(text: str) -> float:
-    """``"2M"`` -> 2000000.0; k, M and G are thousand, million and billion."""
-    units = {"k": 1e3, "m": 1e6, "g": 1e9}
-    number, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1.0)
-    try:
-        return float(number) * unit
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number; examples: 150000, 150k, 2M") from None
-
-
-def parse_share(text: str) -> float:
-    """``"1%"`` and ``"0.01"`` -> 0.01; ``ValueError`` for what is not from 0 to 1."""
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise ValueError(f"{text!r} is not a share; examples: 0.01, 1%")
-    return share
-
-
-def parse_duration(value: str | float) -> float:
-    """Seconds: of ``90``, ``"90s"``, ``"1.5m"``, ``"2h"`` and ``"1d"``, as NNI writes them; ``ValueError`` unless positive."""
-    text = str(value).strip()
-    unit = _SECONDS.get(text[-1:])
-    try:
-        duration = float(text if unit is None else text[:-1]) * (unit or 1)
-    except ValueError:
-        duration = math.nan
-    if isinstance(value, bool) or not 0 < duration < MAX_DURATION_S:
-        raise ValueError(f"{value!r} is not a duration; examples: 90, 90s, 10m, 2h")
-    return duration
-
-
-def format_amount(amount: float) -> str:
-    """As :func:`format_macs`, small numbers such as seconds too."""
-    return f"{amount:.3g}" if amount < 1 else format_macs(amount)
-
-
-def format_macs(macs: float) -> str:
-    """``2000000`` -> ``"2.00M"``."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if macs >= size:
-            return f"{macs / size:.3g}{unit}"
-    return f"{macs:.0f}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit import objectives as known
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import unknown
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from nni_earlyexit.costs import AdditiveCosts
-from nni_earlyexit.files import write_json
-from nni_earlyexit.names import lookup
 from nni_earlyexit.network import EarlyExitNetwork, example
-from nni_earlyexit.space import EarlyExitSpace, check_number
+from nni_earlyexit.space import EarlyExitSpace
 from nni_earlyexit.units import Unit, is_fixed, take_apart, units
+from nni_earlyexit.utils.checks import check_number, lookup
+from nni_earlyexit.utils.files import write_json
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)

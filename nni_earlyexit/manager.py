@@ -17,8 +17,7 @@ from typing import Any
 import psutil
 from nni_earlyexit import nni_processes, rest
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.experiment_file import check_port
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import check_port, unknown
 
 POLL_PATIENCE_S = 10
 """Seconds that one look at the experiment may take; whoever looks goes on looking."""

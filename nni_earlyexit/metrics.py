@@ -15,9 +15,10 @@ import numpy as np
 from nni_earlyexit.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.goal import Goal
-from nni_earlyexit.policy import ExitPolicy, finite_or_none
+from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.thresholds import fit_or_closest
 from nni_earlyexit.trade_off import Front, TradeOff, Unreachable
+from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import NDArray
 
 FRONT = "front"

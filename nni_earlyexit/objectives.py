@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import unknown
 
 DIRECTIONS = {
     "accuracy": "max",

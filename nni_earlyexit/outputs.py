@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nni_earlyexit import files
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.checks import unknown
 from numpy.typing import ArrayLike, NDArray
 
 SCORINGS = ("accuracy", "balanced_accuracy")

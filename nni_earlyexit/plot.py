@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nni_earlyexit.files import write_whole
 from nni_earlyexit.front import Member
 from nni_earlyexit.record import Record
+from nni_earlyexit.utils.files import write_whole
 
 
 def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> None:

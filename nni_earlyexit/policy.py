@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from nni_earlyexit import confidence as measures
 from nni_earlyexit.learned import LearnedConfidence
+from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -168,8 +169,3 @@ def scaled(logits: NDArray[np.floating], temperatures: Sequence[float]) -> NDArr
     """Logits (inputs, exits, classes) divided by each exit's temperature, in a floating type of their own precision."""
     kind = logits.dtype if np.issubdtype(logits.dtype, np.floating) else np.float64
     return logits / np.array(temperatures, dtype=kind)[:, None]
-
-
-def finite_or_none(values: Sequence[float]) -> list[float | None]:
-    """``values`` as JSON can hold them: infinite ones are ``None``."""
-    return [None if math.isinf(value) else float(value) for value in values]

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit import files
 from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.utils import files
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluator import Evaluation

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit import files, outputs, record
+from nni_earlyexit import outputs, record
 from nni_earlyexit.diagnostics import Diagnostic, diagnose
-from nni_earlyexit.goal import format_macs
-from nni_earlyexit.names import unknown
-from nni_earlyexit.tables import aligned
 from nni_earlyexit.thresholds import ThresholdOptimizer
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.tables import aligned
 
 POLICY, PICTURE = "policy.json", "thresholds.png"
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nni_earlyexit import files, front, plot, search_spaces, trial_guards
-from nni_earlyexit.experiment_file import allowed_spaces, check, check_port, check_writable, seconds
-from nni_earlyexit.goal import format_macs
+from nni_earlyexit import front, plot, search_spaces, trial_guards
+from nni_earlyexit.experiment_file import allowed_spaces, check, seconds
 from nni_earlyexit.manager import Manager, reasons
 from nni_earlyexit.rest import PATIENCE_S, NoAnswer
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.checks import check_port, check_writable
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from nni_earlyexit import confidence as measures
 from nni_earlyexit.goal import Goal
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import unknown
 
 DATA_SETS = ("digits",)
 """Data sets that have a name; any other is a ``.npz`` file."""

@@ -15,9 +15,9 @@ from nni.nas.space import model_context
 from nni_earlyexit import identity
 from nni_earlyexit.choices import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.names import unknown
 from nni_earlyexit.network import EarlyExitNetwork
 from nni_earlyexit.units import depths
+from nni_earlyexit.utils.checks import check_number, unknown
 from torch import Tensor, nn
 
 Condition = tuple[str, frozenset[Any]]
@@ -405,16 +405,6 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def cheapest(self, *, exit: int) -> tuple[dict[str, Any], int]:
         """A sample with the least MACs to leave at ``exit`` (0: the first one, -1: the last one), and those MACs."""
         return self.extreme(self.exit_costs, exit=exit)
-
-
-def check_number(name: str, value: object, least: float, multiple_of: int = 1) -> None:
-    """``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, where ``least`` is whole."""
-    whole = isinstance(least, int)
-    possible = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value >= least
-    if not possible or (whole and value % multiple_of):  # type: ignore[operator]
-        kind = "a whole number" if whole else "a number"
-        kind = f"a multiple of {multiple_of}" if multiple_of > 1 else kind
-        raise ValueError(f"{name}: {value!r} is not possible; {kind} from {least} is")
 
 
 def check_divides(resolution: object, divisor: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nni_earlyexit import search_spaces
-from nni_earlyexit.goal import format_macs
+from nni_earlyexit.utils.amounts import format_macs
 
 HEADS = ("space", "input", "networks", "choices", "stages", "MACs", "parameters", "activations")
 WIDTHS = (52, 12, 9, 8, 7, 18, 18, 18)

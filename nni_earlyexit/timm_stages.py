@@ -19,8 +19,8 @@ import torch
 from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.misc import profiler_leaf_module
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
-from nni_earlyexit.names import unknown
 from nni_earlyexit.network import inference
+from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 

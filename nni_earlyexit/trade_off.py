@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 import numpy as np
-from nni_earlyexit.policy import finite_or_none
+from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import NDArray
 
 TOLERANCE = 0.005

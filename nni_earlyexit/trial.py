@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit.errors import Parser, exits_with_one_sentence
-from nni_earlyexit.goal import parse_amount, parse_duration
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.utils.amounts import parse_amount, parse_duration
+from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
 MODULE = "nni_earlyexit.trial"
 
@@ -126,7 +126,8 @@ def check_identity(identity: str, expected: str) -> None:
 def main() -> None:
     arguments = parse(sys.argv[1:])
 
-    from nni_earlyexit import files, trial_guards
+    from nni_earlyexit import trial_guards
+    from nni_earlyexit.utils import files
 
     if os.environ.get("NNI_OUTPUT_DIR"):
         trial_guards.cap_logs(Path(os.environ["NNI_OUTPUT_DIR"]))

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from nni import ClassArgsValidator
 from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
-from nni_earlyexit import checkpoint, files, rest, results
+from nni_earlyexit import checkpoint, rest, results
 from nni_earlyexit.ask_tell import Exhausted, Sample, key
 from nni_earlyexit.trial import check_identity, split_parameters, written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
+from nni_earlyexit.utils import files
 from nni_earlyexit.visible_failure import visible_failure
 
 _logger = logging.getLogger(__name__)

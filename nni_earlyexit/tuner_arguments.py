@@ -9,8 +9,9 @@ from typing import Any
 
 from nni_earlyexit import identity, search_spaces, strategies
 from nni_earlyexit import objectives as known
-from nni_earlyexit.goal import LIMITS, Goal, parse_amount
-from nni_earlyexit.names import unknown
+from nni_earlyexit.goal import LIMITS, Goal
+from nni_earlyexit.utils.amounts import parse_amount
+from nni_earlyexit.utils.checks import unknown
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit import identity
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import unknown
 
 if TYPE_CHECKING:
     from nni_earlyexit.space import EarlyExitSpace

@@ -8,8 +8,9 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_number
+from nni_earlyexit.space import EarlyExitSpace, Parts
 from nni_earlyexit.tokens import WordTokens, token_head
+from nni_earlyexit.utils.checks import check_number
 
 BLOCKS = tuple(f"attn_h{heads}_r{ratio}_pad" for heads in (2, 4, 8) for ratio in (1, 2, 4))
 EXIT_LAYERS = ("attn_h4_r1_pad", "attn_h4_r2_pad", "mlp_r1_pad", "mlp_r2_pad", "mlp_r4_pad")

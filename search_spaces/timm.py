@@ -12,8 +12,9 @@ from pathlib import Path
 
 from nni_earlyexit import timm_stages
 from nni_earlyexit.choices import EXIT_LAYERS, exit_branch
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_number
+from nni_earlyexit.space import EarlyExitSpace, Parts
 from nni_earlyexit.tokens import ChannelsFirst, token_head
+from nni_earlyexit.utils.checks import check_number
 from torch import nn
 
 TOKEN_LAYERS = ("attn_h{heads}_r1", "attn_h{heads}_r2", "mlp_r1", "mlp_r2", "mlp_r4")

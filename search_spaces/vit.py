@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.choices import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, check_number
+from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides
 from nni_earlyexit.tokens import ImageTokens, token_head
+from nni_earlyexit.utils.checks import check_number
 
 BLOCKS = tuple(f"attn_h{heads}_r{ratio}" for heads in (2, 4, 8) for ratio in (1, 2, 4))
 EXIT_LAYERS = ("attn_h4_r1", "attn_h4_r2", "mlp_r1", "mlp_r2", "mlp_r4")

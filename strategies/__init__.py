@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from nni_earlyexit.names import unknown
+from nni_earlyexit.utils.checks import unknown
 
 if TYPE_CHECKING:
     from nni_earlyexit.ask_tell import AskTell

@@ -15,9 +15,9 @@ import numpy as np
 from nni_earlyexit.ask_tell import AskTell, Domain, Sample, Trial, key
 from nni_earlyexit.evolution import Genetics
 from nni_earlyexit.improvement import Improvement
-from nni_earlyexit.names import lookup
 from nni_earlyexit.surrogate_models import FAMILIES, Models, Settings, rank_correlation
 from nni_earlyexit.targets import targets
+from nni_earlyexit.utils.checks import lookup
 from numpy.typing import NDArray
 from pymoo.core.population import Population
 from scipy.stats import norm

@@ -10,7 +10,8 @@ import venv
 import pytest
 import yaml
 from nni_earlyexit import experiment_file
-from nni_earlyexit.experiment_file import check, check_port, check_writable
+from nni_earlyexit.experiment_file import check
+from nni_earlyexit.utils.checks import check_port, check_writable
 from support import free_port, write_config
 
 

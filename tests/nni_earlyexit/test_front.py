@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, files, front, plot, record, refit, run, training
+from nni_earlyexit import EarlyExitEvaluator, front, plot, record, refit, run, training
 from nni_earlyexit import confidence as measures
 from nni_earlyexit import data as data_sets
+from nni_earlyexit.utils import files
 from PIL import Image
 
 

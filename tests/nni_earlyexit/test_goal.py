@@ -4,7 +4,8 @@ import math
 
 import pytest
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import LIMITS, Goal, format_macs, parse_amount, parse_duration
+from nni_earlyexit.goal import LIMITS, Goal
+from nni_earlyexit.utils.amounts import format_macs, parse_amount, parse_duration
 
 
 def test_halving_the_average_macs_is_worth_one_point_of_accuracy():

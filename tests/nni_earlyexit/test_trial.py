@@ -83,7 +83,9 @@ def test_a_finished_result_whose_weights_are_damaged_is_trained_again(run, param
 
 
 def test_a_trial_of_a_killed_manager_is_waited_for(tmp_path):
-    claim = f"from nni_earlyexit import files; from pathlib import Path; c = files.claimed(Path({str(tmp_path)!r})); "
+    claim = (
+        f"from nni_earlyexit.utils import files; from pathlib import Path; c = files.claimed(Path({str(tmp_path)!r})); "
+    )
     claim += "c.__enter__(); print('claimed', flush=True); input()"
     first, second = (
         subprocess.Popen([sys.executable, "-c", claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,5 +1,5 @@
 import pytest
-from nni_earlyexit.names import lookup, unknown
+from nni_earlyexit.utils.checks import lookup, unknown
 
 
 def test_a_known_name_gives_its_value():

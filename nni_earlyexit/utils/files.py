@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,8 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(directory)
+
+
+def finite_or_none(values: Sequence[float]) -> list[float | None]:
+    """``values`` as JSON can hold them: infinite ones are ``None``."""
+    return [None if math.isinf(value) else float(value) for value in values]

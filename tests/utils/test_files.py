@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from nni_earlyexit import files
+from nni_earlyexit.utils import files
 
 # Files of this process may have no more than so many bytes, as on a disk that is full.
 FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
@@ -14,7 +14,7 @@ FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
     write = (
-        "import sys, time; from pathlib import Path; from nni_earlyexit import files\n"
+        "import sys, time; from pathlib import Path; from nni_earlyexit.utils import files\n"
         "def half(path): path.write_text('half'); print('written', flush=True); time.sleep(600)\n"
         "files.write_whole(Path(sys.argv[1]) / 'file.json', half)"
     )
@@ -32,7 +32,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 def test_an_error_of_the_disk_names_the_file_and_is_no_bad_input(tmp_path):
     code = (
-        f"{FULL}from pathlib import Path; from nni_earlyexit import errors, files\n"
+        f"{FULL}from pathlib import Path; from nni_earlyexit.utils import errors, files\n"
         f"path = Path({str(tmp_path)!r}) / 'file.json'\n"
         "errors.exits_with_one_sentence(lambda: files.write_json(path, 'x' * 5000))()"
     )
