@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 from nni_earlyexit import Guarantee, ThresholdOptimizer
-from nni_earlyexit.confidence import max_prob
-from nni_earlyexit.cutoff_search import non_dominated
-from nni_earlyexit.outputs import load
+from nni_earlyexit.thresholds.confidence import max_prob
+from nni_earlyexit.thresholds.cutoff_problem import non_dominated
+from nni_earlyexit.thresholds.outputs_file import load
 
 BUDGETS = np.linspace(0.1, 1, 10)
 """Shares of the way from the first exit's cost to the last one's."""
@@ -420,7 +420,7 @@ def _draw(arguments: tuple[int, int, float]) -> tuple[float, float, float, float
             opt = ThresholdOptimizer(**goal, random_state=seed)
             opt.fit(logits[chosen], y[chosen], POOL.costs, branch_costs=POOL.branches)
         exits = opt.exits(logits)
-        paid = np.array(opt.policy_.exit_costs(POOL.costs, POOL.branches))
+        paid = np.array(opt.policy_.costs_without_dropped(POOL.costs, POOL.branches))
         found += [last - (opt.predict(logits) == y).mean(), paid[exits].mean() / POOL.costs[-1]]
     return tuple(found)
 

@@ -150,8 +150,8 @@ def main() -> None:
 
 def _thresholds(arguments: argparse.Namespace) -> None:
     from nni_earlyexit import refit
-    from nni_earlyexit.guarantee import Guarantee
-    from nni_earlyexit.thresholds import ThresholdOptimizer
+    from nni_earlyexit.thresholds.guarantee import Guarantee
+    from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
     from nni_earlyexit.utils.checks import check_writable
 
     source = refit.source(arguments.source, arguments.trial)

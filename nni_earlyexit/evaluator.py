@@ -24,13 +24,13 @@ from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
-from nni_earlyexit.diagnostics import Diagnostic
 from nni_earlyexit.domains import Latencies
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.network import EarlyExitNetwork, without_exits
-from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.space import EarlyExitSpace
+from nni_earlyexit.thresholds.diagnostics import Diagnostic
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils import files
 from numpy.typing import NDArray
 from torch import nn

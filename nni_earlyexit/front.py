@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit import objectives as known
 from nni_earlyexit import record
-from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.errors import sentence
 from nni_earlyexit.utils.tables import aligned
 
 if TYPE_CHECKING:
-    from nni_earlyexit.diagnostics import Diagnostic
+    from nni_earlyexit.thresholds.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ def judged(records: Sequence[record.Record], say: Callable[[str], None] = print)
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
-    from nni_earlyexit.diagnostics import diagnose
     from nni_earlyexit.exit_costs import ExitCosts
     from nni_earlyexit.metrics import fit_cutoffs
+    from nni_earlyexit.thresholds.diagnostics import diagnose
     from nni_earlyexit.training import outputs
     from scipy.stats import binomtest
 
@@ -152,7 +152,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         diagnostics = diagnose(
             goal.optimizer(), *calibration, costs.macs, policy=policy, branch_costs=costs.branch_macs
         )
-        spent = np.array(policy.exit_costs(network.exit_costs, network.branch_costs))
+        spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
         logits, labels = outputs(network, task.test.x), task.test.y.numpy()
         exits = policy.exits(logits)
         right = policy.predict(logits) == labels

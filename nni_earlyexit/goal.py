@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.trade_off import TOLERANCE, Choice
+from nni_earlyexit.thresholds.operating_point import TOLERANCE, OperatingPoint
 
 if TYPE_CHECKING:
-    from nni_earlyexit.thresholds import ThresholdOptimizer
+    from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 
 
 class Limit(NamedTuple):
@@ -59,7 +59,7 @@ class Goal:
         average MACs within 0.005 of the best accuracy that the limits allow. A network that cannot meet it reports the
         point that comes closest.
     confidence
-        Name of a measure in :mod:`nni_earlyexit.confidence`.
+        Name of a measure in :mod:`nni_earlyexit.thresholds.confidence`.
     """
 
     max_avg_macs: float | None = None
@@ -83,21 +83,21 @@ class Goal:
             share = getattr(self, name)
             if isinstance(share, bool) or not (share is None or (isinstance(share, (int, float)) and 0 <= share <= 1)):
                 raise ValueError(f"{name}: {share!r} is not possible; a share from 0 to 1 is")
-        choice = self.choice
-        if choice == Choice(max_cost=choice.max_cost):
+        wanted = self.operating_point
+        if wanted == OperatingPoint(max_cost=wanted.max_cost):
             object.__setattr__(self, "tolerance", TOLERANCE)
 
     @property
-    def choice(self) -> Choice:
+    def operating_point(self) -> OperatingPoint:
         """Which point of a network's front is reported, its cost being MACs."""
-        point = {field.name: getattr(self, field.name) for field in fields(Choice) if field.name != "max_cost"}
-        return Choice(max_cost=self.max_avg_macs, **point)
+        point = {field.name: getattr(self, field.name) for field in fields(OperatingPoint) if field.name != "max_cost"}
+        return OperatingPoint(max_cost=self.max_avg_macs, **point)
 
     def optimizer(self) -> ThresholdOptimizer:
         """The optimizer that finds a network's front and this point of it."""
-        from nni_earlyexit.thresholds import ThresholdOptimizer
+        from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 
-        return ThresholdOptimizer(**asdict(self.choice), confidence=self.confidence)
+        return ThresholdOptimizer(**asdict(self.operating_point), confidence=self.confidence)
 
     def limits(self) -> dict[str, float]:
         """The limits that are set."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from nni_earlyexit.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.goal import Goal
-from nni_earlyexit.policy import ExitPolicy
-from nni_earlyexit.thresholds import fit_or_closest
-from nni_earlyexit.trade_off import Front, TradeOff, Unreachable
+from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
+from nni_earlyexit.thresholds.operating_point import Unreachable
+from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy_front import Front, TradeOff
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import NDArray
 
@@ -51,13 +51,13 @@ def fit_cutoffs(goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer]
     Where none meets the goal, it is the one that comes closest.
     """
     optimizer = goal.optimizer()
-    point = fit_or_closest(optimizer, logits, y, costs.macs, branch_costs=costs.branch_macs)
+    point = optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs).chosen_
     within = optimizer.front_
     if goal.max_latency_s is not None and costs.latency_s is not None:
         within = within[within.shares @ costs.latency_s <= goal.max_latency_s]
         if len(within):
             try:
-                point = goal.choice.of(within, optimizer.exit_accuracies_[-1], costs.macs[-1])
+                point = goal.operating_point.pick(within, optimizer.single_exit_accuracies_[-1], costs.macs[-1])
             except Unreachable as error:
                 point = within[0] if error.closest is None else error.closest
         else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from nni_earlyexit.memory import peak_bytes
-from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 

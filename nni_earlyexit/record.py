@@ -3,7 +3,7 @@
 ===================== ==========================================================================
 ``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
 ``weights.safetensors`` the network's weights
-``outputs.npz``       what its exits say on the validation and the calibration split (:mod:`nni_earlyexit.outputs`)
+``outputs.npz``       what its exits say on the validation and the calibration split
 ===================== ==========================================================================
 
 ``trial.json`` is written last and at once, so that a folder that has it is whole. Disks and copies damage
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit.policy import ExitPolicy
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils import files
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Fit cutoffs to stored outputs, for another goal than the search's: no training, no network, no test data.
 
-What is fitted to are the ``calibration`` arrays of a file of outputs (:mod:`nni_earlyexit.outputs`), such as every trial
-leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
+What is fitted to are the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
+trial leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit import outputs, record
-from nni_earlyexit.diagnostics import Diagnostic, diagnose
-from nni_earlyexit.thresholds import ThresholdOptimizer
+from nni_earlyexit import record
+from nni_earlyexit.thresholds import outputs_file
+from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
+from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.checks import unknown
@@ -51,7 +52,7 @@ def source(name: str, trial: str | None) -> Source:
         how = "is not finished" if found is None else "missed a limit and was not trained"
         raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
     goal = found.settings.goal
-    arguments = {**asdict(goal.choice), "confidence": goal.confidence}
+    arguments = {**asdict(goal.operating_point), "confidence": goal.confidence}
     return Source(found.file(record.OUTPUTS), found.folder, "", arguments)
 
 
@@ -71,7 +72,7 @@ def experiment_folder(name: str) -> Path:
 
 def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
     """Fit, say what came out, and write the policy and a picture to ``results``."""
-    stored = outputs.load(found.outputs)
+    stored = outputs_file.load(found.outputs)
     logits, labels = stored.logits["calibration"], stored.labels["calibration"]
     costs, branch_costs = stored.exit_costs, stored.branch_costs
     with warnings.catch_warnings(record=True) as warned:
@@ -98,7 +99,9 @@ def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
     """Each exit alone and under the chosen policy, one line per exit."""
     chosen, policy = optimizer.chosen_, optimizer.policy_
     rows = []
-    for exit, (accuracy, cost) in enumerate(zip(optimizer.exit_accuracies_, optimizer.exit_costs_, strict=True)):
+    for exit, (accuracy, cost) in enumerate(
+        zip(optimizer.single_exit_accuracies_, optimizer.single_exit_costs_, strict=True)
+    ):
         last = exit == len(costs) - 1
         cutoff = "-" if last else f"{chosen.cutoffs[exit]:.4f}" if exit in policy.kept else "dropped"
         rows.append((str(exit), format_macs(cost), f"{accuracy:.4f}", cutoff, f"{chosen.shares[exit]:.1%}"))

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit import confidence as measures
 from nni_earlyexit.goal import Goal
+from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.utils.checks import unknown
 
 DATA_SETS = ("digits",)

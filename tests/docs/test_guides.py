@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from nni_earlyexit import cli, confidence
+from nni_earlyexit import cli
+from nni_earlyexit.thresholds import confidence
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 

@@ -36,7 +36,7 @@ def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, resu
     np.testing.assert_array_equal(logits, result.logits)
     exits = result.policy.exits(logits)
     costs = np.array(result.network.exit_costs)
-    paid = np.array(result.policy.exit_costs(costs, result.network.branch_costs))
+    paid = np.array(result.policy.costs_without_dropped(costs, result.network.branch_costs))
     assert result.metrics["avg_macs"] == pytest.approx(paid[exits].mean())
     assert result.metrics["accuracy"] == pytest.approx((result.policy.predict(logits) == validation.y.numpy()).mean())
     assert result.metrics["full_macs"] == costs[-1]

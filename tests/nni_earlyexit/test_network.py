@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitNetwork, ExitPolicy, learned
+from nni_earlyexit import EarlyExitNetwork, ExitPolicy
+from nni_earlyexit.thresholds import learned_confidence as learned
 from nni_earlyexit.training import outputs
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -117,7 +118,7 @@ def test_pruning_drops_exits_and_gives_the_same_answers_for_less(four_exits, inp
     assert torch.equal(answers, expected)
     assert [kept[exit] for exit in of_pruned.tolist()] == exits.tolist()
     assert len(pruned.exits) == len(kept)
-    paid = policy.exit_costs(four_exits.exit_costs, four_exits.branch_costs)
+    paid = policy.costs_without_dropped(four_exits.exit_costs, four_exits.branch_costs)
     assert pruned.exit_costs == [paid[exit] for exit in kept]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from nni_earlyexit import search_spaces
 from nni_earlyexit.blocks import build
-from nni_earlyexit.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.tokens import TokenPool
 
 

@@ -23,6 +23,10 @@ strategies.create("nsga2")
 package = pathlib.Path(nni_earlyexit.__file__).parent
 assert all((package / name).is_file() for name in ("algorithm.yml", "loopback.js", "tuner_wait.js", "py.typed"))
 search_spaces.create("digits")
+# a checkout has folders of other names beside the package, which are no part of it
+import importlib.util
+for other in ("tests", "benchmarks", "docs", "nni_earlyexit"):
+    assert importlib.util.find_spec(f"nni_earlyexit.{other}") is None, other
 """
 
 

@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from nni_earlyexit import confidence as measures
-from nni_earlyexit import cutoff_search as search
-from nni_earlyexit import learned
-from nni_earlyexit.outputs import Outputs
-from nni_earlyexit.policy import ExitPolicy, first_sure_exit
-from nni_earlyexit.trade_off import Front
+from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds import cutoff_search
+from nni_earlyexit.thresholds import learned_confidence as learned
+from nni_earlyexit.thresholds.cutoff_problem import Points, Problem, build_problem, cheapest_first
+from nni_earlyexit.thresholds.exit_outputs import Outputs
+from nni_earlyexit.thresholds.policy import ExitPolicy, first_sure_exit
+from nni_earlyexit.thresholds.policy_front import Front
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating]
@@ -56,7 +57,7 @@ class Confidences:
     def _every(self) -> Array:
         return measures.of_kept_exits(self.name, self.logits[:, :-1])
 
-    def of(self, kept: Kept) -> Array:
+    def of_exits(self, kept: Kept) -> Array:
         """Confidences (inputs, kept exits but the last) for the exits ``kept``, the last one included."""
         if self.independent:
             return self._every[:, kept[:-1]]
@@ -88,7 +89,9 @@ class Confidences:
         return np.maximum(self._scores[:, -1] - self._scores[:, prefix[-1]], 0)
 
 
-def front(confidences: Confidences, scores: Array, weights: Array, costs: Array, branch_costs: Array) -> Front:
+def search_policies(
+    confidences: Confidences, scores: Array, weights: Array, costs: Array, branch_costs: Array
+) -> Front:
     """Every non-dominated policy by mean score (inputs, exits) and mean cost, over all sets of kept exits.
 
     ``costs`` (exits,) are those of leaving at each exit when all are run, of which dropping an exit saves its
@@ -98,25 +101,25 @@ def front(confidences: Confidences, scores: Array, weights: Array, costs: Array,
     every = tuple(range(exits))
     segments = np.diff(costs, prepend=0.0) - branch_costs
     if confidences.independent:
-        of, cutoffs = search.problem(confidences.of(every), scores, weights, segments, branch_costs)
-        return _front([(every, search.search(of), [np.append(c, np.inf) for c in cutoffs])], weights, exits)
+        problem, cutoffs = build_problem(confidences.of_exits(every), scores, weights, segments, branch_costs)
+        return _front([(every, cutoff_search.search(problem), [np.append(c, np.inf) for c in cutoffs])], weights, exits)
 
-    def problem(kept: Kept) -> tuple[search.Problem, list[Array]]:
+    def problem_of(kept: Kept) -> tuple[Problem, list[Array]]:
         """Only with the exits ``kept``, all of which are run."""
         backbone = np.diff(np.cumsum(segments)[list(kept)], prepend=0.0)
         paid = backbone + branch_costs[list(kept)]
-        return search.problem(confidences.of(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
+        return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
 
     found = []
-    for kept in _worth_a_search(problem, confidences, scores, weights, costs, branch_costs):
-        of, cutoffs = problem(kept)
+    for kept in _worth_a_search(problem_of, confidences, scores, weights, costs, branch_costs):
+        problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
-        found.append((kept, search.search(of), [np.append(c, c[0] + 1) for c in cutoffs]))
+        found.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
     return _front(found, weights, exits)
 
 
 def _worth_a_search(
-    problem: Callable[[Kept], tuple[search.Problem, list[Array]]],
+    problem_of: Callable[[Kept], tuple[Problem, list[Array]]],
     confidences: Confidences,
     scores: Array,
     weights: Array,
@@ -125,9 +128,9 @@ def _worth_a_search(
 ) -> list[Kept]:
     """The sets of kept exits to search: all of a few; of many, those that a rough search finds best somewhere."""
     exits = scores.shape[1]
-    if exits > search.MAX_SUBSET_EXITS:
+    if exits > cutoff_search.MAX_SUBSET_EXITS:
         # too many sets: those that are best under a measure that needs one search for all of them
-        simple = front(
+        simple = search_policies(
             Confidences("max_prob", confidences.logits, scores, weights, 0), scores, weights, costs, branch_costs
         )
         kept = list(dict.fromkeys(kept_by(cutoffs) for cutoffs in simple.cutoffs))  # cheapest first
@@ -137,12 +140,12 @@ def _worth_a_search(
     sets = [(*kept, exits - 1) for kept in early]
     if len(sets) <= MAX_SEARCHES:
         return sets
-    prices = search.prices(scores, float(costs[-1]))[:: search.SCREENING_PRICES]
-    values = np.array([search.screen(problem(kept)[0], prices) for kept in sets])
+    prices = cutoff_search.prices_along_front(scores, float(costs[-1]))[:: cutoff_search.SCREENING_PRICES]
+    values = np.array([cutoff_search.screen(problem_of(kept)[0], prices) for kept in sets])
     return [sets[i] for i in sorted({len(sets) - 1, *values.argmax(axis=0).tolist()})]
 
 
-def _front(found: Sequence[tuple[Kept, search.Points, list[Array]]], weights: Array, exits: int) -> Front:
+def _front(found: Sequence[tuple[Kept, Points, list[Array]]], weights: Array, exits: int) -> Front:
     """The front of what was found with several sets of kept exits.
 
     The cutoffs of a level are those at its position; the last is that of level -1, where nothing leaves.
@@ -158,7 +161,7 @@ def _front(found: Sequence[tuple[Kept, search.Points, list[Array]]], weights: Ar
         every[:, -1] = -np.inf
         columns.append((points.score / total, points.cost / total, every, left / total))
     score, cost, every, left = (np.concatenate(column) for column in zip(*columns, strict=True))
-    best = search.non_dominated(cost, score)
+    best = cheapest_first(cost, score)
     return Front(score[best], cost[best], every[best], left[best])
 
 

@@ -11,13 +11,14 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit import confidence as measures
-from nni_earlyexit.guarantee import Certificate, Guarantee, certify
-from nni_earlyexit.kept_exits import Array, Confidences, front, judge, kept_by
-from nni_earlyexit.outputs import Outputs, checked, checked_costs
-from nni_earlyexit.policy import ExitPolicy, scaled
-from nni_earlyexit.temperatures import best_temperatures
-from nni_earlyexit.trade_off import Choice, Front, TradeOff, Unreachable
+from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds.exit_outputs import Outputs, checked, checked_costs
+from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, judge, kept_by, search_policies
+from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee, certify
+from nni_earlyexit.thresholds.operating_point import OperatingPoint, Unreachable
+from nni_earlyexit.thresholds.policy import ExitPolicy, scaled
+from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from nni_earlyexit.thresholds.temperature_scaling import best_temperatures
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     """Fit one confidence cutoff per exit, and say which exits are worth keeping.
 
-    Every non-dominated policy that is found is kept, not only the chosen one (see :mod:`nni_earlyexit.cutoff_search`).
+    Every non-dominated policy is kept, not only the chosen one (see :mod:`nni_earlyexit.thresholds.cutoff_search`).
 
     One goal can be named; ``max_cost`` can be added to each. With ``max_cost`` alone, it is the most accurate policy; with
     nothing, the cheapest whose accuracy is within 0.005 of the best; with a guarantee alone, the cheapest that is certified.
@@ -50,14 +51,14 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         The policy where the trade-off bends most.
     confidence : str, default="max_prob"
         Name of a measure: ``max_prob``, ``entropy``, ``margin``, ``energy``, ``patience``, ``learned``, or a registered one
-        (:mod:`nni_earlyexit.confidence`).
+        (:mod:`nni_earlyexit.thresholds.confidence`).
     temperature_scaling : bool, default=False
         Divide each exit's logits by the temperature that makes its probabilities most likely (arXiv 1706.04599).
     scoring : {"accuracy", "balanced_accuracy"} or array of shape (classes, classes), default="accuracy"
         What a prediction is worth: 1 if right; the same with every class weighing as much; or the score of (class,
         predicted class). Wherever accuracy is said here, it is the mean of that.
     guarantee : Guarantee, default=None
-        Let only policies be chosen whose true drop is limited, with a probability (:mod:`nni_earlyexit.guarantee`).
+        Let only policies be chosen whose true drop is limited, with a probability (:mod:`nni_earlyexit.thresholds.guarantee`).
     random_state : int, default=0
         Seed of the splits that the learned measure and the guarantee make.
 
@@ -71,7 +72,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         The one that the goal picked.
     policy_ : ExitPolicy
         The chosen policy, ready for a network.
-    exit_costs_, exit_accuracies_ : arrays of shape (exits,)
+    single_exit_costs_, single_exit_accuracies_ : arrays of shape (exits,)
         Of each exit alone for every input, no other one run.
     temperatures_ : tuple of float or None
         One per exit.
@@ -166,63 +167,96 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When the data do not fit together or the goal cannot be met (:class:`Unreachable`).
+            When the data do not fit together or the goal cannot be met (:class:`Unreachable`). What an earlier ``fit`` found
+            stays as it was.
         """
+        return self._fit(
+            logits,
+            y,
+            costs,
+            branch_costs=branch_costs,
+            sample_weight=sample_weight,
+            scores=scores,
+            guarantee_data=guarantee_data,
+        )
+
+    def fit_closest(self, logits: ArrayLike, y: ArrayLike | None, costs: ArrayLike, **data: Any) -> ThresholdOptimizer:
+        """As :meth:`fit`; where no policy meets the goal, the one that comes closest is chosen."""
+        return self._fit(logits, y, costs, closest=True, **data)
+
+    def _fit(
+        self,
+        logits: ArrayLike,
+        y: ArrayLike | None,
+        costs: ArrayLike,
+        *,
+        branch_costs: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        guarantee_data: Mapping[str, Any] | None = None,
+        closest: bool = False,
+    ) -> ThresholdOptimizer:
         outputs = checked(logits, y, sample_weight, scores, self.scoring)
-        self._costs, self._branch_costs = checked_costs(costs, branch_costs, outputs.logits.shape[1])
-        goal = {field.name: getattr(self, field.name) for field in fields(Choice)}
-        choice = Choice(**goal)
+        exit_costs, branches = checked_costs(costs, branch_costs, outputs.logits.shape[1])
+        goal = {field.name: getattr(self, field.name) for field in fields(OperatingPoint)}
+        wanted = OperatingPoint(**goal)
         measures.check(self.confidence)
         if not isinstance(self.guarantee, (Guarantee, type(None))):
             raise ValueError(f"guarantee: {self.guarantee!r} is not a Guarantee; Guarantee(max_drop=0.01) is one")
         if guarantee_data is not None and self.guarantee is None:
             raise ValueError("guarantee_data: it is given, but no guarantee is")
-        _, self.n_exits_in_, classes = outputs.logits.shape
-        self.classes_ = np.arange(classes)
 
         fitted, labels, judged = outputs, y, outputs
         if self.guarantee is not None:
             fitted, labels, judged = self._parts(self.guarantee, outputs, y, guarantee_data)
-        self.temperatures_ = None
+        temperatures = None
         if self.temperature_scaling:
             if labels is None:
                 raise ValueError("temperature_scaling: it needs the classes y")
-            self.temperatures_ = best_temperatures(fitted.logits, np.asarray(labels), fitted.weights)
-        tempered = fitted.logits if self.temperatures_ is None else scaled(fitted.logits, self.temperatures_)
+            temperatures = best_temperatures(fitted.logits, np.asarray(labels), fitted.weights)
+        tempered = fitted.logits if temperatures is None else scaled(fitted.logits, temperatures)
         confidences = Confidences(self.confidence, tempered, fitted.scores, fitted.weights, self.random_state)
 
-        self._models: dict[tuple[int, ...], Any] = {}
+        models: dict[tuple[int, ...], Any] = {}
 
         def policy(cutoffs: Array) -> ExitPolicy:
             kept = kept_by(cutoffs)
-            if kept not in self._models:
-                self._models[kept] = confidences.models(kept)
-            return self._policy(cutoffs)
+            if kept not in models:
+                models[kept] = confidences.models(kept)
+            return ExitPolicy(tuple(cutoffs.tolist()), self.confidence, temperatures, models[kept])
 
+        certificate = None
         if self.guarantee is None:
-            self.certificate_ = None
-            self.front_ = front(confidences, fitted.scores, fitted.weights, self._costs, self._branch_costs)
+            front = search_policies(confidences, fitted.scores, fitted.weights, exit_costs, branches)
         else:
-            self.front_, self.certificate_ = certify(
-                self.guarantee, confidences, fitted, judged, self._costs, self._branch_costs, policy
-            )
-            self._warn_if_nothing_is_certified(self.guarantee, self.certificate_)
-        _, one_of_each = np.unique(self.front_.cutoffs < np.inf, axis=0, return_index=True)
-        for cutoffs in self.front_.cutoffs[one_of_each]:
+            front, certificate = certify(self.guarantee, confidences, fitted, judged, exit_costs, branches, policy)
+            self._warn_if_nothing_is_certified(self.guarantee, certificate)
+        _, one_of_each = np.unique(front.cutoffs < np.inf, axis=0, return_index=True)
+        for cutoffs in front.cutoffs[one_of_each]:
             policy(cutoffs)  # its models, while the data are here
-        self.exit_accuracies_ = np.average(judged.scores, axis=0, weights=judged.weights)
-        self.exit_costs_ = self._costs - self._branch_costs.cumsum() + self._branch_costs
-        if self.guarantee is not None and not any(goal.values()):
-            self.chosen_ = self.front_[0]
-        else:
-            self.chosen_ = choice.of(self.front_, float(self.exit_accuracies_[-1]), float(self._costs[-1]))
+        accuracies = np.average(judged.scores, axis=0, weights=judged.weights)
+        try:
+            certified_only = self.guarantee is not None and not any(goal.values())
+            chosen = front[0] if certified_only else wanted.pick(front, float(accuracies[-1]), float(exit_costs[-1]))
+        except Unreachable as error:
+            if not closest:
+                raise
+            chosen = front[0] if error.closest is None else error.closest
+
+        # all at once and last, so that a fit that fails leaves an optimizer as it was
+        self._costs, self._branch_costs, self._models = exit_costs, branches, models
+        self.n_exits_in_, self.classes_ = outputs.logits.shape[1], np.arange(outputs.logits.shape[2])
+        self.temperatures_, self.certificate_, self.front_ = temperatures, certificate, front
+        self.single_exit_accuracies_ = accuracies
+        self.single_exit_costs_ = exit_costs - branches.cumsum() + branches
+        self.chosen_ = chosen
         self.policy_ = self.policy_of(self.chosen_)
         return self
 
     def point_at(self, **goal: Any) -> TradeOff:
         """The point of ``front_`` that another goal picks: ``max_cost`` and at most one of the other goals."""
         check_is_fitted(self, "front_")
-        return Choice(**goal).of(self.front_, float(self.exit_accuracies_[-1]), float(self._costs[-1]))
+        return OperatingPoint(**goal).pick(self.front_, float(self.single_exit_accuracies_[-1]), float(self._costs[-1]))
 
     def policy_at(self, **goal: Any) -> ExitPolicy:
         """The policy of the point that another goal picks, such as ``policy_at(max_cost=2e6)``; see :meth:`point_at`."""
@@ -262,10 +296,17 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the trade-off, the single exits and the chosen point with matplotlib; returns the axes."""
-        from nni_earlyexit.trade_off_plot import draw
+        from nni_earlyexit.thresholds.plot import draw
 
         check_is_fitted(self, "policy_")
-        return draw(self, ax)
+        return draw(
+            self.front_,
+            self.chosen_,
+            self.single_exit_costs_,
+            self.single_exit_accuracies_,
+            as_percent=isinstance(self.scoring, str),
+            ax=ax,
+        )
 
     def _policy(self, cutoffs: Array) -> ExitPolicy:
         models = self._models[kept_by(cutoffs)]
@@ -304,13 +345,5 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         warnings.warn(
             f"guarantee: {found.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that leaving "
             f"early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
-            stacklevel=3,
+            stacklevel=4,
         )
-
-
-def fit_or_closest(optimizer: ThresholdOptimizer, *args: Any, **kwargs: Any) -> TradeOff:
-    """Fit ``optimizer``; the point of its front that the goal picks, or where none meets the goal, the one closest to it."""
-    try:
-        return optimizer.fit(*args, **kwargs).chosen_
-    except Unreachable as error:
-        return optimizer.front_[0] if error.closest is None else error.closest

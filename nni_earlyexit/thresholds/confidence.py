@@ -1,11 +1,12 @@
 """Confidence measures: how sure an exit is of its answer. Larger is surer; an input leaves where it reaches the cutoff.
 
 Adding one is one registered function, of one exit's logits (:func:`register`) or of those of the exits so far too
-(:func:`register_sequential`). :mod:`nni_earlyexit.learned` has the one that is fitted to data.
+(:func:`register_sequential`). :mod:`nni_earlyexit.thresholds.learned_confidence` has the one that is fitted to data.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -23,14 +24,24 @@ LEARNED = "learned"
 
 
 def register(measure: Measure) -> Measure:
-    """Make ``measure``, a function of one exit's logits, known under its function's name."""
-    MEASURES[measure.__name__] = measure
-    return measure
+    """Make ``measure``, a function of one exit's logits, known under its function's name; a name that is taken warns."""
+    return _add(measure, MEASURES)
 
 
 def register_sequential(measure: Measure) -> Measure:
-    """Make ``measure``, a function of the logits of the kept exits so far, known under its function's name."""
-    SEQUENTIAL[measure.__name__] = measure
+    """Make ``measure``, a function of the logits of the kept exits so far, known under its function's name, as above."""
+    return _add(measure, SEQUENTIAL)
+
+
+def _add(measure: Measure, measures: dict[str, Measure]) -> Measure:
+    name = measure.__name__
+    if name == LEARNED:
+        raise ValueError(f"confidence: {name!r} is the measure that is fitted to data; give the function another name")
+    if name in MEASURES or name in SEQUENTIAL:
+        warnings.warn(f"confidence: the measure {name!r} is replaced", stacklevel=3)
+        MEASURES.pop(name, None)
+        SEQUENTIAL.pop(name, None)
+    measures[name] = measure
     return measure
 
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nni_earlyexit import cutoff_search as search
+from nni_earlyexit.thresholds import cutoff_problem
+from nni_earlyexit.thresholds import cutoff_search as search
+from nni_earlyexit.thresholds.coordinate_ascent import ascend
+from nni_earlyexit.thresholds.cutoff_problem import Problem, build_problem, candidates, cheapest_first
 
 
 def random_problem(seed, inputs=40, early=3, levels=4):
     rng = np.random.default_rng(seed)
     weights = rng.random(inputs) + 0.1
-    return search.Problem(
+    return Problem(
         codes=rng.integers(0, levels, (early, inputs)),
         levels=(levels,) * early,
         scores=rng.normal(size=(early + 1, inputs)) * weights,
@@ -78,7 +81,7 @@ def test_the_path_is_nearly_as_good_as_all_combinations(monkeypatch, seed, early
 def test_ascent_never_loses_and_ends_where_no_single_level_is_better():
     of, price = random_problem(0, inputs=200, early=4, levels=9), 0.3
     allowed = np.ones(4, dtype=bool)
-    levels, value = search.ascend(of, price, np.full(4, -1), allowed)
+    levels, value = ascend(of, price, np.full(4, -1), allowed)
 
     def worth(levels):
         score, cost, _ = loop(of, levels)
@@ -91,7 +94,7 @@ def test_ascent_never_loses_and_ends_where_no_single_level_is_better():
 
 def test_exits_that_are_not_allowed_stay_dropped():
     of = random_problem(1)
-    levels, _ = search.ascend(of, 0.1, np.full(3, -1), np.array([True, False, True]))
+    levels, _ = ascend(of, 0.1, np.full(3, -1), np.array([True, False, True]))
     assert levels[1] == -1
 
 
@@ -99,7 +102,7 @@ def test_exits_that_are_not_allowed_stay_dropped():
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30))
 def test_non_dominated_points_are_those_that_no_other_beats(points):
     cost, score = np.array(points, dtype=float).T
-    kept = search.non_dominated(cost, score)
+    kept = cheapest_first(cost, score)
     expected = {(c, s) for c, s in points if not any(a <= c and b >= s and (a, b) != (c, s) for a, b in points)}
     assert [(cost[i], score[i]) for i in kept] == sorted(expected)
 
@@ -108,15 +111,15 @@ def test_candidates_leave_out_cutoffs_that_only_keep_back_what_cannot_gain():
     confidence = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5])
     may_gain = np.array([False, False, True, False, False, False])
     # 0.8 keeps back the group at 0.7, which may gain; 0.5 lets everything leave
-    assert search.candidates(confidence, may_gain).tolist() == [0.8, 0.5]
+    assert candidates(confidence, may_gain).tolist() == [0.8, 0.5]
 
 
 def test_thinned_levels_hold_about_equally_many_inputs_and_the_lowest_cutoff(monkeypatch):
-    monkeypatch.setattr(search, "MAX_CELLS", 10)
-    monkeypatch.setattr(search, "MAX_LEVELS", 16)
+    monkeypatch.setattr(cutoff_problem, "MAX_CELLS", 10)
+    monkeypatch.setattr(cutoff_problem, "MAX_LEVELS", 16)
     rng = np.random.default_rng(0)
     confidences, scores = rng.random((1000, 2)), rng.random((1000, 3))
-    of, cutoffs = search.problem(confidences, scores, np.ones(1000), np.ones(3), np.zeros(3))
+    of, cutoffs = build_problem(confidences, scores, np.ones(1000), np.ones(3), np.zeros(3))
     for k in range(2):
         assert len(cutoffs[k]) == of.levels[k] <= 16
         assert cutoffs[k][-1] == confidences[:, k].min()
@@ -128,5 +131,5 @@ def test_thinned_levels_hold_about_equally_many_inputs_and_the_lowest_cutoff(mon
 def test_screening_tells_a_good_problem_from_a_bad_one():
     of = random_problem(0, inputs=200)
     better = replace(of, scores=of.scores + 0.1 * of.weights)
-    prices = search.prices(of.scores, 3.0)
+    prices = search.prices_along_front(of.scores, 3.0)
     np.testing.assert_allclose(search.screen(better, prices), search.screen(of, prices) + 0.1)

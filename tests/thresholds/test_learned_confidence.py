@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from nni_earlyexit import learned
+from nni_earlyexit.thresholds import learned_confidence as learned
 
 
 @pytest.fixture

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from nni_earlyexit.thresholds import ThresholdOptimizer
 
 
-def draw(optimizer: ThresholdOptimizer, ax: Axes | None = None) -> Axes:
-    """The front, what each exit gives alone, and the chosen point; on ``ax`` or a new figure."""
+def draw(
+    front: Front,
+    chosen: TradeOff,
+    single_exit_costs: NDArray[np.floating],
+    single_exit_accuracies: NDArray[np.floating],
+    *,
+    as_percent: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """The front, each exit (exits,) alone, and the chosen point; on ``ax`` or a new figure."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, PercentFormatter
 
     axes = Figure(figsize=(7, 4.5), layout="constrained").subplots() if ax is None else ax
-    front, chosen = optimizer.front_, optimizer.chosen_
     axes.step(front.avg_cost, front.accuracy, where="post", color="C0", label=f"front of {len(front)} policies")
     axes.scatter(
-        optimizer.exit_costs_,
-        optimizer.exit_accuracies_,
+        single_exit_costs,
+        single_exit_accuracies,
         marker="s",
         color="0.45",
         zorder=3,
         label="one exit for every input",
     )
-    for exit, (cost, accuracy) in enumerate(zip(optimizer.exit_costs_, optimizer.exit_accuracies_, strict=True)):
+    for exit, (cost, accuracy) in enumerate(zip(single_exit_costs, single_exit_accuracies, strict=True)):
         axes.annotate(f"exit {exit}", (cost, accuracy), (0, -7), textcoords="offset points", ha="center", va="top")
     axes.scatter(
         [chosen.avg_cost],
@@ -38,7 +48,7 @@ def draw(optimizer: ThresholdOptimizer, ax: Axes | None = None) -> Axes:
     )
     axes.margins(y=0.12)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if isinstance(optimizer.scoring, str) and front.accuracy[0] >= 0 and front.accuracy[-1] <= 1:
+    if as_percent and front.accuracy[0] >= 0 and front.accuracy[-1] <= 1:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("average cost of an input")
     axes.set_ylabel("accuracy")

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.outputs import Outputs, checked
-from nni_earlyexit.policy import ExitPolicy
-from nni_earlyexit.thresholds import ThresholdOptimizer, fit_or_closest
+from nni_earlyexit.thresholds.exit_outputs import Outputs, checked
+from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
+from nni_earlyexit.thresholds.policy import ExitPolicy
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection import KFold
@@ -98,15 +98,14 @@ def _optimism(
             if not own.weights.any() or not other.weights.any():
                 continue
             fold = clone(optimizer).set_params(guarantee=None)
-            point = fit_or_closest(
-                fold,
+            point = fold.fit_closest(
                 own.logits,
                 None if y is None else y[fitted],
                 costs,
                 branch_costs=branch_costs,
                 sample_weight=own.weights,
                 scores=own.scores,
-            )
+            ).chosen_
             found = fold.judge(other.logits, None, sample_weight=other.weights, scores=other.scores, points=[point])[0]
             gaps.append(point.accuracy - found.accuracy)
             cost_gaps.append(found.avg_cost / point.avg_cost - 1)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from nni_earlyexit import ExitPolicy, confidence
+from nni_earlyexit import ExitPolicy
+from nni_earlyexit.thresholds import confidence
 
 of_one_exit = confidence.MEASURES.__getitem__
 measures = pytest.mark.parametrize("name", sorted(confidence.MEASURES))
@@ -111,3 +112,24 @@ def test_an_unknown_measure_is_refused_with_the_nearest_name():
         confidence.check("max_probs")
     with pytest.raises(ValueError, match="confidence: 'learned' is fitted to data"):
         confidence.of_kept_exits("learned", np.zeros((1, 2, 3)))
+
+
+def test_a_measure_that_takes_a_name_replaces_the_other_one_and_says_so(monkeypatch):
+    monkeypatch.setattr(confidence, "MEASURES", dict(confidence.MEASURES))
+    monkeypatch.setattr(confidence, "SEQUENTIAL", dict(confidence.SEQUENTIAL))
+
+    def margin(logits):
+        return logits[..., 0]
+
+    with pytest.warns(UserWarning, match="'margin' is replaced"):
+        confidence.register_sequential(margin)
+    assert "margin" not in confidence.MEASURES
+    assert confidence.SEQUENTIAL["margin"] is margin
+
+
+def test_the_name_of_the_fitted_measure_cannot_be_taken():
+    def learned(logits):
+        return logits[..., 0]
+
+    with pytest.raises(ValueError, match="'learned' is the measure that is fitted to data"):
+        confidence.register(learned)

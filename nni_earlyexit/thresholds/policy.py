@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from nni_earlyexit import confidence as measures
-from nni_earlyexit.learned import LearnedConfidence
+from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import ArrayLike, NDArray
 
@@ -27,7 +27,7 @@ class ExitPolicy:
     cutoffs
         One per exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
     confidence
-        Name of a measure in :mod:`nni_earlyexit.confidence`.
+        Name of a measure in :mod:`nni_earlyexit.thresholds.confidence`.
     temperatures
         One per exit, by which the exit's logits are divided before the measure sees them; ``None`` for all one.
     models
@@ -76,8 +76,8 @@ class ExitPolicy:
         """Multiply-accumulates of the learned measure for an input that passes every kept exit; 0 for the others."""
         return sum(model.macs for model in self.models or () if model is not None)
 
-    def exit_costs(self, costs: Sequence[float], branch_costs: Sequence[float]) -> list[float]:
-        """Cost of leaving at each exit when the branches of dropped exits are not run, from those of all exits run."""
+    def costs_without_dropped(self, costs: Sequence[float], branch_costs: Sequence[float]) -> list[float]:
+        """Cost of leaving at each exit when the branches of dropped exits are not run, in the unit of ``costs``, of all run."""
         saved = np.cumsum([0 if exit in self.kept else cost for exit, cost in enumerate(branch_costs)])
         return (np.asarray(costs) - saved).tolist()
 

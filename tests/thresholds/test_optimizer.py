@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nni_earlyexit.thresholds
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nni_earlyexit import ExitPolicy, ThresholdOptimizer
-from nni_earlyexit import confidence as measures
-from nni_earlyexit.trade_off import Unreachable
+from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds import optimizer
+from nni_earlyexit.thresholds.operating_point import Unreachable
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_validate
@@ -66,7 +66,7 @@ def brute_force(logits, y, costs, branch_costs, confidence="max_prob"):
     points = set()
     for cutoffs in itertools.product(*levels):
         policy = ExitPolicy((*map(float, cutoffs), -math.inf), confidence)
-        cost = np.array(policy.exit_costs(costs, branch_costs))[policy.exits(logits)].mean()
+        cost = np.array(policy.costs_without_dropped(costs, branch_costs))[policy.exits(logits)].mean()
         points.add((cost, (policy.predict(logits) == y).mean()))
     front, best = [], -1.0
     for cost, accuracy in sorted(points, key=lambda point: (round(point[0], 9), -point[1])):
@@ -101,7 +101,7 @@ class TestFront:
         found = set()
         for cutoffs in itertools.product([math.inf, 0.0, 1.0, 2.0, 3.0], repeat=3):
             policy = ExitPolicy((*cutoffs, -math.inf), "patience")
-            cost = np.array(policy.exit_costs(costs, branch_costs))[policy.exits(logits)].mean()
+            cost = np.array(policy.costs_without_dropped(costs, branch_costs))[policy.exits(logits)].mean()
             found.add((cost, (policy.predict(logits) == y).mean()))
         assert covers(front, found)
 
@@ -191,7 +191,7 @@ class TestFront:
             opt = ThresholdOptimizer(confidence=confidence).fit(logits, y, costs, branch_costs=branches)
             for point in opt.front_:
                 exits = opt.policy_of(point).exits(logits)
-                paid = np.array(opt.policy_of(point).exit_costs(costs, branches))
+                paid = np.array(opt.policy_of(point).costs_without_dropped(costs, branches))
                 assert paid[exits].mean() == pytest.approx(point.avg_cost)
             assert opt.front_[-1].accuracy >= (logits[:, -1].argmax(axis=-1) == y).mean()
 
@@ -235,7 +235,7 @@ class TestGoals:
     def test_drop_is_from_the_last_exit(self, data, fitted):
         logits, y, _ = data
         last = (logits[:, -1].argmax(axis=-1) == y).mean()
-        assert fitted.exit_accuracies_[-1] == pytest.approx(last)
+        assert fitted.single_exit_accuracies_[-1] == pytest.approx(last)
         chosen = ThresholdOptimizer(max_drop=0.03).fit(*data).chosen_
         assert chosen == next(p for p in fitted.front_ if p.accuracy >= last - 0.03)
 
@@ -412,7 +412,7 @@ class TestScikitLearn:
                 use(ThresholdOptimizer())
 
     def test_the_examples_of_its_documentation_run(self):
-        found = doctest.testmod(nni_earlyexit.thresholds)
+        found = doctest.testmod(optimizer)
         assert found.failed == 0
         assert found.attempted > 0
 
@@ -519,3 +519,17 @@ def test_on_a_real_network_it_is_as_good_as_exhaustive_search():
     cost = np.append((better.avg_cost - costs[0]) / (costs[-1] - costs[0]), 1.0)
     # 100 quantiles on two cutoffs with the third swept reach 0.47627
     assert (np.diff(cost) * (better.accuracy - base) / (1 - base)).sum() >= 0.47627
+
+
+@pytest.mark.parametrize("bad", ["costs", "goal"])
+def test_a_fit_that_fails_leaves_the_optimizer_as_it_was(bad):
+    rng = np.random.default_rng(0)
+    logits, y = rng.normal(size=(60, 3, 4)), rng.integers(0, 4, 60)
+    opt = ThresholdOptimizer().fit(logits, y, [1, 2, 3])
+    before = {name: value for name, value in vars(opt).items() if name.endswith("_")}
+    other = {"costs": [2, 1], "goal": [1, 2]}[bad]
+    opt.set_params(min_accuracy=None if bad == "costs" else 1.1)
+    with pytest.raises(ValueError, match="costs|min_accuracy"):
+        opt.fit(logits[:, :2], y, other)
+    assert all(getattr(opt, name) is value for name, value in before.items())
+    assert opt.predict(logits).shape == (60,)

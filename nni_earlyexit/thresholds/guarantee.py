@@ -22,11 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from nni_earlyexit.cutoff_search import non_dominated
-from nni_earlyexit.kept_exits import Array, Confidences, exits_of_each, front, judge, kept_by
-from nni_earlyexit.outputs import Outputs
-from nni_earlyexit.policy import ExitPolicy, first_sure_exit
-from nni_earlyexit.trade_off import Front
+from nni_earlyexit.thresholds.cutoff_problem import cheapest_first
+from nni_earlyexit.thresholds.exit_outputs import Outputs
+from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, exits_of_each, judge, kept_by, search_policies
+from nni_earlyexit.thresholds.policy import ExitPolicy, first_sure_exit
+from nni_earlyexit.thresholds.policy_front import Front
 
 BETS = np.linspace(0.02, 0.98, 49)
 """Bets that are tried, as shares of the largest that cannot lose everything."""
@@ -117,7 +117,9 @@ def certify(
     def candidates(bet: float) -> Front:
         """Cost against gain per unit of weight; without the policy that needs no test."""
         own = fitted.weights[:, None]
-        found = front(confidences, gains(fitted, bet) / np.where(own > 0, own, 1), fitted.weights, costs, branch_costs)
+        found = search_policies(
+            confidences, gains(fitted, bet) / np.where(own > 0, own, 1), fitted.weights, costs, branch_costs
+        )
         return found[np.isfinite(found.cutoffs[:, :-1]).any(axis=1)]
 
     per_input = fitted.weights.mean()  # of the front's gains, which are per unit of weight
@@ -129,7 +131,7 @@ def certify(
         # the bet is made for the cheapest policy that is expected to pass
         passing = np.flatnonzero(found.accuracy * per_input * len(test) >= guarantee.needed)
         at = found.cutoffs[int(passing[0]) if len(passing) else int(found.accuracy.argmax())]
-        leaving = first_sure_exit(confidences.of(kept_by(at)), at, kept_by(at))
+        leaving = first_sure_exit(confidences.of_exits(kept_by(at)), at, kept_by(at))
         bets = BETS * limit
         bet = float(bets[np.argmax([gains(fitted, b)[np.arange(len(fitted)), leaving].mean() for b in bets])])
     found = candidates(bet)[::-1]  # safest first
@@ -147,7 +149,7 @@ def certify(
     only_last = np.append(np.full(len(costs) - 1, np.inf), -np.inf)
     certified = judge(np.array([*passed, only_last]), policy, test, costs, branch_costs)
     more = 0 if passed else _more_inputs(guarantee, found.accuracy.max(initial=0.0) * per_input, len(test))
-    best = non_dominated(certified.avg_cost, certified.accuracy)
+    best = cheapest_first(certified.avg_cost, certified.accuracy)
     return certified[best], Certificate(len(test), tested, len(passed), more)
 
 

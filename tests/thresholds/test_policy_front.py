@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from nni_earlyexit.trade_off import Front
+from nni_earlyexit.thresholds.policy_front import Front
 
 
 def front(points):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nni_earlyexit import ExitPolicy, confidence
-from nni_earlyexit.learned import LearnedConfidence
+from nni_earlyexit import ExitPolicy
+from nni_earlyexit.thresholds import confidence
+from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 
 INF = math.inf
 
@@ -92,7 +93,7 @@ def test_a_policy_survives_json(policy):
 def test_dropped_exits_cost_nothing_and_are_gone_in_the_pruned_policy():
     policy = ExitPolicy((0.5, INF, 0.7, -INF), temperatures=(1.0, 2.0, 3.0, 4.0))
     assert policy.kept == (0, 2, 3)
-    assert policy.exit_costs([10, 25, 40, 60], [2, 5, 3, 1]) == [10, 20, 35, 55]
+    assert policy.costs_without_dropped([10, 25, 40, 60], [2, 5, 3, 1]) == [10, 20, 35, 55]
     assert policy.pruned() == ExitPolicy((0.5, 0.7, -INF), temperatures=(1.0, 3.0, 4.0))
     logits = np.random.default_rng(0).normal(0, 2, (50, 4, 5))
     kept = np.array(policy.kept)

@@ -1,0 +1,90 @@
+"""The trade-off between score and cost: every non-dominated policy, and the choice of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from nni_earlyexit.utils.files import finite_or_none
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """One policy and what it gives on the data that it was fitted to.
+
+    Attributes
+    ----------
+    accuracy
+        Mean score of an input; with the default scoring, the share of inputs whose class is right, in [0, 1].
+    avg_cost
+        Mean cost of an input, in the unit of the costs given.
+    cutoffs
+        One per exit; ``inf`` where the exit is dropped, ``-inf`` for the last.
+    shares
+        Share of inputs that leave at each exit; they sum to 1.
+    """
+
+    accuracy: float
+    avg_cost: float
+    cutoffs: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data; infinite cutoffs are ``null``."""
+        return {
+            "accuracy": self.accuracy,
+            "avg_cost": self.avg_cost,
+            "cutoffs": finite_or_none(self.cutoffs),
+            "shares": list(self.shares),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Front(Sequence[TradeOff]):
+    """Policies that no other one beats in both accuracy and cost, cheapest first: a list of :class:`TradeOff`.
+
+    Its columns are arrays: ``accuracy`` and ``avg_cost`` (policies,), ``cutoffs`` and ``shares`` (policies, exits).
+    """
+
+    accuracy: NDArray[np.floating]
+    avg_cost: NDArray[np.floating]
+    cutoffs: NDArray[np.floating]
+    shares: NDArray[np.floating]
+
+    def __len__(self) -> int:
+        return len(self.accuracy)
+
+    @overload
+    def __getitem__(self, index: int) -> TradeOff: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[np.generic]) -> Front: ...
+    def __getitem__(self, index: int | slice | NDArray[np.generic]) -> TradeOff | Front:
+        """The policy at a position, or the part of the front that a slice or an array of positions or booleans names."""
+        if isinstance(index, (int, np.integer)):
+            return TradeOff(
+                float(self.accuracy[index]),
+                float(self.avg_cost[index]),
+                tuple(self.cutoffs[index].tolist()),
+                tuple(self.shares[index].tolist()),
+            )
+        return Front(self.accuracy[index], self.avg_cost[index], self.cutoffs[index], self.shares[index])
+
+    def thinned(self, points: int) -> Front:
+        """At most so many of the policies, at least 2: again and again, the one with the least area of its own is left out."""
+        kept = np.arange(len(self))
+        while len(kept) > points:
+            accuracy, cost = self.accuracy[kept], self.avg_cost[kept]
+            own = (accuracy[1:-1] - accuracy[:-2]) * (cost[2:] - cost[1:-1])
+            kept = np.delete(kept, 1 + int(own.argmin()))
+        return self[kept]
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Front of no policies"
+        return (
+            f"Front of {len(self)} policies: accuracy {self.accuracy[0]:.4f} at {self.avg_cost[0]:.4g} "
+            f"to {self.accuracy[-1]:.4f} at {self.avg_cost[-1]:.4g}"
+        )
