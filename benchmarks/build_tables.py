@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.ask_tell import Sample, key
+from nni_earlyexit.search.domain import Sample, key
 from tabular import FOLDER, pack
 from tabular.spaces import TABLES, SubSpace
 

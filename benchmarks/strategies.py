@@ -28,13 +28,15 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit import strategies
-from nni_earlyexit.archive import Archive
-from nni_earlyexit.ask_tell import AskTell, Domain, Exhausted, Trial, key
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.halving import SuccessiveHalving
-from nni_earlyexit.improvement import Improvement
-from nni_earlyexit.surrogate_models import Models
-from nni_earlyexit.targets import Array, Targets, targets
+from nni_earlyexit.search.archive import Archive
+from nni_earlyexit.search.ask_tell import AskTell, Exhausted
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain, key
+from nni_earlyexit.search.hypervolume import Improvement
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
+from nni_earlyexit.search.surrogate.models import Models
+from nni_earlyexit.search.surrogate.targets import Array, Targets, targets
+from nni_earlyexit.search.trials import Trial
 from peers import PEERS, Enough
 from tabular import FOLDER, Box, Table
 

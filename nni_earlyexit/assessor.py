@@ -13,7 +13,7 @@ from typing import Any
 
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
-from nni_earlyexit.halving import SuccessiveHalving
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.utils import files
 from nni_earlyexit.visible_failure import visible_failure
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from nni.mutable import Categorical
 from nni.nas.nn.pytorch import ModelSpace
-from nni_earlyexit.ask_tell import Domain
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import LIMITS, Goal
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain
+from nni_earlyexit.search.goal import LIMITS, Goal
 from nni_earlyexit.space import EarlyExitSpace
 from nni_earlyexit.utils.amounts import format_amount
 

@@ -25,8 +25,8 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
 from nni_earlyexit.domains import Latencies
-from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.network import EarlyExitNetwork, without_exits
+from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.space import EarlyExitSpace
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
@@ -74,7 +74,7 @@ class EarlyExitEvaluator(Lightning):
     exit_weights : sequence of float, optional
         Weight in the loss of the exit after each stage of the space, the last one included. Equal by default.
     max_avg_macs, max_full_macs, max_params, max_activation_bytes, max_latency_s : float, optional
-        Limits; see :class:`nni_earlyexit.goal.Goal`. A network that is known to miss one is reported as infeasible, with
+        Limits; see :class:`nni_earlyexit.search.goal.Goal`. A network that is known to miss one is reported as infeasible, with
         the amount by which it misses, without one training step.
     latency_table : str, optional
         File of a latency table of this machine (see :mod:`nni_earlyexit.latency`); ``latency_s`` is reported then.
@@ -82,7 +82,7 @@ class EarlyExitEvaluator(Lightning):
         Shape that images are resized to: (channels, height, width).
     min_accuracy, max_drop, tolerance, weight : float, optional
     knee : bool, optional
-        Which point of the network's trade-off is reported; see :class:`nni_earlyexit.goal.Goal`.
+        Which point of the network's trade-off is reported; see :class:`nni_earlyexit.search.goal.Goal`.
     confidence : str
         Confidence measure of the exits.
     seed : int

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from nni_earlyexit import search_spaces, trial
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.goal import LIMITS
-from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.identity import parse as parse_identity
+from nni_earlyexit.search.goal import LIMITS
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.trial import written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
@@ -30,7 +30,8 @@ from nni_earlyexit.utils.amounts import parse_duration
 from nni_earlyexit.utils.checks import check_writable
 
 if TYPE_CHECKING:
-    from nni_earlyexit.ask_tell import AskTell, Domain
+    from nni_earlyexit.search.ask_tell import AskTell
+    from nni_earlyexit.search.domain import Domain
     from nni_earlyexit.space import EarlyExitSpace
 
 TUNER, ASSESSOR = "EarlyExit", "EarlyExitHalving"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit import objectives as known
 from nni_earlyexit import record
+from nni_earlyexit.search import objectives as known
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.errors import sentence
@@ -134,8 +134,8 @@ def judged(records: Sequence[record.Record], say: Callable[[str], None] = print)
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
-    from nni_earlyexit.exit_costs import ExitCosts
     from nni_earlyexit.metrics import fit_cutoffs
+    from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
     from nni_earlyexit.training import outputs
     from scipy.stats import binomtest

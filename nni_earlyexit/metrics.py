@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import Goal
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy

@@ -15,7 +15,7 @@ from nni.nas.execution import ExecutionEngine, Middleware, TrainingServiceExecut
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.middleware import MultipleEvaluation
 from nni.runtime.tuner_command_channel import CommandType, TunerCommandChannel, TunerIncomingCommand
-from nni_earlyexit.ask_tell import Sample
+from nni_earlyexit.search.domain import Sample
 
 _logger = logging.getLogger(__name__)
 

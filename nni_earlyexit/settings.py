@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit.goal import Goal
+from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.utils.checks import unknown
 

@@ -14,8 +14,8 @@ from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat
 from nni.nas.space import model_context
 from nni_earlyexit import identity
 from nni_earlyexit.choices import ABSENT, PRESENT, OptionalExit
-from nni_earlyexit.exit_costs import ExitCosts
 from nni_earlyexit.network import EarlyExitNetwork
+from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.units import depths
 from nni_earlyexit.utils.checks import check_number, unknown
 from torch import Tensor, nn

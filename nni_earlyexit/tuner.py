@@ -18,8 +18,11 @@ from typing import Any, TypeVar
 from nni import ClassArgsValidator
 from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
-from nni_earlyexit import checkpoint, rest, results
-from nni_earlyexit.ask_tell import Exhausted, Sample, key
+from nni_earlyexit import rest
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search import session as results
+from nni_earlyexit.search.ask_tell import Exhausted
+from nni_earlyexit.search.domain import Sample, key
 from nni_earlyexit.trial import check_identity, split_parameters, written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 from nni_earlyexit.utils import files

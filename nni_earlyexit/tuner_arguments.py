@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nni_earlyexit import identity, search_spaces, strategies
-from nni_earlyexit import objectives as known
-from nni_earlyexit.goal import LIMITS, Goal
+from nni_earlyexit.search import objectives as known
+from nni_earlyexit.search.goal import LIMITS, Goal
 from nni_earlyexit.utils.amounts import parse_amount
 from nni_earlyexit.utils.checks import unknown
 

@@ -1,6 +1,6 @@
 """How a space is explored, one file each; the file's name is the strategy's name.
 
-Every strategy is an ask/tell object (see :mod:`nni_earlyexit.ask_tell`) and knows no NNI.
+Every strategy is an ask/tell object (see :mod:`nni_earlyexit.search.ask_tell`) and knows no NNI.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nni_earlyexit.utils.checks import unknown
 
 if TYPE_CHECKING:
-    from nni_earlyexit.ask_tell import AskTell
+    from nni_earlyexit.search.ask_tell import AskTell
 
 
 def names() -> list[str]:

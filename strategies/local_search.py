@@ -5,7 +5,8 @@ Simple, and hard to beat where neighbours are alike (White et al., arXiv 2004.08
 
 from __future__ import annotations
 
-from nni_earlyexit.ask_tell import AskTell, Domain, Sample
+from nni_earlyexit.search.ask_tell import AskTell
+from nni_earlyexit.search.domain import Domain, Sample
 
 
 class Strategy(AskTell):

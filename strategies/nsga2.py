@@ -6,7 +6,7 @@ A network over a limit loses against every one within it, and less excess beats 
 from __future__ import annotations
 
 import numpy as np
-from nni_earlyexit.evolution import CONSTRAINED, Evolution, tournament
+from nni_earlyexit.search.evolution import CONSTRAINED, Evolution, tournament
 from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from nni_earlyexit.ask_tell import Domain
-from nni_earlyexit.evolution import CONSTRAINED, Evolution
+from nni_earlyexit.search.domain import Domain
+from nni_earlyexit.search.evolution import CONSTRAINED, Evolution
 from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
 from pymoo.core.population import Population
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nni_earlyexit.ask_tell import AskTell, Sample
+from nni_earlyexit.search.ask_tell import AskTell
+from nni_earlyexit.search.domain import Sample
 
 
 class Strategy(AskTell):

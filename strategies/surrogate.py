@@ -2,7 +2,7 @@
 
 Candidates are the front's networks with a change or two. The one with the largest expected hypervolume improvement is tried
 next, where trials that still run are taken for what the model expects of them. Costs are computed; only what training
-decides is predicted (:mod:`nni_earlyexit.targets`).
+decides is predicted (:mod:`nni_earlyexit.search.surrogate.targets`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.ask_tell import AskTell, Domain, Sample, Trial, key
-from nni_earlyexit.evolution import Genetics
-from nni_earlyexit.improvement import Improvement
-from nni_earlyexit.surrogate_models import FAMILIES, Models, Settings, rank_correlation
-from nni_earlyexit.targets import targets
+from nni_earlyexit.search.ask_tell import AskTell
+from nni_earlyexit.search.domain import Domain, Sample, key
+from nni_earlyexit.search.genetics import Genetics
+from nni_earlyexit.search.hypervolume import Improvement
+from nni_earlyexit.search.surrogate.models import FAMILIES, Hyperparameters, Models, rank_correlation
+from nni_earlyexit.search.surrogate.targets import targets
+from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.utils.checks import lookup
 from numpy.typing import NDArray
 from pymoo.core.population import Population
@@ -52,7 +54,7 @@ class Strategy(AskTell):
     candidates
         Networks among which the next one is chosen, at most.
     family
-        Name of a family of models (:mod:`nni_earlyexit.surrogate_models`), or ``"cross_validated"``: the one whose
+        Name of a family of models (:mod:`nni_earlyexit.search.surrogate.models`), or ``"cross_validated"``: the one whose
         cross-validated predictions rank best, as in NSGANetV2 (Lu et al., arXiv 2007.10396).
     """
 
@@ -79,7 +81,7 @@ class Strategy(AskTell):
         self._targets = targets(self.objectives, domain, self.whole_fronts)
         self._models: Models | None = None
         self._chosen, self._chosen_at = "", 0
-        self._settings: list[Settings | None] | None = None
+        self._settings: list[Hyperparameters | None] | None = None
         self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
 
     def told(self, trial: Trial) -> None:

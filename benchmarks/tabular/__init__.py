@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.archive import Archive
-from nni_earlyexit.ask_tell import Domain, Sample, key
-from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.search.archive import Archive
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain, Sample, key
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent

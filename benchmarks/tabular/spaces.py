@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nni_earlyexit.ask_tell import Sample, key
+from nni_earlyexit.search.domain import Sample, key
 
 
 @dataclass(frozen=True)

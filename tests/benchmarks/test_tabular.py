@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.ask_tell import key
+from nni_earlyexit.search.domain import key
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from tabular import Box, Table

@@ -49,7 +49,7 @@ def test_a_space_of_ones_own_is_found_by_its_module_and_keeps_its_constraint(own
 import numpy as np
 from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.domains import domain
-from nni_earlyexit.goal import Goal
+from nni_earlyexit.search.goal import Goal
 space = search_spaces.create("my.tiny/1 max_exits=1")
 assert space.identity() == "my.tiny/1 max_exits=1"
 strategy = strategies.create("nsga2", seed=0, population_size=5)
@@ -106,7 +106,7 @@ def test_the_guide_to_strategies_runs_as_it_stands(tmp_path):
     done = run(tmp_path, "-c", searched + "assert len(strategy.front()) == 1\n")
     assert done.returncode == 0, done.stderr
     use = """
-from nni_earlyexit.ask_tell import Domain
+from nni_earlyexit.search.domain import Domain
 strategy = Strategy()
 strategy.start(Domain({"a": list(range(5)), "b": list(range(5))}))
 for _ in range(25):

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from nni_earlyexit import checkpoint, search_spaces
-from nni_earlyexit.ask_tell import key
+from nni_earlyexit import search_spaces
 from nni_earlyexit.manager import Manager
 from nni_earlyexit.rest import unpack
 from nni_earlyexit.run import attach
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search.domain import key
 from support import eventually, free_port, nnictl
 
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"

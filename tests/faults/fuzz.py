@@ -293,9 +293,10 @@ def latency_table(rng: random.Random, folder: Path) -> None:
 
 def state(rng: random.Random, folder: Path) -> None:
     """The tuner's stored state, damaged: used, or left aside with a line in the log."""
-    from nni_earlyexit import checkpoint, strategies
+    from nni_earlyexit import strategies
     from nni_earlyexit.domains import domain
-    from nni_earlyexit.goal import Goal
+    from nni_earlyexit.search import checkpoint
+    from nni_earlyexit.search.goal import Goal
 
     strategy = strategies.create("nsga2", seed=0)
     strategy.start(domain(_small_space(), Goal(), None))

@@ -12,11 +12,11 @@ from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.space import ModelStatus, SimplifiedModelSpace
 from nni.nas.strategy.middleware import Chain, Filter
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.ask_tell import key
 from nni_earlyexit.evaluator import EarlyExitEvaluator
-from nni_earlyexit.halving import SuccessiveHalving
 from nni_earlyexit.middleware import MultipleEvaluation
 from nni_earlyexit.nas_strategy import SearchStrategy
+from nni_earlyexit.search.domain import key
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
 
 
 @pytest.fixture(autouse=True)

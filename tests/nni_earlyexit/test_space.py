@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.domains import domain
-from nni_earlyexit.goal import Goal
 from nni_earlyexit.nas_strategy import SearchStrategy
+from nni_earlyexit.search.goal import Goal
 
 
 def exits(space, sample):

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 from nni.runtime import msg_dispatcher
-from nni_earlyexit import checkpoint, rest, search_spaces
-from nni_earlyexit.ask_tell import Domain, key
+from nni_earlyexit import rest, search_spaces
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.tuner import EarlyExitClassArgsValidator, EarlyExitTuner
 from nni_earlyexit.tuner_arguments import TunerArguments
 

@@ -8,7 +8,8 @@ import math
 
 import pytest
 from nni_earlyexit import strategies
-from nni_earlyexit.ask_tell import Domain, Exhausted, key
+from nni_earlyexit.search.ask_tell import Exhausted
+from nni_earlyexit.search.domain import Domain, key
 
 CHOICES = {"depth": [1, 2, 3], "block0": ["a", "b"], "block1": ["a", "b"], "block2": ["a", "b"]}
 

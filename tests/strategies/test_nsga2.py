@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nni_earlyexit import strategies
-from nni_earlyexit.ask_tell import Domain
+from nni_earlyexit.search.domain import Domain
 from pymoo.indicators.hv import HV
 
 CHOICES = {f"x{i}": [0, 1, 2, 3] for i in range(20)}

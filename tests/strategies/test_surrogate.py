@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nni_earlyexit import strategies
-from nni_earlyexit.ask_tell import Domain, Trial, key
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.improvement import Improvement
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain, key
+from nni_earlyexit.search.hypervolume import Improvement
+from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.strategies import surrogate
 from pymoo.indicators.hv import HV
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nni_earlyexit.ask_tell import Domain, Trial
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.targets import ExitTargets, PointTargets, targets
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain
+from nni_earlyexit.search.surrogate.targets import ExitTargets, PointTargets, targets
+from nni_earlyexit.search.trials import Trial
 
 COSTS = {
     1: ExitCosts([100, 400, 1600], [5, 6, 7], [8, 9, 9], stages=[0, 1, 2]),

@@ -3,8 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.goal import LIMITS, Goal
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.goal import LIMITS, Goal
 from nni_earlyexit.utils.amounts import format_macs, parse_amount, parse_duration
 
 

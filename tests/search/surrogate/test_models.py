@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nni_earlyexit.surrogate_models import FAMILIES, SETTINGS_FROM, Models, rank_correlation
+from nni_earlyexit.search.surrogate.models import FAMILIES, SETTINGS_FROM, Models, rank_correlation
 
 
 @pytest.fixture(params=FAMILIES)

@@ -1,10 +1,11 @@
-"""What is best so far when there is more than one objective: the points that no other one beats, and whose they are."""
+"""The archive: the points that no other one beats so far, and whose they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from nni_earlyexit.utils.non_dominance import non_dominated
 from numpy.typing import NDArray
 
 
@@ -25,12 +26,8 @@ class Archive:
 
     def add(self, owner: str, points: Sequence[Sequence[float]]) -> None:
         """Take in those of an owner's ``points`` that no other one beats; drop what they beat."""
-        for point in np.asarray(points, dtype=float).reshape(-1, self.points.shape[1]):
-            if (self.points <= point).all(axis=1).any():
-                continue
-            beaten = (self.points >= point).all(axis=1)
-            if beaten.any():
-                self.points = self.points[~beaten]
-                self.owners = [o for o, gone in zip(self.owners, beaten, strict=True) if not gone]
-            self.points = np.vstack([self.points, point])
-            self.owners.append(owner)
+        new = np.asarray(points, dtype=float).reshape(-1, self.points.shape[1])
+        points_of_all = np.vstack([self.points, new])
+        owners = [*self.owners, *[owner] * len(new)]
+        stay = np.sort(non_dominated(points_of_all))  # in the order in which they came
+        self.points, self.owners = points_of_all[stay], [owners[i] for i in stay]

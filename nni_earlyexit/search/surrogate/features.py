@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.ask_tell import Domain
-from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain
 from numpy.typing import NDArray
 
 
-class Choices:
+class SampleFeatures:
     """Samples of a domain as rows: a column per value of a choice, one for an ordered choice or one of two values."""
 
     def __init__(self, domain: Domain) -> None:
@@ -43,7 +43,7 @@ SPREAD = 4
 """Exits, evenly spread, whose costs tell what a network is like."""
 
 
-def network_costs(costs: ExitCosts) -> list[float]:
+def network_features(costs: ExitCosts) -> list[float]:
     """Logarithms of the MACs until the first and the last exit and some in between, number of exits, parameters."""
     macs = np.log2(np.array(costs.macs, dtype=float))
     spread = np.interp(np.linspace(0, 1, SPREAD), np.linspace(0, 1, len(macs)), macs)
@@ -51,7 +51,7 @@ def network_costs(costs: ExitCosts) -> list[float]:
     return [*spread.tolist(), float(len(macs)), *params]
 
 
-def exit_costs(costs: ExitCosts, exit: int) -> list[float]:
+def exit_features(costs: ExitCosts, exit: int) -> list[float]:
     """Logarithms of the MACs, and the parameters, that an input has met when it leaves at one of the exits."""
     params = [] if costs.params is None else [float(np.log2(costs.params[exit]))]
     return [float(np.log2(costs.macs[exit])), *params]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nni_earlyexit.improvement import Improvement
+from nni_earlyexit.search.hypervolume import Improvement
 from pymoo.indicators.hv import HV
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from nni_earlyexit.ask_tell import AskTell
+from nni_earlyexit.search.ask_tell import AskTell
 from nni_earlyexit.utils import files
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from nni_earlyexit import objectives as known
+from nni_earlyexit.search import objectives as known
 from nni_earlyexit.utils.checks import unknown
 from numpy.typing import NDArray
 

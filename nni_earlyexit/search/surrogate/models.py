@@ -16,28 +16,28 @@ SETTINGS_FROM = 128
 """Results that the settings of a model are found with, at most; that takes the cube of their number."""
 
 Array: TypeAlias = NDArray[np.floating]
-Settings: TypeAlias = Sequence[float]
+Hyperparameters: TypeAlias = Sequence[float]
 
 
 class Model(Protocol):
     """A fitted model; ``settings`` are what took long to find, and fit the next one at once."""
 
-    settings: Settings
+    settings: Hyperparameters
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of results to come, noise included, each (inputs,)."""
 
 
-Family = Callable[[Array, Array, Settings | None], Model]
+Family = Callable[[Array, Array, Hyperparameters | None], Model]
 """Fits a model to features (inputs, features) and results (inputs,), with the settings of another one if given."""
 
 
 class Trees:
     """Extremely randomised trees (Geurts et al., 2006): how far they differ, and how wrong they are out of their bags."""
 
-    settings: Settings = ()
+    settings: Hyperparameters = ()
 
-    def __init__(self, x: Array, y: Array, settings: Settings | None = None) -> None:
+    def __init__(self, x: Array, y: Array, settings: Hyperparameters | None = None) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
         model = ExtraTreesRegressor(
@@ -58,7 +58,7 @@ class Trees:
 class GaussianProcess:
     """A Gaussian process with one length scale for all features, and noise."""
 
-    def __init__(self, x: Array, y: Array, settings: Settings | None = None) -> None:
+    def __init__(self, x: Array, y: Array, settings: Hyperparameters | None = None) -> None:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -74,7 +74,7 @@ class GaussianProcess:
                 latest = GaussianProcessRegressor(kernel, normalize_y=True)
                 latest.fit(scaled[-SETTINGS_FROM:], y[-SETTINGS_FROM:])
             settings = latest.kernel_.theta.tolist()
-        self.settings: Settings = list(settings)
+        self.settings: Hyperparameters = list(settings)
         kernel = kernel.clone_with_theta(np.array(settings))
         self._model = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=None).fit(scaled, y)
 
@@ -101,7 +101,9 @@ class Models:
         Of the models of an earlier fit, one per target.
     """
 
-    def __init__(self, family: str, x: Array, y: Array, settings: Sequence[Settings | None] | None = None) -> None:
+    def __init__(
+        self, family: str, x: Array, y: Array, settings: Sequence[Hyperparameters | None] | None = None
+    ) -> None:
         known_y = y[np.isfinite(y)]
         self._mean, self._deviation = (float(known_y.mean()), float(known_y.std())) if known_y.size else (0.0, 1.0)
         self._models: list[Model | None] = []
@@ -112,7 +114,7 @@ class Models:
             self._models.append(FAMILIES[family](own_x[there], own_y[there], known) if enough else None)
 
     @property
-    def settings(self) -> list[Settings | None]:
+    def settings(self) -> list[Hyperparameters | None]:
         """What took long to find, one per target."""
         return [None if model is None else model.settings for model in self._models]
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from nni_earlyexit.ask_tell import Domain, Sample, Trial
-from nni_earlyexit.exit_costs import ExitCosts
-from nni_earlyexit.features import Choices, exit_costs, network_costs
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.domain import Domain, Sample
+from nni_earlyexit.search.surrogate.features import SampleFeatures, exit_features, network_features
+from nni_earlyexit.search.trials import Trial
 from numpy.typing import NDArray
 
 COMPUTED = {"full_macs": "macs", "params": "params", "activation_bytes": "activation_bytes"}
@@ -61,7 +62,7 @@ class ExitTargets:
     def __init__(self, objectives: Mapping[str, str], domain: Domain) -> None:
         self._names = list(objectives)
         self._signs = _signs(objectives)
-        self._choices, self._domain = Choices(domain), domain
+        self._choices, self._domain = SampleFeatures(domain), domain
         self._averages = [name for name in self._names if name in AVERAGE]
         self._rise = self.WAY
 
@@ -76,7 +77,7 @@ class ExitTargets:
 
     def features(self, samples: Sequence[Sample]) -> Array:
         costs = self._costs(samples)
-        own = [[exit_costs(c, exit) for exit in range(len(c.macs))] for c in costs]
+        own = [[exit_features(c, exit) for exit in range(len(c.macs))] for c in costs]
         at_stages = np.full((1 + _stages(costs[0])[-1], len(samples), len(own[0][0])), np.nan)
         for i, c in enumerate(costs):
             at_stages[_stages(c), i] = own[i]
@@ -140,7 +141,7 @@ class PointTargets:
     def __init__(self, objectives: Mapping[str, str], domain: Domain) -> None:
         self._names = list(objectives)
         self._signs = _signs(objectives)
-        self._choices, self._domain = Choices(domain), domain
+        self._choices, self._domain = SampleFeatures(domain), domain
         known = domain.costs is not None
         self._computed = [name for name in self._names if known and name in COMPUTED]
         self._averages = [name for name in self._names if known and name in AVERAGE]
@@ -152,7 +153,7 @@ class PointTargets:
     def features(self, samples: Sequence[Sample]) -> Array:
         rows = self._choices(samples)
         if costs := self._costs(samples):
-            rows = np.hstack([rows, [network_costs(c) for c in costs]])
+            rows = np.hstack([rows, [network_features(c) for c in costs]])
         return np.broadcast_to(rows, (len(self._predicted), *rows.shape))
 
     def learn(self, trials: Sequence[Trial]) -> Array:

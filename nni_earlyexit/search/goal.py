@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
-from nni_earlyexit.exit_costs import ExitCosts
+from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.thresholds.operating_point import TOLERANCE, OperatingPoint
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nni_earlyexit.halving import Result, SuccessiveHalving, places
+from nni_earlyexit.search.successive_halving import Result, SuccessiveHalving, places
 
 
 def metrics(accuracy, avg_macs=1e6, **others):

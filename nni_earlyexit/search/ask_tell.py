@@ -7,105 +7,23 @@ knows is plain JSON (:meth:`AskTell.state_dict`), from which it goes on exactly 
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nni_earlyexit import objectives as known
-from nni_earlyexit.archive import Archive
-from nni_earlyexit.exit_costs import ExitCosts
-
-Sample = dict[str, Any]
+from nni_earlyexit.search import feasible_walk
+from nni_earlyexit.search import objectives as known
+from nni_earlyexit.search.archive import Archive
+from nni_earlyexit.search.domain import Domain, Sample, key
+from nni_earlyexit.search.trials import Trial
 
 STATE_VERSION = 3
 
 
 class Exhausted(Exception):
     """No sample is left to propose: all that may meet the limits have been asked for."""
-
-
-@dataclass(frozen=True)
-class Domain:
-    """What a strategy needs to know of a space.
-
-    Parameters
-    ----------
-    choices
-        Every label with its values. A choice of numbers is an ordered one.
-    canonical
-        The one form that all samples of the same network share.
-    excess
-        By how much a sample is known to miss the limits before it is tried; 0 when it may meet them.
-    valid
-        Whether a sample keeps the space's constraints; ``canonical`` and ``excess`` are only asked of those that do.
-    costs
-        What a sample is known to cost before it is tried, if anything is.
-    name
-        Name and version of the space.
-    size
-        Number of distinct networks, if it is known.
-    limits
-        The most that average metrics may be, by their names: no trial reports a point beyond.
-    """
-
-    choices: Mapping[str, list[Any]]
-    canonical: Callable[[Mapping[str, Any]], Sample] = dict
-    excess: Callable[[Mapping[str, Any]], float] = lambda sample: 0.0
-    valid: Callable[[Mapping[str, Any]], bool] = lambda sample: True
-    costs: Callable[[Mapping[str, Any]], ExitCosts] | None = None
-    name: str = ""
-    size: int | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
-
-    def check(self, sample: Mapping[str, Any]) -> None:
-        """``ValueError`` that names label and value unless ``sample`` has a possible value for every label, and no other."""
-        for label, values in self.choices.items():
-            if label not in sample:
-                raise ValueError(f"sample: {label!r} is missing")
-            if sample[label] not in values:
-                possible = ", ".join(map(repr, values))
-                raise ValueError(f"sample: {label}={sample[label]!r} is not possible; it can be {possible}")
-        for label in sample:
-            if label not in self.choices:
-                raise ValueError(f"sample: {label!r} is not a label of the space")
-
-    def is_ordered(self, label: str) -> bool:
-        """Whether the values of a choice have an order, so that near ones are alike: they are numbers."""
-        return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.choices[label])
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a sample gave.
-
-    Attributes
-    ----------
-    sample
-        In canonical form.
-    losses
-        The objectives of the point that it reported, smaller is better; ``None`` if it failed.
-    points
-        Losses of every point of its trade-off, the reported one included; empty if it failed.
-    excess
-        By how much it misses the limits; 0 when it keeps them.
-    epochs
-        Epochs that it was trained for, fewer than those of others if it was stopped early; 0 where that is not told.
-    """
-
-    sample: Sample
-    losses: tuple[float, ...] | None
-    points: tuple[tuple[float, ...], ...]
-    excess: float
-    epochs: int = 0
-
-    @property
-    def within(self) -> bool:
-        """Whether it gave a result within the limits."""
-        return self.losses is not None and self.excess <= 0
 
 
 class AskTell(ABC):
@@ -125,8 +43,6 @@ class AskTell(ABC):
 
     TRIES = 200
     """Random proposals before a network is looked for step by step."""
-    RESTARTS, LEVEL_STEPS = 20, 30
-    """How often such a walk begins anew, and how many steps of it may lead nowhere in a row."""
 
     def __init__(
         self,
@@ -143,19 +59,31 @@ class AskTell(ABC):
             raise ValueError(f"whole_fronts: {whole_fronts!r} is not possible; true or false is")
         self.initial = [dict(sample) for sample in initial]
         self.whole_fronts = whole_fronts
+        self._domain: Domain | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.trials: dict[str, Trial] = {}
+        self.pending: dict[str, Sample] = {}
+        self.archive = Archive(len(self.objectives))
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that is explored; ``RuntimeError`` before :meth:`start`."""
+        if self._domain is None:
+            raise RuntimeError(f"{type(self).__module__}: start(domain) comes first, then ask() and tell()")
+        return self._domain
 
     def start(self, domain: Domain) -> None:
         """Begin to explore ``domain``; everything known is forgotten."""
-        self.domain = domain
         for sample in self.initial:
             try:
                 domain.check(sample)
             except ValueError as error:
                 raise ValueError(f"initial: {error}") from None
-        self.rng = np.random.default_rng(self.seed)
-        self.trials: dict[str, Trial] = {}
-        self.pending: dict[str, Sample] = {}
-        self.archive = Archive(len(self.objectives))
+        self._domain = domain
+        self._forget()
 
     def go_on(self) -> None:
         """Draw other random numbers than from the start, after results of an earlier run were told without its state.
@@ -288,13 +216,7 @@ class AskTell(ABC):
 
     def neighbours(self, sample: Sample) -> list[Sample]:
         """Canonical samples that differ in one choice, in random order."""
-        found = [
-            self.domain.canonical(other)
-            for label, values in self.domain.choices.items()
-            for value in values
-            if value != sample[label] and self.domain.valid(other := {**sample, label: value})
-        ]
-        return [found[i] for i in self.rng.permutation(len(found))]
+        return feasible_walk.neighbours(self.domain, sample, self.rng)
 
     def is_new(self, sample: Sample) -> bool:
         """Whether a canonical sample was neither proposed nor told."""
@@ -318,7 +240,10 @@ class AskTell(ABC):
             found = self.possible(self.propose())
             if found is not None:
                 return found
-        return self._search_nearby()
+        nearby = feasible_walk.nearest_new(self.domain, self._valid_sample, self.is_new, self.rng)
+        if nearby is None:
+            raise Exhausted("every network that may meet the limits has been proposed")
+        return nearby
 
     def _front_points(self, metrics: Mapping[str, Any]) -> list[tuple[float, ...]]:
         """The losses of the points along a network's trade-off; what does not differ along it is that of the network."""
@@ -350,53 +275,3 @@ class AskTell(ABC):
             if self.domain.valid(sample):
                 return sample
         raise Exhausted("none of 10,000 random samples keeps the space's constraints")
-
-    def _search_nearby(self) -> Sample:
-        """When proposals keep being known or over the limits: walk from them, one choice at a time, to one that is neither.
-
-        Downhill in excess first, then breadth-first among what meets the limits, so that a small space is used up whole.
-        """
-        for _ in range(self.RESTARTS):
-            sample = self._downhill(self.domain.canonical(self._valid_sample()))
-            if self.domain.excess(sample) <= 0:
-                break
-        seen = {key(sample)}
-        frontier = [sample]
-        while frontier:
-            following = []
-            for candidate in frontier:
-                if self.domain.excess(candidate) > 0:
-                    continue
-                if self.is_new(candidate):
-                    return candidate
-                for neighbour in self.neighbours(candidate):
-                    if key(neighbour) not in seen:
-                        seen.add(key(neighbour))
-                        following.append(neighbour)
-            frontier = following
-        raise Exhausted("every network that may meet the limits has been proposed")
-
-    def _downhill(self, sample: Sample) -> Sample:
-        """A sample within the limits, or where no single change brings it nearer to them.
-
-        Changes that bring it neither nearer nor farther are made too, a few in a row: of a cost that is a maximum, all
-        parts that reach it have to change.
-        """
-        excess = self.domain.excess(sample)
-        level = 0
-        while excess > 0 and level < self.LEVEL_STEPS:
-            neighbours = self.neighbours(sample)
-            if not neighbours:
-                break
-            better = min(neighbours, key=self.domain.excess)  # the first of equals, and their order is random
-            changed = self.domain.excess(better)
-            if changed > excess:
-                break
-            level = level + 1 if changed == excess else 0
-            sample, excess = better, changed
-        return sample
-
-
-def key(sample: Mapping[str, Any]) -> str:
-    """A canonical sample as one string."""
-    return json.dumps(sample, sort_keys=True)

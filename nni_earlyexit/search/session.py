@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from nni_earlyexit.ask_tell import AskTell
+from nni_earlyexit.search.ask_tell import AskTell
 
 _logger = logging.getLogger(__name__)
 

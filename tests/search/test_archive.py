@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nni_earlyexit.archive import Archive
+from nni_earlyexit.search.archive import Archive
 
 POINT = st.tuples(*[st.integers(0, 4)] * 3)
 

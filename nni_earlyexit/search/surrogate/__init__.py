@@ -1,0 +1,5 @@
+"""Models that predict what networks give: features of a sample, targets, and families of models."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
