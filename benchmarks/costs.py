@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from nni_earlyexit import search_spaces
-from nni_earlyexit.network import EarlyExitNetwork, example
+from nni_earlyexit.nn.inference import example
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from torch.utils.flop_counter import FlopCounterMode
 
 SPACES = (

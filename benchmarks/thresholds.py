@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from nni_earlyexit import Guarantee, ThresholdOptimizer
+from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.thresholds.confidence import max_prob
 from nni_earlyexit.thresholds.cutoff_problem import non_dominated
 from nni_earlyexit.thresholds.outputs_file import load
@@ -94,7 +95,7 @@ def from_synthetic(inputs: int = 5000, exits: int = 4) -> Data:
 def from_digits() -> Data:
     """A network of the digits space with all exits; fitted to what it did not train on but the test split."""
     import torch
-    from nni_earlyexit import EarlyExitEvaluator, search_spaces, training
+    from nni_earlyexit import EarlyExitEvaluator, search_spaces
 
     space = search_spaces.create("digits")
     rng = np.random.default_rng(0)
@@ -109,7 +110,7 @@ def from_digits() -> Data:
         np.concatenate([found.labels, found.calibration[1]]),
         np.array(found.network.exit_costs, float),
         np.array(found.network.branch_costs, float),
-        training.outputs(found.network, test.x),
+        exit_logits(found.network, test.x),
         test.y.numpy(),
     )
 

@@ -2,9 +2,9 @@
 from . import search_spaces as search_spaces
 from . import strategies as strategies
 from .evaluator import EarlyExitEvaluator as EarlyExitEvaluator
-from .halving import SuccessiveHalving as SuccessiveHalving
 from .nas_strategy import SearchStrategy as SearchStrategy
-from .network import EarlyExitNetwork as EarlyExitNetwork
+from .nn import EarlyExitNetwork as EarlyExitNetwork
+from .search import SuccessiveHalving as SuccessiveHalving
 from .space import EarlyExitSpace as EarlyExitSpace
 from .thresholds import ExitPolicy as ExitPolicy
 from .thresholds import Guarantee as Guarantee

@@ -14,10 +14,11 @@ from typing import Any
 import nni_earlyexit.profiling  # noqa: F401  # registers the formulas
 from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
 from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
-from nni_earlyexit.choices import PRESENT, OptionalExit
 from nni_earlyexit.expressions import Function, added, compiled
-from nni_earlyexit.memory import peak_bytes
-from nni_earlyexit.network import EarlyExitNetwork, example, inference
+from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.memory import peak_bytes
+from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.units import Choice, Node, Part, Unit, take_apart, units
 
 

@@ -25,7 +25,8 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
 from nni_earlyexit.domains import Latencies
-from nni_earlyexit.network import EarlyExitNetwork, without_exits
+from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.settings import Settings
 from nni_earlyexit.space import EarlyExitSpace
@@ -244,7 +245,7 @@ class EarlyExitEvaluator(Lightning):
         history: list[dict[str, Any]] = []
 
         def measure(epochs: int) -> None:
-            logits = training.outputs(model, validation.x)
+            logits = exit_logits(model, validation.x)
             values, policy = metrics.measured(network, self.goal, logits, labels, epochs)
             latest[:] = [Evaluation(model, network.costs, values, policy, logits, labels)]
             history.append({name: value for name, value in values.items() if name != metrics.FRONT})
@@ -271,7 +272,7 @@ class EarlyExitEvaluator(Lightning):
         diagnostics = metrics.diagnosed(result.metrics, self.goal, network.costs, result.policy, result.logits, labels)
         return replace(
             result,
-            calibration=(training.outputs(model, calibration.x), calibration.y.numpy()),
+            calibration=(exit_logits(model, calibration.x), calibration.y.numpy()),
             diagnostics=diagnostics,
             history=history,
         )

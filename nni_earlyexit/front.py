@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nni_earlyexit import record
-from nni_earlyexit.search import objectives as known
+from nni_earlyexit.search.objectives import to_losses
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.errors import sentence
@@ -102,7 +102,7 @@ def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
     """The feasible trials that no other one beats in both validation accuracy and average MACs, cheapest first."""
     best: list[record.Record] = []
     feasible = [r for r in records if r.metrics["feasible"]]
-    for candidate in sorted(feasible, key=lambda r: known.losses(r.metrics, {"avg_macs": "min", "accuracy": "max"})):
+    for candidate in sorted(feasible, key=lambda r: to_losses(r.metrics, {"avg_macs": "min", "accuracy": "max"})):
         if not best or candidate.metrics["accuracy"] > best[-1].metrics["accuracy"]:
             best.append(candidate)
     return best
@@ -135,9 +135,9 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
     from nni_earlyexit import data, search_spaces
     from nni_earlyexit.metrics import fit_cutoffs
+    from nni_earlyexit.nn.logits import exit_logits
     from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
-    from nni_earlyexit.training import outputs
     from scipy.stats import binomtest
 
     members = []
@@ -146,14 +146,14 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         network = found.network()
         data.check_fits(task, network)
         costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
-        calibration = outputs(network, task.calibration.x), task.calibration.y.numpy()
+        calibration = exit_logits(network, task.calibration.x), task.calibration.y.numpy()
         goal = found.settings.goal
         policy = fit_cutoffs(goal, *calibration, costs).policy
         diagnostics = diagnose(
             goal.optimizer(), *calibration, costs.macs, policy=policy, branch_costs=costs.branch_macs
         )
         spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
-        logits, labels = outputs(network, task.test.x), task.test.y.numpy()
+        logits, labels = exit_logits(network, task.test.x), task.test.y.numpy()
         exits = policy.exits(logits)
         right = policy.predict(logits) == labels
         interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from nni_earlyexit.costs import AdditiveCosts
-from nni_earlyexit.network import EarlyExitNetwork, example
+from nni_earlyexit.nn.inference import example
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space import EarlyExitSpace
 from nni_earlyexit.units import Unit, is_fixed, take_apart, units
 from nni_earlyexit.utils.checks import check_number, lookup

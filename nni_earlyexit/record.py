@@ -28,7 +28,7 @@ from nni_earlyexit.utils import files
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluator import Evaluation
-    from nni_earlyexit.network import EarlyExitNetwork
+    from nni_earlyexit.nn.network import EarlyExitNetwork
 
 _logger = logging.getLogger(__name__)
 

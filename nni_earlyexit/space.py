@@ -13,8 +13,8 @@ from nni.mutable import Categorical, LabeledMutable, Sample
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat
 from nni.nas.space import model_context
 from nni_earlyexit import identity
-from nni_earlyexit.choices import ABSENT, PRESENT, OptionalExit
-from nni_earlyexit.network import EarlyExitNetwork
+from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.units import depths
 from nni_earlyexit.utils.checks import check_number, unknown
@@ -96,7 +96,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     """Base class of the search spaces.
 
     A subclass sets :attr:`name` and :attr:`version`, and returns stem, stages, exits and head from :meth:`parts`, with the
-    choices of :mod:`nni_earlyexit.choices` (or any of NNI's) where something is to be searched. Every label stands for
+    choices of :mod:`nni_earlyexit.nn.mutables` (or any of NNI's) where something is to be searched. Every label stands for
     one choice. The arguments of :meth:`parts` are those of the space; every space also takes the exit rules.
 
     Frozen, by :meth:`freeze` as by NNI, it is a plain :class:`EarlyExitNetwork` that holds only what was chosen.

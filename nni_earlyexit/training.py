@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from nni.nas.evaluator.pytorch import DataLoader, LightningModule
 from nni_earlyexit.data import Split
-from nni_earlyexit.network import EarlyExitNetwork, inference
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, TensorDataset
@@ -83,11 +80,3 @@ def batches(split: Split, batch_size: int, *, shuffle: bool, seed: int = 0) -> D
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
     return DataLoader(dataset, sampler=BatchSampler(order, batch_size, drop_last), batch_size=None)
-
-
-def outputs(network: EarlyExitNetwork, x: Tensor, batch_size: int = 512) -> NDArray[np.float32]:
-    """Logits (inputs, exits, classes) of every exit for inputs ``x``."""
-    device = next(network.parameters()).device
-    with inference(network):
-        logits = [torch.stack(network(part.to(device)), dim=1).float().cpu() for part in x.split(batch_size)]
-    return torch.cat(logits).numpy()

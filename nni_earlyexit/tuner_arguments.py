@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nni_earlyexit import identity, search_spaces, strategies
-from nni_earlyexit.search import objectives as known
 from nni_earlyexit.search.goal import LIMITS, Goal
+from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives
 from nni_earlyexit.utils.amounts import parse_amount
 from nni_earlyexit.utils.checks import unknown
 
@@ -40,7 +40,7 @@ class TunerArguments:
     space: str
     strategy: str = "surrogate"
     strategy_arguments: Mapping[str, Any] = field(default_factory=dict)
-    objectives: Mapping[str, str] = field(default_factory=lambda: dict(known.DEFAULT))
+    objectives: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     max_avg_macs: float | None = None
     max_full_macs: float | None = None
     max_params: float | None = None
@@ -73,7 +73,7 @@ class TunerArguments:
         search_spaces.check_name(identity.parse(str(self.space)).name)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: {self.seed!r} is not possible; a whole number from 0 is")
-        known.check(self.objectives)
+        check_objectives(self.objectives)
         for what, asked in (
             ("max_latency_s", self.max_latency_s),
             ("objectives: latency_s", self.objectives.get("latency_s")),

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from nni.mutable import Categorical, Mutable
 from nni.nas.nn.pytorch import LayerChoice, MutableModule, Repeat
-from nni_earlyexit.choices import ABSENT, PRESENT, OptionalExit
-from nni_earlyexit.network import EarlyExitNetwork, inference
+from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from torch import Tensor, nn
 
 

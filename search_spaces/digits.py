@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from nni_earlyexit.choices import exit_branch, stage
+from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.space import EarlyExitSpace, Parts
 from timm.layers import ClassifierHead, ConvNormAct
 

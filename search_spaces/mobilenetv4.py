@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from nni_earlyexit.choices import exit_branch, stage
+from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, is_small
 from nni_earlyexit.utils.checks import check_number
 from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
-from nni_earlyexit import timm_stages
-from nni_earlyexit.choices import EXIT_LAYERS, exit_branch
+from nni_earlyexit.nn import timm_backbone as timm_stages
+from nni_earlyexit.nn.mutables import EXIT_LAYERS, exit_branch
+from nni_earlyexit.nn.tokens import ChannelsFirst, token_head
 from nni_earlyexit.space import EarlyExitSpace, Parts
-from nni_earlyexit.tokens import ChannelsFirst, token_head
 from nni_earlyexit.utils.checks import check_number
 from torch import nn
 
@@ -80,12 +80,12 @@ class Space(EarlyExitSpace):
 @lru_cache(maxsize=4)
 def _taken(
     model: str, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
-) -> tuple[timm_stages.Taken, bool]:
+) -> tuple[timm_stages.StagedModel, bool]:
     """The model taken apart, and whether its classifier came with its weights; ``changed`` is when the file was."""
     created, input_shape = timm_stages.load(
         model, num_classes=num_classes, resolution=resolution, weights=weights, pretrained=pretrained
     )
-    return timm_stages.take_apart(created, input_shape, model), num_classes is None
+    return timm_stages.cut_into_stages(created, input_shape, model), num_classes is None
 
 
 def _exit(shape: tuple[int, ...], channels: int, num_classes: int, label: str) -> Callable[[], nn.Module]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.search import feasible_walk
-from nni_earlyexit.search import objectives as known
 from nni_earlyexit.search.archive import Archive
 from nni_earlyexit.search.domain import Domain, Sample, key
+from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives, to_losses
 from nni_earlyexit.search.trials import Trial
 
 STATE_VERSION = 3
@@ -51,7 +51,7 @@ class AskTell(ABC):
         initial: Sequence[Mapping[str, Any]] = (),
         whole_fronts: bool = True,
     ) -> None:
-        self.objectives = known.check(known.DEFAULT if objectives is None else objectives)
+        self.objectives = check_objectives(DEFAULT_OBJECTIVES if objectives is None else objectives)
         self.seed = seed
         if not isinstance(initial, Sequence) or not all(isinstance(sample, Mapping) for sample in initial):
             raise ValueError(f"initial: {initial!r} is not possible; a list of samples is")
@@ -122,7 +122,7 @@ class AskTell(ABC):
             epochs = metrics.get("epochs", 0)
             if not isinstance(epochs, int):
                 raise ValueError(f"metrics: epochs={epochs!r} is not possible; a whole number is")
-            losses = tuple(known.losses(metrics, self.objectives))
+            losses = tuple(to_losses(metrics, self.objectives))
             if all(map(math.isfinite, losses)):
                 points = [losses, *self._front_points(metrics)] if self.whole_fronts else [losses]
                 best = Archive(len(losses))
@@ -251,7 +251,7 @@ class AskTell(ABC):
         count = max((len(front[name]) for name in self.objectives if name in front), default=0)
         columns = {name: front.get(name, [metrics[name]] * count) for name in self.objectives}
         points = [
-            tuple(known.losses(dict(zip(columns, values, strict=True)), self.objectives))
+            tuple(to_losses(dict(zip(columns, values, strict=True)), self.objectives))
             for values in zip(*columns.values(), strict=True)
         ]
         return [point for point in points if all(map(math.isfinite, point))]

@@ -16,13 +16,13 @@ DIRECTIONS = {
 }
 """Every metric that can be an objective, with its usual direction."""
 
-DEFAULT: Mapping[str, str] = {"accuracy": "max", "avg_macs": "min"}
+DEFAULT_OBJECTIVES: Mapping[str, str] = {"accuracy": "max", "avg_macs": "min"}
 
 
-def check(objectives: Mapping[str, str]) -> dict[str, str]:
+def check_objectives(objectives: Mapping[str, str]) -> dict[str, str]:
     """``objectives`` as a dictionary; ``ValueError`` for an unknown metric or direction, or fewer than one objective."""
     if not isinstance(objectives, Mapping) or not objectives:
-        raise ValueError(f"objectives: {objectives!r} is not possible; an example is {dict(DEFAULT)}")
+        raise ValueError(f"objectives: {objectives!r} is not possible; an example is {dict(DEFAULT_OBJECTIVES)}")
     for name, direction in objectives.items():
         if name not in DIRECTIONS:
             raise unknown("objectives", name, list(DIRECTIONS))
@@ -31,6 +31,6 @@ def check(objectives: Mapping[str, str]) -> dict[str, str]:
     return dict(objectives)
 
 
-def losses(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> list[float]:
+def to_losses(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> list[float]:
     """The objectives' values with signs such that smaller is better."""
     return [float(metrics[name]) * (-1 if direction == "max" else 1) for name, direction in objectives.items()]

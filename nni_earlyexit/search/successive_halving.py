@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from nni_earlyexit.search import objectives as known
+from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives, to_losses
 from nni_earlyexit.utils.checks import unknown
 from numpy.typing import NDArray
 
@@ -60,7 +60,7 @@ class SuccessiveHalving:
     """
 
     epochs: int
-    objectives: Mapping[str, str] = field(default_factory=lambda: dict(known.DEFAULT))
+    objectives: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
     first_rung: int = 1
     factor: int = 3
 
@@ -81,7 +81,7 @@ class SuccessiveHalving:
 
     def __post_init__(self) -> None:
         # sorted, so that losses mean the same in a state that was written with another order
-        self.objectives = dict(sorted(known.check(self.objectives).items()))
+        self.objectives = dict(sorted(check_objectives(self.objectives).items()))
         for name, least in (("epochs", 2), ("first_rung", 1), ("factor", 2)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -158,7 +158,7 @@ class SuccessiveHalving:
 
     def _result(self, metrics: Mapping[str, Any]) -> Result:
         try:
-            losses = tuple(known.losses(metrics, self.objectives))
+            losses = tuple(to_losses(metrics, self.objectives))
             excess = float(metrics.get("excess", 0))
         except (KeyError, TypeError, ValueError):
             return Result(None, 0)

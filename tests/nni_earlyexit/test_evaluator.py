@@ -8,6 +8,7 @@ import pytest
 import torch
 from nni_earlyexit import EarlyExitEvaluator, training
 from nni_earlyexit import data as data_sets
+from nni_earlyexit.nn.logits import exit_logits
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_training_learns(result):
 
 def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, result):
     validation = evaluator.data.validation
-    logits = training.outputs(result.network, validation.x)
+    logits = exit_logits(result.network, validation.x)
     np.testing.assert_array_equal(logits, result.logits)
     exits = result.policy.exits(logits)
     costs = np.array(result.network.exit_costs)
@@ -95,7 +96,7 @@ def test_the_test_split_is_never_touched_and_nothing_depends_on_the_calibration_
     assert {**first.metrics, "train_seconds": 0} == {**other.metrics, "train_seconds": 0}
     assert first.policy == other.policy
     # its outputs are kept for fitting cutoffs after the search
-    np.testing.assert_array_equal(other.calibration[0], training.outputs(other.network, noise.x))
+    np.testing.assert_array_equal(other.calibration[0], exit_logits(other.network, noise.x))
 
 
 @pytest.mark.parametrize(

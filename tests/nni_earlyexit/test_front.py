@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, front, plot, record, refit, run, training
+from nni_earlyexit import EarlyExitEvaluator, front, plot, record, refit, run
 from nni_earlyexit import data as data_sets
+from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.utils import files
 from PIL import Image
@@ -49,7 +50,7 @@ def test_a_stored_network_gives_the_outputs_that_were_stored(records):
             network = found.network()
             assert not any(name.startswith("test") for name in stored.files)
             for name, split in (("validation", data.validation), ("calibration", data.calibration)):
-                own = training.outputs(network, split.x)
+                own = exit_logits(network, split.x)
                 np.testing.assert_allclose(own, stored[f"{name}_logits"], rtol=1e-4, atol=1e-4)
                 assert stored[f"{name}_labels"].tolist() == split.y.tolist()
             assert stored["exit_costs"].tolist() == network.exit_costs
@@ -252,13 +253,13 @@ def test_cutoffs_are_fitted_on_calibration_data_and_judged_on_test_data(records)
     (member,) = front.judge(records[1:2])
     task = data_sets.load("digits", records[1].settings.seed)
     network = records[1].network()
-    logits = training.outputs(network, task.test.x)
+    logits = exit_logits(network, task.test.x)
     exits = member.policy.exits(logits)
     assert member.accuracy == pytest.approx((member.policy.predict(logits) == task.test.y.numpy()).mean())
     paid = np.array(member.policy.costs_without_dropped(network.exit_costs, network.branch_costs))
     assert member.avg_macs == pytest.approx(paid[exits].mean())
     assert sum(member.shares) == pytest.approx(1)
-    calibration = training.outputs(network, task.calibration.x)
+    calibration = exit_logits(network, task.calibration.x)
     known = {*measures.max_prob(calibration).ravel().tolist(), np.inf, -np.inf}
     assert set(member.policy.cutoffs) <= known
 

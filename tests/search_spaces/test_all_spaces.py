@@ -11,8 +11,8 @@ import thop
 import torch
 from nni.nas.space import SimplifiedModelSpace
 from nni_earlyexit import identity, search_spaces
-from nni_earlyexit.memory import peak_bytes
-from nni_earlyexit.network import example
+from nni_earlyexit.nn.inference import example
+from nni_earlyexit.nn.memory import peak_bytes
 from timm.layers import AdaptiveAvgMaxPool2d
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

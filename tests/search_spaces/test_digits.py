@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from nni_earlyexit import search_spaces
-from nni_earlyexit.choices import EXIT_HEADS, EXIT_LAYERS
+from nni_earlyexit.nn.mutables import EXIT_HEADS, EXIT_LAYERS
 from nni_earlyexit.search_spaces.digits import BLOCKS
 
 STAGE = sum(len(BLOCKS) ** depth for depth in (1, 2, 3))

@@ -12,7 +12,7 @@ from nni.mutable import Categorical, MutableExpression, Sample
 from nni.nas.nn.pytorch import LayerChoice, MutableModule, Repeat
 from nni.nas.profiler.pytorch.flops import FlopsResult, count_flops_params
 from nni.nas.space import current_model
-from nni_earlyexit import blocks
+from nni_earlyexit.nn import blocks
 from timm.layers import ClassifierHead
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ def choose(build: Callable[[str], nn.Module], names: Sequence[str], *, label: st
 def layer(
     names: Sequence[str], in_chs: int, out_chs: int, stride: int = 1, *, label: str, act_layer: str = "relu"
 ) -> nn.Module:
-    """A ``LayerChoice`` over the blocks called ``names`` (see :mod:`nni_earlyexit.blocks`)."""
+    """A ``LayerChoice`` over the blocks called ``names`` (see :mod:`nni_earlyexit.nn.blocks`)."""
     return choose(lambda name: blocks.build(name, in_chs, out_chs, stride, act_layer), names, label=label)
 
 

@@ -23,10 +23,11 @@ name                example               timm block                      argume
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 
-from nni_earlyexit.tokens import PaddedAttention, PaddedMlp, TokenMlp
+from nni_earlyexit.nn.tokens import PaddedAttention, PaddedMlp, TokenMlp
 from timm.layers import ConvNormAct, create_conv2d, get_act_layer, make_divisible
 from timm.models._efficientnet_blocks import (
     DepthwiseSeparableConv,
@@ -42,18 +43,21 @@ from torch import nn
 
 Builder = Callable[..., nn.Module]
 
-_builders: list[tuple[re.Pattern[str], Builder]] = []
+_builders: dict[str, Builder] = {}
+"""By the pattern of their names."""
 
 
 def register(pattern: str) -> Callable[[Builder], Builder]:
     """Make a block known: ``pattern`` is a regular expression whose named groups are integers and become arguments.
 
     The decorated function takes ``in_chs, out_chs, stride, act_layer`` and those arguments by name (``None`` for a group
-    that did not take part) and returns the block.
+    that did not take part) and returns the block. The same pattern again replaces the block, with a warning.
     """
 
     def add(builder: Builder) -> Builder:
-        _builders.append((re.compile(pattern), builder))
+        if pattern in _builders:
+            warnings.warn(f"block: what is built for {pattern!r} is replaced", stacklevel=2)
+        _builders[pattern] = builder
         return builder
 
     return add
@@ -62,13 +66,16 @@ def register(pattern: str) -> Callable[[Builder], Builder]:
 def build(name: str, in_chs: int, out_chs: int, stride: int = 1, act_layer: str = "relu") -> nn.Module:
     """Build the block called ``name``; ``act_layer`` is timm's name of an activation.
 
-    Raises ``ValueError`` for an unknown name.
+    Raises ``ValueError`` for a name that is unknown, or that two patterns fit.
     """
-    for pattern, builder in _builders:
-        match = pattern.fullmatch(name)
-        if match is not None:
-            arguments = {key: _number(text) for key, text in match.groupdict().items()}
-            return builder(in_chs, out_chs, stride, get_act_layer(act_layer), **arguments)
+    fitting = {pattern: match for pattern in _builders if (match := re.fullmatch(pattern, name))}
+    if len(fitting) > 1:
+        raise ValueError(
+            f"block: {name!r} could be any of {', '.join(map(repr, fitting))}; register patterns that differ"
+        )
+    for pattern, match in fitting.items():
+        arguments = {key: _number(text) for key, text in match.groupdict().items()}
+        return _builders[pattern](in_chs, out_chs, stride, get_act_layer(act_layer), **arguments)
     raise ValueError(f"block: {name!r} is unknown; examples: conv_k3, ds_k5, mb_k3_e4_se, basic_w100, attn_h4_r2")
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from nni_earlyexit.memory import peak_bytes
+from nni_earlyexit.nn.memory import peak_bytes
 from torch import nn
 
 X = torch.zeros(1, 3, 8, 8)

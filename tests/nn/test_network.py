@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import EarlyExitNetwork, ExitPolicy
+from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.thresholds import learned_confidence as learned
-from nni_earlyexit.training import outputs
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,7 +78,7 @@ def test_truncating_at_an_exit_that_does_not_exist_is_refused(four_exits):
 def test_running_under_a_policy_equals_running_all_exits_and_applying_it_afterwards(four_exits, inputs, seed, batch):
     rng = np.random.default_rng(seed)
     measure = ["max_prob", "entropy", "margin", "energy"][seed % 4]
-    logits = outputs(four_exits, inputs)
+    logits = exit_logits(four_exits, inputs)
     confidences = ExitPolicy((0.0, 0.0, 0.0, -math.inf), measure).confidences(logits)
     # between two confidences, so that rounding cannot decide; some exits for everything, some for nothing
     cutoffs = [
@@ -97,7 +97,7 @@ def test_running_under_a_policy_equals_running_all_exits_and_applying_it_afterwa
 @pytest.mark.parametrize("confidence", ["max_prob", "patience", "learned"])
 @pytest.mark.parametrize("dropped", [(), (0,), (1,), (0, 2), (0, 1, 2)])
 def test_pruning_drops_exits_and_gives_the_same_answers_for_less(four_exits, inputs, confidence, dropped):
-    logits = outputs(four_exits, inputs)
+    logits = exit_logits(four_exits, inputs)
     kept = tuple(exit for exit in range(4) if exit not in dropped)
     models = [None] * 4
     if confidence == "learned":
@@ -128,7 +128,7 @@ def test_pruning_by_a_policy_of_another_network_is_refused(four_exits):
 
 
 def test_inputs_that_have_left_cost_nothing_afterwards(four_exits, inputs):
-    confidence = ExitPolicy((0.0, 0.0, 0.0, -math.inf)).confidences(outputs(four_exits, inputs))[:, 0]
+    confidence = ExitPolicy((0.0, 0.0, 0.0, -math.inf)).confidences(exit_logits(four_exits, inputs))[:, 0]
     policy = ExitPolicy((float(np.sort(confidence)[[19, 20]].mean()), math.inf, math.inf, -math.inf))
     sizes = batch_sizes(four_exits.stages)
     four_exits.predict(inputs, policy)

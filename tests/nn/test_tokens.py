@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
-from nni_earlyexit.blocks import build
+from nni_earlyexit.nn.blocks import build
+from nni_earlyexit.nn.tokens import TokenPool
 from nni_earlyexit.thresholds.policy import ExitPolicy
-from nni_earlyexit.tokens import TokenPool
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nni_earlyexit import blocks
+from nni_earlyexit.nn import blocks
 from timm.layers import ConvNormAct, SqueezeExcite
 from timm.models import _efficientnet_blocks as timm_blocks
 from timm.models.resnet import BasicBlock, Bottleneck
@@ -60,10 +60,28 @@ def test_what_is_no_block_is_refused(name, sentence):
 
 
 def test_a_block_of_ones_own_is_registered_under_a_pattern(monkeypatch):
-    monkeypatch.setattr(blocks, "_builders", list(blocks._builders))
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
 
     @blocks.register(r"linear_n(?P<times>\d+)")
     def _linear(in_chs, out_chs, stride, act_layer, *, times):
         return nn.Sequential(*[nn.Conv2d(in_chs, out_chs, 1, stride) for _ in range(times)])
 
     assert len(blocks.build("linear_n2", 8, 8)) == 2
+
+
+def test_a_pattern_that_is_registered_again_replaces_the_block_and_says_so(monkeypatch):
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
+
+    def other(in_chs, out_chs, stride, act_layer, *, kernel):
+        return nn.Conv2d(in_chs, out_chs, kernel, stride)
+
+    with pytest.warns(UserWarning, match="is replaced"):
+        blocks.register(r"conv_k(?P<kernel>\d+)")(other)
+    assert isinstance(blocks.build("conv_k3", 4, 4), nn.Conv2d)
+
+
+def test_a_name_that_two_patterns_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
+    blocks.register(r"conv_k3.*")(lambda *args: nn.Identity())
+    with pytest.raises(ValueError, match="'conv_k3' could be any of"):
+        blocks.build("conv_k3", 4, 4)

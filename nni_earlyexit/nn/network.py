@@ -6,15 +6,14 @@ It knows no search and no NNI: this is what a search ends in and what is deploye
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
-from nni_earlyexit.memory import peak_bytes
+from nni_earlyexit.nn import counting
+from nni_earlyexit.nn.inference import inference
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 class EarlyExitNetwork(nn.Module):
@@ -69,7 +68,8 @@ class EarlyExitNetwork(nn.Module):
         """The stage that each exit comes after, first exit first."""
         return tuple(int(stage) for stage in self.exits)
 
-    def _exit_after(self, stage: int) -> nn.Module | None:
+    def exit_after(self, stage: int) -> nn.Module | None:
+        """The exit branch after ``stage``, if there is one."""
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
     def outputs(self, x: Tensor) -> Iterator[Any]:
@@ -77,7 +77,7 @@ class EarlyExitNetwork(nn.Module):
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)
-            branch = self._exit_after(stage)
+            branch = self.exit_after(stage)
             if branch is not None:
                 yield branch(x)
 
@@ -136,7 +136,7 @@ class EarlyExitNetwork(nn.Module):
         return EarlyExitNetwork(
             self.stem,
             list(self.stages)[: stages[-1] + 1],
-            [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
+            [self.exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
         )
@@ -148,24 +148,7 @@ class EarlyExitNetwork(nn.Module):
     @cached_property
     def _macs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """MACs of the backbone up to each exit, and of each exit branch, counted by torch while one input runs."""
-        device = next(self.parameters()).device
-        backbone: list[int] = []
-        branches: list[int] = []
-        with inference(self), FlopCounterMode(display=False) as counter:
-
-            def counted() -> int:
-                return counter.get_total_flops() // 2
-
-            x = self.stem(example(self.input_shape, device=device))
-            for stage, blocks in enumerate(self.stages):
-                x = blocks(x)
-                branch = self._exit_after(stage)
-                if branch is not None:
-                    backbone.append(counted() - sum(branches))
-                    before = counted()
-                    branch(x)
-                    branches.append(counted() - before)
-        return tuple(backbone), tuple(branches)
+        return counting.macs(self)
 
     @property
     def exit_costs(self) -> list[int]:
@@ -181,12 +164,7 @@ class EarlyExitNetwork(nn.Module):
     @cached_property
     def exit_activation_bytes(self) -> list[int]:
         """The most bytes of tensors alive at once until each exit, for one input, which is not counted (float32)."""
-        x = example(self.input_shape, device=next(self.parameters()).device)
-        return [self.truncate(k)._peak_bytes(x) for k in range(len(self.exits))]
-
-    def _peak_bytes(self, x: Tensor) -> int:
-        with inference(self):
-            return peak_bytes(lambda: self(x))[0]
+        return [counting.activation_bytes(self.truncate(k)) for k in range(len(self.exits))]
 
     @property
     def branch_costs(self) -> list[int]:
@@ -207,22 +185,3 @@ def without_exits(
         space=type(model).__name__,
         sample=sample,
     )
-
-
-def example(input_shape: Sequence[int], batch_size: int = 1, device: torch.device | None = None) -> Tensor:
-    """Inputs of this shape: images of zeros, or, where the shape is one number, sentences of token 1."""
-    if len(input_shape) == 1:
-        return torch.ones(batch_size, *input_shape, dtype=torch.long, device=device)
-    return torch.zeros(batch_size, *input_shape, device=device)
-
-
-@contextmanager
-def inference(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode that the network was in comes back afterwards."""
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        network.train(training)

@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -19,7 +18,8 @@ import torch
 from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.misc import profiler_leaf_module
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
-from nni_earlyexit.network import inference
+from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.weights import fill, read_weights
 from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -73,7 +73,7 @@ class FixedStage(nn.Module):
 
 
 @dataclass(frozen=True)
-class Taken:
+class StagedModel:
     """A model taken apart.
 
     Attributes
@@ -93,7 +93,7 @@ class Taken:
     input_shape: tuple[int, ...]
     num_classes: int
 
-    def copy(self) -> Taken:
+    def copy(self) -> StagedModel:
         """The same with weights of its own."""
         return copy.deepcopy(self)
 
@@ -112,7 +112,7 @@ def load(
         raise unknown("model", model, timm.list_models())
     if weights and pretrained:
         raise ValueError("weights: only one of weights and pretrained can be given")
-    state = _read(weights) if weights else {}
+    state = read_weights(weights) if weights else {}
     arguments: dict[str, Any] = {"pretrained": pretrained}
     if state:
         classifier = f"{timm.get_pretrained_cfg_value(model, 'classifier')}.weight"
@@ -124,7 +124,7 @@ def load(
         torch.manual_seed(0)
         created = _create(model, resolution, arguments)
         if state:
-            _fill(created, state, weights)
+            fill(created, state, weights)
         if num_classes is not None and created.num_classes != num_classes:
             created.reset_classifier(num_classes)
     size = tuple(created.pretrained_cfg["input_size"])
@@ -158,33 +158,7 @@ def _create(model: str, resolution: int | None, arguments: dict[str, Any]) -> An
         raise
 
 
-def _read(weights: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f"weights: there is no file {weights!r}")
-    try:
-        return load_file(weights)
-    except SafetensorError as error:
-        raise ValueError(f"weights: {weights!r} is not a safetensors file: {error}") from None
-
-
-def _fill(model: nn.Module, state: dict[str, Tensor], weights: str) -> None:
-    own = model.state_dict()
-    for name in (*own, *state):
-        if name not in state:
-            raise ValueError(f"weights: {weights!r} lacks {name!r}")
-        if name not in own:
-            raise ValueError(f"weights: {weights!r} holds {name!r}, which the model does not have")
-        if own[name].shape != state[name].shape:
-            raise ValueError(
-                f"weights: {name!r} has shape {tuple(state[name].shape)} in {weights!r}, {tuple(own[name].shape)} in the model"
-            )
-    model.load_state_dict(state)
-
-
-def take_apart(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Taken:
+def cut_into_stages(model: nn.Module, input_shape: tuple[int, ...], name: str) -> StagedModel:
     """Cut ``model``, which timm calls ``name``, after each of its features.
 
     Raises ``ValueError`` when timm names no features, when more than one tensor goes from a stage to the next, or when the
@@ -210,7 +184,7 @@ def take_apart(model: nn.Module, input_shape: tuple[int, ...], name: str) -> Tak
             taken.append(FixedStage(piece, x.shape[1:], y.shape[1:]))
             x = y
     stem, *stages, head = taken
-    return Taken(
+    return StagedModel(
         stem,
         stages,
         head,

@@ -1,0 +1,18 @@
+"""Logits of every exit for many inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def exit_logits(network: EarlyExitNetwork, x: Tensor, batch_size: int = 512) -> NDArray[np.float32]:
+    """Logits (inputs, exits, classes) of every exit for inputs ``x``."""
+    device = next(network.parameters()).device
+    with inference(network):
+        logits = [torch.stack(network(part.to(device)), dim=1).float().cpu() for part in x.split(batch_size)]
+    return torch.cat(logits).numpy()
