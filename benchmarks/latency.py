@@ -12,7 +12,8 @@ import sys
 import time
 
 import numpy as np
-from nni_earlyexit import latency, search_spaces
+from nni_earlyexit import search_spaces
+from nni_earlyexit.profiling import latency
 from scipy.stats import spearmanr
 
 SPACES = (

@@ -78,7 +78,7 @@ class EarlyExitEvaluator(Lightning):
         Limits; see :class:`nni_earlyexit.search.goal.Goal`. A network that is known to miss one is reported as infeasible, with
         the amount by which it misses, without one training step.
     latency_table : str, optional
-        File of a latency table of this machine (see :mod:`nni_earlyexit.latency`); ``latency_s`` is reported then.
+        File of a latency table of this machine (see :mod:`nni_earlyexit.profiling.latency`); ``latency_s`` is reported then.
     input_shape : sequence of int, optional
         Shape that images are resized to: (channels, height, width).
     min_accuracy, max_drop, tolerance, weight : float, optional
@@ -223,7 +223,7 @@ class EarlyExitEvaluator(Lightning):
         """What predicts the seconds until each exit of a sample of ``space``, if there is a latency table."""
         if self.settings.latency_table is None:
             return None
-        from nni_earlyexit.latency import LatencyTable
+        from nni_earlyexit.profiling.latency import LatencyTable
 
         return LatencyTable.load(Path(self.settings.latency_table), space).predictor(space)
 

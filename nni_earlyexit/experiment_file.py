@@ -263,7 +263,7 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
     check_search_space(found, space.search_space(), space.identity())
     latencies = None
     if settings.latency_table is not None:
-        from nni_earlyexit.latency import LatencyTable
+        from nni_earlyexit.profiling.latency import LatencyTable
 
         latencies = LatencyTable.load(Path(settings.latency_table), space).predictor(space)
     check_limits(space, settings.goal, latencies)

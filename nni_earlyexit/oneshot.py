@@ -16,7 +16,7 @@ from nni.nas.oneshot.pytorch.strategy import DARTS, Proxyless
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.proxyless import ProxylessMixedRepeat
 from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
-from nni_earlyexit.units import depths
+from nni_earlyexit.profiling.units import depths
 from torch import Tensor, nn
 
 

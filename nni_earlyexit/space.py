@@ -15,8 +15,8 @@ from nni.nas.space import model_context
 from nni_earlyexit import identity
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.profiling.units import depths
 from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.units import depths
 from nni_earlyexit.utils.checks import check_number, unknown
 from torch import Tensor, nn
 
@@ -331,19 +331,19 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
     @cached_property
     def _macs(self) -> Any:
-        from nni_earlyexit.costs import SymbolicMacs
+        from nni_earlyexit.profiling.macs import SymbolicMacs
 
         return SymbolicMacs(self.network)
 
     @cached_property
     def _exit_presence(self) -> Any:
-        from nni_earlyexit.costs import ExitPresence
+        from nni_earlyexit.profiling.macs import ExitPresence
 
         return ExitPresence(self.network)
 
     @cached_property
     def _unit_costs(self) -> Any:
-        from nni_earlyexit.costs import UnitCosts
+        from nni_earlyexit.profiling.unit_costs import UnitCosts
 
         return UnitCosts(self.network)
 

@@ -101,7 +101,7 @@ class EarlyExitTuner(Tuner):
         self.identity = space.identity()
         latencies = None
         if self.arguments.latency_table is not None:
-            from nni_earlyexit.latency import LatencyTable
+            from nni_earlyexit.profiling.latency import LatencyTable
 
             latencies = LatencyTable.load(Path(self.arguments.latency_table), space).predictor(space)
         self.strategy.start(domain(space, self.arguments.goal, latencies))

@@ -1,6 +1,7 @@
-"""Shape and FLOPs formulas of timm layers for NNI's profiler, useful without early exits too.
+"""What a network costs without building it: MACs, parameters, memory and seconds, and the formulas of timm's layers.
 
-Importing this package registers them once; afterwards NNI's ``FlopsProfiler`` accepts spaces built of these layers.
+Importing this package registers the formulas once; afterwards NNI's ``FlopsProfiler`` accepts spaces built of these layers,
+with or without early exits.
 """
 
 from nni_earlyexit.profiling import timm_layers

@@ -267,7 +267,7 @@ def _small_space() -> Any:
 
 @cache
 def _whole_table() -> dict[str, Any]:
-    from nni_earlyexit import latency
+    from nni_earlyexit.profiling import latency
 
     space = _small_space()
     seconds = dict.fromkeys(latency._unit_names(space.network), 1e-4)
@@ -283,7 +283,7 @@ def _whole_table() -> dict[str, Any]:
 
 def latency_table(rng: random.Random, folder: Path) -> None:
     """A damaged latency table."""
-    from nni_earlyexit.latency import LatencyTable
+    from nni_earlyexit.profiling.latency import LatencyTable
 
     text = json.dumps(_whole_table()).encode()
     text = damaged(rng, text) if rng.random() < 0.5 else json.dumps(mutated(rng, _whole_table())).encode()

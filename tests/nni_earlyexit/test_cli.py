@@ -42,7 +42,7 @@ def test_spaces_lists_every_space_with_size_and_costs(monkeypatch, capsys):
 
 
 def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
-    from nni_earlyexit import latency
+    from nni_earlyexit.profiling import latency
 
     monkeypatch.setattr(latency, "UNIT_ROUNDS", 1)
     monkeypatch.setattr(latency, "CALIBRATION_NETWORKS", 1)

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from nni.mutable import Categorical, MutableExpression
-from nni_earlyexit.expressions import compiled
+from nni_earlyexit.profiling.expressions import compiled
 
 A, B = Categorical([1, 2, 3], label="a"), Categorical(["x", "y"], label="b")
 SWITCH = MutableExpression.switch_case(B, {"x": A * 10, "y": 7})

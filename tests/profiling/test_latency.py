@@ -5,9 +5,10 @@ import math
 
 import pytest
 import torch
-from nni_earlyexit import latency, search_spaces
+from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluator import EarlyExitEvaluator
-from nni_earlyexit.latency import LatencyTable, measure, measure_in_turns
+from nni_earlyexit.profiling import latency
+from nni_earlyexit.profiling.latency import LatencyTable, measure, measure_in_turns
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.tuner_arguments import TunerArguments
 

@@ -25,14 +25,14 @@ class Unit(NamedTuple):
     x: Tensor
 
 
-class Choice(NamedTuple):
+class Alternatives(NamedTuple):
     """One of several: by the value of a label, the units and choices that run one after another."""
 
     label: str
     cases: Mapping[Any, Sequence[Node]]
 
 
-Node: TypeAlias = "Unit | Choice"
+Node: TypeAlias = "Unit | Alternatives"
 
 
 class Part(NamedTuple):
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 def take_apart(network: EarlyExitNetwork, x: Tensor) -> list[Part]:
     """Stem, then stages, of a space's ``network``, ``x`` being an input (batch, *input_shape).
 
-    An optional exit's branch is a :class:`Choice` whose absent case is empty. Raises ``TypeError`` for a module whose
+    An optional exit's branch is a :class:`Alternatives` whose absent case is empty. Raises ``TypeError`` for a module whose
     choices are not in layer choices and repeats that follow one another.
     """
     with inference(network):
@@ -105,7 +105,7 @@ def _nodes(name: str, module: nn.Module, x: Tensor) -> tuple[list[Node], Tensor]
         cases = {}
         for key in module.names:
             cases[key], y = _nodes(f"{name}.{key}", module[key], x)
-        return [Choice(module.label, cases)], y
+        return [Alternatives(module.label, cases)], y
     if isinstance(module, Repeat):
         choice, lengths = depths(module)
         blocks: list[list[Node]] = []
@@ -115,10 +115,10 @@ def _nodes(name: str, module: nn.Module, x: Tensor) -> tuple[list[Node], Tensor]
         prefix: Callable[[int], list[Node]] = lambda depth: [node for nodes in blocks[:depth] for node in nodes]  # noqa: E731
         if choice is None:
             return prefix(lengths[None]), x
-        return [Choice(choice.label, {value: prefix(depth) for value, depth in lengths.items()})], x
+        return [Alternatives(choice.label, {value: prefix(depth) for value, depth in lengths.items()})], x
     if isinstance(module, OptionalExit):
         nodes, y = _nodes(f"{name}.branch", module.branch, x)
-        return [Choice(module.presence.label, {PRESENT: nodes, ABSENT: []})], y
+        return [Alternatives(module.presence.label, {PRESENT: nodes, ABSENT: []})], y
     if type(module) is nn.Sequential:
         sequence: list[Node] = []
         for key, child in module.named_children():

@@ -1,6 +1,6 @@
 """Seconds until each exit, on this machine: measured of a network, and predicted of a sample.
 
-Every unit of a space (see :mod:`nni_earlyexit.units`) is run once in each of many rounds through all of them, so that it
+Every unit of a space is run once in each of many rounds through all of them (:mod:`nni_earlyexit.profiling.units`), so that it
 finds the caches as it does in a network, full of something else. The seconds of a sample are the sum of its units', times a
 factor near 1 that is measured on a few whole networks.
 
@@ -25,16 +25,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from nni_earlyexit.costs import AdditiveCosts
 from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.profiling.unit_costs import AdditiveCosts
+from nni_earlyexit.profiling.units import Unit, is_fixed, take_apart, units
 from nni_earlyexit.space import EarlyExitSpace
-from nni_earlyexit.units import Unit, is_fixed, take_apart, units
 from nni_earlyexit.utils.checks import check_number, lookup
 from nni_earlyexit.utils.files import write_json
 from torch import Tensor, nn
 
-Network = TypeVar("Network", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 FORMAT = 1
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -80,7 +80,7 @@ class Conditions:
         x = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(DTYPES[self.dtype])
         return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
-    def prepared(self, network: Network) -> Network:
+    def prepared(self, network: ModuleT) -> ModuleT:
         """A copy of ``network`` to measure: of that type, on the CPU, channels last as in training."""
         # made outside of inference mode and apart from the original, which can then be trained on, unrounded
         return copy.deepcopy(network).to("cpu", DTYPES[self.dtype]).to(memory_format=torch.channels_last).eval()

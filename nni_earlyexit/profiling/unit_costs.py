@@ -1,9 +1,6 @@
-"""Costs of every exit of a sample, without building its network: multiply-accumulates, parameters, memory, seconds.
+"""Costs of every exit of a sample from the units that it is made of: parameters, activation memory, seconds.
 
-NNI's profiler walks the space once and returns each part's multiply-accumulates as an expression of the choices. A sample
-then only fills in the expressions. Normalisation, activation, pooling and bias are not counted; the numbers equal torch's
-``FlopCounterMode`` / 2 on the frozen network. The other costs are those of the units that a sample is made of (see
-:mod:`nni_earlyexit.units`): parameters and seconds add up, and of memory the largest counts.
+Parameters and seconds add up; of memory the largest counts.
 """
 
 from __future__ import annotations
@@ -11,67 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import nni_earlyexit.profiling  # noqa: F401  # registers the formulas
-from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
-from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
-from nni_earlyexit.expressions import Function, added, compiled
 from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.nn.memory import peak_bytes
-from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
-from nni_earlyexit.units import Choice, Node, Part, Unit, take_apart, units
-
-
-class ExitPresence:
-    """Which stages have an exit in a sample."""
-
-    def __init__(self, network: EarlyExitNetwork) -> None:
-        self._labels: dict[int, str | None] = {
-            int(stage): branch.presence.label if isinstance(branch, OptionalExit) else None
-            for stage, branch in network.exits.items()
-        }
-        self.stages = len(network.stages)
-
-    def __call__(self, sample: Mapping[str, Any]) -> list[bool]:
-        """For each stage, whether an exit follows it."""
-        return [
-            stage in self._labels and ((label := self._labels[stage]) is None or sample[label] == PRESENT)
-            for stage in range(self.stages)
-        ]
-
-
-class SymbolicMacs:
-    """Multiply-accumulates to leave at each exit of the networks of a space.
-
-    Parameters
-    ----------
-    network
-        The network of a space, its choices open.
-    """
-
-    def __init__(self, network: EarlyExitNetwork) -> None:
-        config = FlopsParamsCounterConfig(count_bias=False, count_normalization=False, count_activation=False)
-        with inference(network):
-            shapes = submodule_input_output_shapes(network, ShapeTensor(example(network.input_shape), True))
-
-        def macs(name: str) -> Function:
-            return compiled(count_flops_params(name, network.get_submodule(name), shapes, config).flops)
-
-        self._stem = macs("stem")
-        self._stages = [macs(f"stages.{stage}") for stage in range(len(network.stages))]
-        self._exits = [macs(f"exits.{s}") if str(s) in network.exits else None for s in range(len(network.stages))]
-        self._present = ExitPresence(network)
-
-    def __call__(self, sample: Mapping[str, Any]) -> list[int]:
-        """MACs to leave at each present exit of ``sample``, first exit first."""
-        costs = []
-        spent = self._stem(sample)
-        for blocks, branch, present in zip(self._stages, self._exits, self._present(sample), strict=True):
-            spent += blocks(sample)
-            if present and branch is not None:
-                spent += branch(sample)
-                costs.append(round(spent))
-        return costs
+from nni_earlyexit.profiling.expressions import Function, added
+from nni_earlyexit.profiling.macs import ExitPresence
+from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, take_apart, units
 
 
 class AdditiveCosts:
@@ -116,7 +58,7 @@ def _sum(nodes: Sequence[Node], known: Mapping[str, float]) -> Function:
         return lambda sample: cases[sample[label]](sample)
 
     fixed = sum(known[node.name] for node in nodes if isinstance(node, Unit))
-    return added([lambda sample: fixed, *(function(node) for node in nodes if isinstance(node, Choice))])
+    return added([lambda sample: fixed, *(function(node) for node in nodes if isinstance(node, Alternatives))])
 
 
 class PeakMemory:

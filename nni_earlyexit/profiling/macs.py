@@ -1,0 +1,70 @@
+"""Multiply-accumulates of every exit of a sample, without building its network.
+
+NNI's profiler walks the space once and returns each part's multiply-accumulates as an expression of the choices. A sample
+then only fills in the expressions. Normalisation, activation, pooling and bias are not counted; the numbers equal torch's
+``FlopCounterMode`` / 2 on the frozen network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
+from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
+from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.profiling.expressions import Function, compiled
+
+
+class ExitPresence:
+    """Which stages have an exit in a sample."""
+
+    def __init__(self, network: EarlyExitNetwork) -> None:
+        self._labels: dict[int, str | None] = {
+            int(stage): branch.presence.label if isinstance(branch, OptionalExit) else None
+            for stage, branch in network.exits.items()
+        }
+        self.stages = len(network.stages)
+
+    def __call__(self, sample: Mapping[str, Any]) -> list[bool]:
+        """For each stage, whether an exit follows it."""
+        return [
+            stage in self._labels and ((label := self._labels[stage]) is None or sample[label] == PRESENT)
+            for stage in range(self.stages)
+        ]
+
+
+class SymbolicMacs:
+    """Multiply-accumulates to leave at each exit of the networks of a space.
+
+    Parameters
+    ----------
+    network
+        The network of a space, its choices open.
+    """
+
+    def __init__(self, network: EarlyExitNetwork) -> None:
+        config = FlopsParamsCounterConfig(count_bias=False, count_normalization=False, count_activation=False)
+        with inference(network):
+            shapes = submodule_input_output_shapes(network, ShapeTensor(example(network.input_shape), True))
+
+        def macs(name: str) -> Function:
+            return compiled(count_flops_params(name, network.get_submodule(name), shapes, config).flops)
+
+        self._stem = macs("stem")
+        self._stages = [macs(f"stages.{stage}") for stage in range(len(network.stages))]
+        self._exits = [macs(f"exits.{s}") if str(s) in network.exits else None for s in range(len(network.stages))]
+        self._present = ExitPresence(network)
+
+    def __call__(self, sample: Mapping[str, Any]) -> list[int]:
+        """MACs to leave at each present exit of ``sample``, first exit first."""
+        costs = []
+        spent = self._stem(sample)
+        for blocks, branch, present in zip(self._stages, self._exits, self._present(sample), strict=True):
+            spent += blocks(sample)
+            if present and branch is not None:
+                spent += branch(sample)
+                costs.append(round(spent))
+        return costs
