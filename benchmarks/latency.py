@@ -14,6 +14,7 @@ import time
 import numpy as np
 from nni_earlyexit import search_spaces
 from nni_earlyexit.profiling import latency
+from nni_earlyexit.space import latency_table
 from scipy.stats import spearmanr
 
 SPACES = (
@@ -31,7 +32,7 @@ SPACES = (
 def report(name: str, networks: int) -> None:
     space = search_spaces.create(name)
     start = time.perf_counter()
-    table = latency.LatencyTable.build(space)
+    table = latency_table.LatencyTable.build(space)
     built = time.perf_counter() - start
     rng = np.random.default_rng(1)
     samples = [space.sample(rng) for _ in range(networks)]

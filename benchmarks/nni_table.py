@@ -74,7 +74,7 @@ def evaluator(input_shape: tuple[int, ...], folder: Path) -> Any:
 def theirs(name: str) -> Any:
     """A strategy of NNI's, with what it needs to be told."""
     from nni.nas import strategy
-    from nni_earlyexit import oneshot
+    from nni_earlyexit.space import oneshot
 
     arguments: dict[str, Any] = {
         "RegularizedEvolution": {"population_size": 2, "sample_size": 1},

@@ -101,7 +101,7 @@ def main() -> None:
             _say(line)
     elif arguments.command == "latency":
         from nni_earlyexit import search_spaces
-        from nni_earlyexit.profiling.latency import LatencyTable
+        from nni_earlyexit.space.latency_table import LatencyTable
         from nni_earlyexit.utils.checks import check_writable
 
         check_writable(arguments.output.parent, "output")

@@ -24,12 +24,13 @@ from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
-from nni_earlyexit.domains import Latencies
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.settings import Settings
-from nni_earlyexit.space import EarlyExitSpace
+from nni_earlyexit.space import latency_table
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.latency_table import Latencies
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils import files
@@ -221,11 +222,7 @@ class EarlyExitEvaluator(Lightning):
 
     def latencies(self, space: EarlyExitSpace) -> Latencies | None:
         """What predicts the seconds until each exit of a sample of ``space``, if there is a latency table."""
-        if self.settings.latency_table is None:
-            return None
-        from nni_earlyexit.profiling.latency import LatencyTable
-
-        return LatencyTable.load(Path(self.settings.latency_table), space).predictor(space)
+        return latency_table.latencies(self.settings.latency_table, space)
 
     def _latency(self, model: EarlyExitNetwork) -> Sequence[float] | None:
         if self.settings.latency_table is None:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from nni_earlyexit import search_spaces, trial
 from nni_earlyexit.environment import environment, programs
-from nni_earlyexit.identity import parse as parse_identity
 from nni_earlyexit.search.goal import LIMITS
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.settings import Settings
+from nni_earlyexit.space.identity import check_same
+from nni_earlyexit.space.identity import parse as parse_identity
 from nni_earlyexit.trial import written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 from nni_earlyexit.utils import files
@@ -32,7 +33,7 @@ from nni_earlyexit.utils.checks import check_writable
 if TYPE_CHECKING:
     from nni_earlyexit.search.ask_tell import AskTell
     from nni_earlyexit.search.domain import Domain
-    from nni_earlyexit.space import EarlyExitSpace
+    from nni_earlyexit.space.base import EarlyExitSpace
 
 TUNER, ASSESSOR = "EarlyExit", "EarlyExitHalving"
 
@@ -78,10 +79,7 @@ def check(path: Path) -> ExperimentFile:
     identity = written_identity(found)
     wanted = parse_identity(identity)
     if arguments is not None and parse_identity(arguments.space).name != wanted.name:
-        raise ValueError(
-            f"space: the tuner's is {arguments.space!r}, but the search space file belongs to {identity!r}; "
-            f"write it with 'nni-earlyexit space {arguments.space}'"
-        )
+        _check_tuner_space(arguments.space, identity, arguments.space)
     working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
@@ -249,32 +247,29 @@ def _check_with_nni(path: Path) -> None:
 
 def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
     from nni_earlyexit import data
-    from nni_earlyexit.domains import check_limits, domain
+    from nni_earlyexit.space.latency_table import latencies
+    from nni_earlyexit.space.search_domain import check_limits, domain
     from nni_earlyexit.tuner import check_search_space
 
     space = search_spaces.restore(name)
     if arguments is not None:
-        asked = search_spaces.restore(arguments.space).identity()
-        if asked != space.identity():
-            raise ValueError(
-                f"space: the tuner's is {asked!r}, but the search space file belongs to {space.identity()!r}; "
-                f"write it with 'nni-earlyexit space {arguments.space}'"
-            )
+        _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
     check_search_space(found, space.search_space(), space.identity())
-    latencies = None
-    if settings.latency_table is not None:
-        from nni_earlyexit.profiling.latency import LatencyTable
-
-        latencies = LatencyTable.load(Path(settings.latency_table), space).predictor(space)
-    check_limits(space, settings.goal, latencies)
+    seconds_of = latencies(settings.latency_table, space)
+    check_limits(space, settings.goal, seconds_of)
     if arguments is not None:
-        _check_initial(arguments.create_strategy(), domain(space, arguments.goal, latencies), space)
+        _check_initial(arguments.create_strategy(), domain(space, arguments.goal, seconds_of), space)
     data.check_fits(data.load(settings.data, settings.seed, settings.input_shape), space)
     if settings.exit_weights is not None and len(settings.exit_weights) != len(space.network.stages):
         raise ValueError(
             f"exit_weights: {len(settings.exit_weights)} given, space {space.identity()} has "
             f"{len(space.network.stages)} stages; one per stage is needed"
         )
+
+
+def _check_tuner_space(asked: str, written: str, space: str) -> None:
+    remedy = f"write it with 'nni-earlyexit space {space}'"
+    check_same(asked, written, field="space: the tuner's", whose="the search space file belongs to", remedy=remedy)
 
 
 def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> None:

@@ -14,13 +14,13 @@ from nni.nas.execution.event import FinalMetricEvent, IntermediateMetricEvent, M
 from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
 from nni_earlyexit import engines, nas_resume, rest
-from nni_earlyexit.domains import domain, plain_domain
 from nni_earlyexit.evaluator import EarlyExitEvaluator
 from nni_earlyexit.search import session as results
 from nni_earlyexit.search.ask_tell import AskTell, Exhausted
 from nni_earlyexit.search.domain import Sample, key
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
-from nni_earlyexit.space import EarlyExitSpace
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.search_domain import domain, plain_domain
 
 _logger = logging.getLogger(__name__)
 

@@ -113,15 +113,6 @@ def written_identity(search_space: Mapping[str, Any]) -> str:
     return values[0]
 
 
-def check_identity(identity: str, expected: str) -> None:
-    """``ValueError`` unless a search space file's ``identity`` is the ``expected`` one of the installed space."""
-    if identity != expected:
-        raise ValueError(
-            f"space: {identity!r} is not {expected!r}, which is installed; write the search space file again with "
-            f"'nni-earlyexit space {expected.partition('/')[0]}'"
-        )
-
-
 @exits_with_one_sentence
 def main() -> None:
     arguments = parse(sys.argv[1:])
@@ -161,9 +152,10 @@ def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None
     import torch
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluator import EarlyExitEvaluator
+    from nni_earlyexit.space.identity import check_same
 
     space = search_spaces.restore(identity)
-    check_identity(identity, space.identity())
+    check_same(identity, space.identity())
     evaluator = EarlyExitEvaluator(**settings.to_dict())
     torch.manual_seed(settings.seed)
     result = evaluator.evaluate(space.freeze(sample))

@@ -23,7 +23,8 @@ from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search import session as results
 from nni_earlyexit.search.ask_tell import Exhausted
 from nni_earlyexit.search.domain import Sample, key
-from nni_earlyexit.trial import check_identity, split_parameters, written_identity
+from nni_earlyexit.space.identity import check_same
+from nni_earlyexit.trial import split_parameters, written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 from nni_earlyexit.utils import files
 from nni_earlyexit.visible_failure import visible_failure
@@ -92,19 +93,15 @@ class EarlyExitTuner(Tuner):
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
         from nni_earlyexit import search_spaces
-        from nni_earlyexit.domains import domain
+        from nni_earlyexit.space.latency_table import latencies
+        from nni_earlyexit.space.search_domain import domain
 
         space = search_spaces.create(self.arguments.space)
         check_search_space(search_space, space.search_space(), space.identity())
         if self.identity is not None:
             return  # a running search was given its own space again
         self.identity = space.identity()
-        latencies = None
-        if self.arguments.latency_table is not None:
-            from nni_earlyexit.profiling.latency import LatencyTable
-
-            latencies = LatencyTable.load(Path(self.arguments.latency_table), space).predictor(space)
-        self.strategy.start(domain(space, self.arguments.goal, latencies))
+        self.strategy.start(domain(space, self.arguments.goal, latencies(self.arguments.latency_table, space)))
 
     @_visible_failure
     def import_data(self, data: list[dict[str, Any]]) -> None:
@@ -175,7 +172,7 @@ class EarlyExitTuner(Tuner):
     def _own(self, parameters: Any) -> Sample:
         """The canonical sample of NNI's parameters; ``ValueError`` for those of another space."""
         identity, sample = split_parameters(parameters)
-        check_identity(identity, str(self.identity))
+        check_same(identity, str(self.identity))
         self.strategy.domain.check(sample)
         return self.strategy.domain.canonical(sample)
 
@@ -229,7 +226,7 @@ class EarlyExitTuner(Tuner):
 
 def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:
     """``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
-    check_identity(written_identity(found), identity)
+    check_same(written_identity(found), identity)
     for label in [*expected, *found]:
         if found.get(label) != expected.get(label):
             raise ValueError(

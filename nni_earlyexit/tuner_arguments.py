@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit import identity, search_spaces, strategies
+from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.search.goal import LIMITS, Goal
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives
+from nni_earlyexit.space import identity
 from nni_earlyexit.utils.amounts import parse_amount
 from nni_earlyexit.utils.checks import unknown
 

@@ -14,11 +14,11 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from nni_earlyexit import identity
+from nni_earlyexit.space import identity
 from nni_earlyexit.utils.checks import unknown
 
 if TYPE_CHECKING:
-    from nni_earlyexit.space import EarlyExitSpace
+    from nni_earlyexit.space.base import EarlyExitSpace
 
 GROUP = "nni_earlyexit.search_spaces"
 """Entry points under which installed packages offer spaces: ``my.tiny = my.tiny``, the space's name and its module."""
@@ -100,14 +100,11 @@ def create(space: str, **arguments: Any) -> EarlyExitSpace:
     """The space called ``space``, with ``arguments``. For a name that comes from a stored file, use :func:`restore`.
 
     ``space`` may be a whole identity such as ``mobilenetv3/1 resolution=224`` or ``timm:resnet18`` (see
-    :mod:`nni_earlyexit.identity`). ``ValueError`` for an unknown name or argument and for a version that is not the
+    :mod:`nni_earlyexit.space.identity`). ``ValueError`` for an unknown name or argument and for a version that is not the
     installed one.
     """
     wanted = identity.parse(space)
     created = find(wanted.name)(**{**wanted.arguments, **arguments})
     if wanted.version not in (None, created.version):
-        raise ValueError(
-            f"space: {space!r} is not {created.identity()!r}, which is installed; write the search space file again with "
-            f"'nni-earlyexit space {wanted.name}'"
-        )
+        identity.check_same(space, created.identity())
     return created

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts
+from nni_earlyexit.space.base import EarlyExitSpace, Parts
 from timm.layers import ClassifierHead, ConvNormAct
 
 BLOCKS = ("ds_k3", "ds_k5", "mb_k3_e2", "mb_k3_e4", "mb_k5_e2", "mb_k5_e4", "fused_k3_e2")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
-from nni_earlyexit.space import EarlyExitSpace, Parts, check_divides, is_small
+from nni_earlyexit.space.base import EarlyExitSpace, Parts
+from nni_earlyexit.space.resolution import check_divides, is_small
 from nni_earlyexit.utils.checks import check_number
 from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible
 from torch import nn

@@ -9,7 +9,7 @@ from functools import partial
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.nn.tokens import WordTokens, token_head
-from nni_earlyexit.space import EarlyExitSpace, Parts
+from nni_earlyexit.space.base import EarlyExitSpace, Parts
 from nni_earlyexit.utils.checks import check_number
 
 BLOCKS = tuple(f"attn_h{heads}_r{ratio}_pad" for heads in (2, 4, 8) for ratio in (1, 2, 4))

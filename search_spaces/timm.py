@@ -13,7 +13,7 @@ from pathlib import Path
 from nni_earlyexit.nn import timm_backbone as timm_stages
 from nni_earlyexit.nn.mutables import EXIT_LAYERS, exit_branch
 from nni_earlyexit.nn.tokens import ChannelsFirst, token_head
-from nni_earlyexit.space import EarlyExitSpace, Parts
+from nni_earlyexit.space.base import EarlyExitSpace, Parts
 from nni_earlyexit.utils.checks import check_number
 from torch import nn
 

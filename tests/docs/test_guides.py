@@ -48,7 +48,7 @@ def test_a_space_of_ones_own_is_found_by_its_module_and_keeps_its_constraint(own
     check = """
 import numpy as np
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.domains import domain
+from nni_earlyexit.space.search_domain import domain
 from nni_earlyexit.search.goal import Goal
 space = search_spaces.create("my.tiny/1 max_exits=1")
 assert space.identity() == "my.tiny/1 max_exits=1"

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 from nni_earlyexit import front, strategies
-from nni_earlyexit.domains import domain
 from nni_earlyexit.environment import environment
 from nni_earlyexit.rest import unpack
 from nni_earlyexit.search.domain import key
 from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.space.search_domain import domain
 from support import free_port
 
 TRIALS, EPOCHS, FACTOR = 6, 12, 2

@@ -270,10 +270,10 @@ def _whole_table() -> dict[str, Any]:
     from nni_earlyexit.profiling import latency
 
     space = _small_space()
-    seconds = dict.fromkeys(latency._unit_names(space.network), 1e-4)
+    seconds = dict.fromkeys(latency_table._unit_names(space.network), 1e-4)
     conditions = {"batch_size": 1, "threads": 1, "dtype": "float32"}
     table = {
-        "format": latency.FORMAT,
+        "format": latency_table.FORMAT,
         "space": space.identity(),
         "machine": latency.machine(),
         "conditions": conditions,
@@ -283,7 +283,7 @@ def _whole_table() -> dict[str, Any]:
 
 def latency_table(rng: random.Random, folder: Path) -> None:
     """A damaged latency table."""
-    from nni_earlyexit.profiling.latency import LatencyTable
+    from nni_earlyexit.space.latency_table import LatencyTable
 
     text = json.dumps(_whole_table()).encode()
     text = damaged(rng, text) if rng.random() < 0.5 else json.dumps(mutated(rng, _whole_table())).encode()
@@ -294,9 +294,9 @@ def latency_table(rng: random.Random, folder: Path) -> None:
 def state(rng: random.Random, folder: Path) -> None:
     """The tuner's stored state, damaged: used, or left aside with a line in the log."""
     from nni_earlyexit import strategies
-    from nni_earlyexit.domains import domain
     from nni_earlyexit.search import checkpoint
     from nni_earlyexit.search.goal import Goal
+    from nni_earlyexit.space.search_domain import domain
 
     strategy = strategies.create("nsga2", seed=0)
     strategy.start(domain(_small_space(), Goal(), None))

@@ -42,14 +42,14 @@ def test_spaces_lists_every_space_with_size_and_costs(monkeypatch, capsys):
 
 
 def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
-    from nni_earlyexit.profiling import latency
+    from nni_earlyexit.space import latency_table
 
-    monkeypatch.setattr(latency, "UNIT_ROUNDS", 1)
-    monkeypatch.setattr(latency, "CALIBRATION_NETWORKS", 1)
+    monkeypatch.setattr(latency_table, "UNIT_ROUNDS", 1)
+    monkeypatch.setattr(latency_table, "CALIBRATION_NETWORKS", 1)
     call(monkeypatch, "latency", "digits", "max_exits=1", "--output", tmp_path / "latency.json", "--batch-size", 2)
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "latency.json")
-    table = latency.LatencyTable.load(tmp_path / "latency.json", search_spaces.create("digits max_exits=1"))
-    assert table.conditions == latency.Conditions(batch_size=2)
+    table = latency_table.LatencyTable.load(tmp_path / "latency.json", search_spaces.create("digits max_exits=1"))
+    assert table.conditions == latency_table.Conditions(batch_size=2)
 
 
 def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):

@@ -10,9 +10,10 @@ import pytest
 import thop
 import torch
 from nni.nas.space import SimplifiedModelSpace
-from nni_earlyexit import identity, search_spaces
+from nni_earlyexit import search_spaces
 from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.memory import peak_bytes
+from nni_earlyexit.space import identity
 from timm.layers import AdaptiveAvgMaxPool2d
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -48,6 +48,15 @@ def write(name: str, version: int, arguments: Mapping[str, Any]) -> str:
     return " ".join([first, *(shlex.quote(f"{key}={_text(value)}") for key, value in sorted(rest.items()))])
 
 
+def check_same(
+    written: str, wanted: str, *, field: str = "space", whose: str = "is installed", remedy: str | None = None
+) -> None:
+    """``ValueError`` unless the identity that is ``written`` somewhere is the ``wanted`` one, which ``whose`` tells."""
+    if written != wanted:
+        again = f"write the search space file again with 'nni-earlyexit space {parse(wanted).name}'"
+        raise ValueError(f"{field}: {written!r} is not {wanted!r}, which {whose}; {remedy or again}")
+
+
 def _value(text: str) -> Any:
     if "," in text:
         return tuple(_value(part) for part in text.split(",") if part)

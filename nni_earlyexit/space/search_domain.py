@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,9 @@ from nni.nas.nn.pytorch import ModelSpace
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.domain import Domain
 from nni_earlyexit.search.goal import LIMITS, Goal
-from nni_earlyexit.space import EarlyExitSpace
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.latency_table import Latencies
 from nni_earlyexit.utils.amounts import format_amount
-
-Latencies = Callable[[Mapping[str, Any]], Sequence[float]]
-"""Seconds until each present exit of a sample."""
 
 
 def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> Domain:

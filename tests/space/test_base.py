@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.domains import domain
 from nni_earlyexit.nas_strategy import SearchStrategy
 from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.space.search_domain import domain
 
 
 def exits(space, sample):
@@ -96,7 +96,7 @@ def test_an_argument_of_the_space_reaches_the_networks_that_nni_builds():
 
 def test_strategies_search_spaces_that_are_not_ours():
     from nni.nas.hub.pytorch import NasBench201
-    from nni_earlyexit.domains import plain_domain
+    from nni_earlyexit.space.search_domain import plain_domain
 
     strategy = SearchStrategy(strategies.create("random", seed=0)).strategy
     strategy.start(plain_domain(NasBench201(num_labels=10)))

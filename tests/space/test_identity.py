@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from nni_earlyexit import identity, search_spaces
+from nni_earlyexit import search_spaces
+from nni_earlyexit.space import identity
 
 
 @pytest.mark.parametrize(

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from nni.mutable import Categorical, LabeledMutable, Sample
-from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat
+from nni.mutable import Categorical, Sample
+from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.space import model_context
-from nni_earlyexit import identity
-from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
+from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
-from nni_earlyexit.profiling.units import depths
 from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.utils.checks import check_number, unknown
+from nni_earlyexit.space import extremes, identity
+from nni_earlyexit.space.choice_tree import Condition, count_networks, walk_choices
+from nni_earlyexit.space.exit_rules import ExitRules
+from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, nn
-
-Condition = tuple[str, frozenset[Any]]
-"""A label and the values of it under which something means anything."""
 
 
 class Parts(NamedTuple):
@@ -50,46 +48,6 @@ class Parts(NamedTuple):
     head: nn.Module
     input_shape: tuple[int, ...]
     num_classes: int
-
-
-class ExitRules(NamedTuple):
-    """Which exits can be there; stages count from 0, and the last exit is always there.
-
-    Attributes
-    ----------
-    max_exits
-        At most so many, the last one not counted.
-    first_exit
-        None before this stage.
-    fixed_exits
-        Always after these stages.
-    banned_exits
-        Never after these stages.
-    """
-
-    max_exits: int | None = None
-    first_exit: int = 0
-    fixed_exits: tuple[int, ...] = ()
-    banned_exits: tuple[int, ...] = ()
-
-    def check(self, stages: int) -> None:
-        """``ValueError`` unless the rules can be kept by a network of so many ``stages``."""
-        for name, value, least in (("max_exits", self.max_exits, 0), ("first_exit", self.first_exit, 0)):
-            if value is not None and (type(value) is not int or value < least):
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
-        for name, given in (("fixed_exits", self.fixed_exits), ("banned_exits", self.banned_exits)):
-            for stage in given:
-                if type(stage) is not int or not 0 <= stage < stages - 1:
-                    raise ValueError(f"{name}: {stage!r} is not possible; stages 0 to {stages - 2} are")
-        for stage in self.fixed_exits:
-            if self.bans(stage):
-                raise ValueError(f"fixed_exits: stage {stage} is banned by first_exit or banned_exits")
-        if self.max_exits is not None and len(set(self.fixed_exits)) > self.max_exits:
-            raise ValueError(f"fixed_exits: {len(set(self.fixed_exits))} are more than max_exits={self.max_exits}")
-
-    def bans(self, stage: int) -> bool:
-        """Whether there is never an exit after ``stage``."""
-        return stage < self.first_exit or stage in self.banned_exits
 
 
 class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[call-arg]
@@ -211,7 +169,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     @cached_property
     def _conditions(self) -> list[tuple[Categorical, tuple[Condition, ...]]]:
         """Each choice with what must hold for it to mean anything: (label, values) of the choices above it."""
-        found = list(_walk(self.network, ()))
+        found = list(walk_choices(self.network, ()))
         labels = [choice.label for choice, _ in found]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
@@ -249,13 +207,14 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         A subclass with constraints of its own extends this.
         """
         if self.rules.max_exits is not None:
-            present = len(self.rules.fixed_exits) + sum(sample[label] == PRESENT for label in self._presences)
+            present = len(self.rules.fixed_exits) + sum(sample[label] == PRESENT for label in self.optional_exits)
             if present > self.rules.max_exits:
                 return f"it has {present} early exits, more than max_exits={self.rules.max_exits}"
         return None
 
     @cached_property
-    def _presences(self) -> list[str]:
+    def optional_exits(self) -> list[str]:
+        """The labels that say whether an exit is there, of the exits that may be absent."""
         return [exit.presence.label for exit in self.network.exits.values() if isinstance(exit, OptionalExit)]
 
     def active(self, sample: Mapping[str, Any]) -> list[str]:
@@ -291,12 +250,14 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         fixed = 1
         for exit in self.network.exits.values():
             if isinstance(exit, OptionalExit):
-                ways = [a + b * _count(exit.branch) for a, b in zip([*ways, 0], [0, *ways], strict=True)]
+                ways = [a + b * count_networks(exit.branch) for a, b in zip([*ways, 0], [0, *ways], strict=True)]
             else:
-                fixed *= _count(exit)
+                fixed *= count_networks(exit)
         if self.rules.max_exits is not None:
             ways = ways[: self.rules.max_exits - len(self.rules.fixed_exits) + 1]
-        return _count(self.network.stem) * math.prod(map(_count, self.network.stages)) * fixed * sum(ways)
+        return (
+            count_networks(self.network.stem) * math.prod(map(count_networks, self.network.stages)) * fixed * sum(ways)
+        )
 
     def search_space(self) -> dict[str, dict[str, Any]]:
         """NNI's search space file for this space; its first entry says which space and version it belongs to."""
@@ -323,7 +284,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
     def extra_oneshot_hooks(self, strategy: Any) -> list[Callable[..., Any]]:
         """What NNI's one-shot strategies ask for: how an optional exit becomes part of a supernet."""
-        from nni_earlyexit.oneshot import hooks
+        from nni_earlyexit.space.oneshot import hooks
 
         return hooks(strategy)
 
@@ -376,92 +337,13 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         Found by changing one choice at a time until nothing gets better, from samples with every single exit and with
         none. It is exact where the cost of a part does not depend on choices in other parts.
         """
-        sign = -1 if most else 1
-        found = []
-        for sample in self._starts():
-            best = sign * cost(sample)[exit]
-            improved = True
-            while improved:
-                improved = False
-                for label, values in self.choices.items():
-                    for value in values:
-                        other = {**sample, label: value}
-                        if value != sample[label] and self.violation(other) is None:
-                            other_cost = sign * cost(other)[exit]
-                            if other_cost < best:
-                                sample, best, improved = other, other_cost, True
-            found.append((best, self.canonical(sample)))
-        best, sample = min(found, key=lambda pair: pair[0])
-        return sample, sign * best
-
-    def _starts(self) -> Iterator[dict[str, Any]]:
-        """Valid samples with at most one optional exit, where there are any."""
-        first = {label: values[0] for label, values in self.choices.items()}
-        none = {**first, **dict.fromkeys(self._presences, ABSENT)}
-        starts = [none, *({**none, label: PRESENT} for label in self._presences)]
-        valid = [start for start in starts if self.violation(start) is None]
-        yield from valid or [self.sample(np.random.default_rng(0))]
+        return extremes.extreme(self, cost, exit=exit, most=most)
 
     def cheapest(self, *, exit: int) -> tuple[dict[str, Any], int]:
         """A sample with the least MACs to leave at ``exit`` (0: the first one, -1: the last one), and those MACs."""
         return self.extreme(self.exit_costs, exit=exit)
 
 
-def check_divides(resolution: object, divisor: int) -> None:
-    """``ValueError`` unless images of this ``resolution`` can be divided evenly by all the strides, ``divisor`` in all."""
-    check_number("resolution", resolution, divisor)
-    if resolution % divisor:  # type: ignore[operator]
-        near = round(resolution / divisor) * divisor  # type: ignore[operator]
-        raise ValueError(
-            f"resolution: {resolution} cannot be divided evenly by the strides; a multiple of {divisor} can, such as {near}"
-        )
-
-
-def is_small(resolution: object) -> bool:
-    """Whether images of this ``resolution`` are so small that a network halves them three times, not five."""
-    check_number("resolution", resolution, 8)
-    return resolution < 96  # type: ignore[operator]
-
-
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The parameters of ``function`` with their defaults."""
     return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def _walk(module: nn.Module, above: tuple[Condition, ...]) -> Iterator[tuple[Categorical, tuple[Condition, ...]]]:
-    """Choices in ``module`` and below, each with the conditions under which it means anything."""
-    if isinstance(module, LayerChoice):
-        yield module.choice, above
-        for name in module.names:
-            yield from _walk(module[name], (*above, (module.choice.label, frozenset([name]))))
-    elif isinstance(module, Repeat):
-        choice, lengths = depths(module)
-        if choice is not None:
-            yield choice, above
-        for index, block in enumerate(module.blocks):
-            reached = frozenset(value for value, depth in lengths.items() if depth > index)
-            # a block that is always there depends on nothing
-            deeper = choice is None or len(reached) == len(lengths)
-            yield from _walk(block, above if deeper or choice is None else (*above, (choice.label, reached)))
-    elif isinstance(module, OptionalExit):
-        yield module.presence, above
-        yield from _walk(module.branch, (*above, (module.presence.label, frozenset([PRESENT]))))
-    else:
-        for mutable in getattr(module, "mutables", ()):
-            for choice in mutable.leaf_mutables(lambda leaf: isinstance(leaf, LabeledMutable)):
-                yield choice, above
-        for child in module.children():
-            yield from _walk(child, above)
-
-
-def _count(module: nn.Module) -> int:
-    """Number of distinct networks that ``module`` can become."""
-    if isinstance(module, LayerChoice):
-        return sum(_count(module[name]) for name in module.names)
-    if isinstance(module, Repeat):
-        _, lengths = depths(module)
-        return sum(math.prod(_count(block) for block in module.blocks[:depth]) for depth in lengths.values())
-    if isinstance(module, OptionalExit):
-        return 1 + _count(module.branch)
-    own = [len(mutable.values) for mutable in getattr(module, "mutables", ())]
-    return math.prod([*own, *(_count(child) for child in module.children())])

@@ -8,8 +8,9 @@ import pytest
 import torch
 from nni.nas import strategy
 from nni.nas.experiment import NasExperiment
-from nni_earlyexit import oneshot, search_spaces
+from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.space import oneshot
 
 
 def search(space, one_shot, batch_size=32):

@@ -1,0 +1,45 @@
+"""Which exits can be there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ExitRules(NamedTuple):
+    """Which exits can be there; stages count from 0, and the last exit is always there.
+
+    Attributes
+    ----------
+    max_exits
+        At most so many, the last one not counted.
+    first_exit
+        None before this stage.
+    fixed_exits
+        Always after these stages.
+    banned_exits
+        Never after these stages.
+    """
+
+    max_exits: int | None = None
+    first_exit: int = 0
+    fixed_exits: tuple[int, ...] = ()
+    banned_exits: tuple[int, ...] = ()
+
+    def check(self, stages: int) -> None:
+        """``ValueError`` unless the rules can be kept by a network of so many ``stages``."""
+        for name, value, least in (("max_exits", self.max_exits, 0), ("first_exit", self.first_exit, 0)):
+            if value is not None and (type(value) is not int or value < least):
+                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        for name, given in (("fixed_exits", self.fixed_exits), ("banned_exits", self.banned_exits)):
+            for stage in given:
+                if type(stage) is not int or not 0 <= stage < stages - 1:
+                    raise ValueError(f"{name}: {stage!r} is not possible; stages 0 to {stages - 2} are")
+        for stage in self.fixed_exits:
+            if self.bans(stage):
+                raise ValueError(f"fixed_exits: stage {stage} is banned by first_exit or banned_exits")
+        if self.max_exits is not None and len(set(self.fixed_exits)) > self.max_exits:
+            raise ValueError(f"fixed_exits: {len(set(self.fixed_exits))} are more than max_exits={self.max_exits}")
+
+    def bans(self, stage: int) -> bool:
+        """Whether there is never an exit after ``stage``."""
+        return stage < self.first_exit or stage in self.banned_exits
