@@ -24,6 +24,7 @@ from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import metrics, record, training, trial_channel
 from nni_earlyexit.assignment import own_parameters
+from nni_earlyexit.data.loaders import batches
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.search.costs import ExitCosts
@@ -151,12 +152,12 @@ class EarlyExitEvaluator(Lightning):
             training.JointLoss(exit_weights, learning_rate),
             self._trainer(),
             train_dataloaders=self._train_batches(),
-            val_dataloaders=training.batches(self.data.validation, batch_size, shuffle=False),
+            val_dataloaders=batches(self.data.validation, batch_size, shuffle=False),
         )
 
     def _train_batches(self) -> DataLoader:
         """The training split in an order that the seed fixes from the start, however much was trained before."""
-        return training.batches(self.data.train, self.settings.batch_size, shuffle=True, seed=self.settings.seed)
+        return batches(self.data.train, self.settings.batch_size, shuffle=True, seed=self.settings.seed)
 
     def _trainer(self) -> pl.Trainer:
         with quiet():

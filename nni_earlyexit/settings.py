@@ -8,12 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit.data.registry import check_data_name
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.thresholds import confidence as measures
-from nni_earlyexit.utils.checks import unknown
-
-DATA_SETS = ("digits",)
-"""Data sets that have a name; any other is a ``.npz`` file."""
 
 MAX_THREADS = 1024
 """Far above what any machine makes use of; torch tries to start as many as it is told."""
@@ -104,12 +101,3 @@ class Settings:
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
         return cls(**plain)
-
-
-def check_data_name(name: str) -> None:
-    """``ValueError`` or ``FileNotFoundError`` unless ``name`` is a data set or a ``.npz`` file; reads nothing."""
-    if name.endswith(".npz"):
-        if not Path(name).is_file():
-            raise FileNotFoundError(f"data: there is no file {name!r}")
-    elif name not in DATA_SETS:
-        raise unknown("data", name, [*DATA_SETS, "a file.npz with arrays x and y"])

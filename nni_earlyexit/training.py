@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from nni.nas.evaluator.pytorch import DataLoader, LightningModule
-from nni_earlyexit.data import Split
+from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, TensorDataset
 
 
 class JointLoss(LightningModule):
@@ -69,14 +67,3 @@ class JointLoss(LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def batches(split: Split, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
-    """Batches of ``split``, whole slices at a time; the last one may be smaller."""
-    dataset = TensorDataset(split.x, split.y)
-    order = (
-        RandomSampler(dataset, generator=torch.Generator().manual_seed(seed)) if shuffle else SequentialSampler(dataset)
-    )
-    # one input alone has no batch statistics
-    drop_last = shuffle and len(split) % batch_size == 1
-    return DataLoader(dataset, sampler=BatchSampler(order, batch_size, drop_last), batch_size=None)

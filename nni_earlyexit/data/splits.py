@@ -7,16 +7,12 @@ judges, in final tables only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from nni_earlyexit.settings import check_data_name
-from nni_earlyexit.utils import files
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
 
@@ -49,45 +45,6 @@ class Data:
         return tuple(self.train.x.shape[1:])
 
 
-def _digits() -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """scikit-learn's 1,797 handwritten digits, (1, 8, 8) pixels."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return images.reshape(-1, 1, 8, 8) / 16, labels
-
-
-def load(name: str, seed: int = 0, input_shape: tuple[int, ...] | None = None) -> Data:
-    """The data set called ``name``, or the arrays ``x`` (inputs, *input_shape) and ``y`` (inputs,) of a ``.npz`` file.
-
-    Inputs are normalised with mean and standard deviation of the training split, per channel; rows of integers are token
-    ids and stay as they are. ``seed`` fixes the splits, which hold the same share of each class. Images are resized to
-    ``input_shape`` (channels, height, width) when it is given, grey ones repeated to its channels.
-    """
-    check_data_name(name)
-    if name == "digits":
-        x, y = _digits()
-    else:
-        arrays = files.read_arrays(Path(name), "data")
-        missing = {"x", "y"} - set(arrays)
-        if missing:
-            raise ValueError(
-                f"data: {name!r} lacks the array {min(missing)!r}; x (inputs, ...) and y (inputs,) are needed"
-            )
-        x, y = arrays["x"], arrays["y"]
-    _check(name, x, y)
-    return split(name, x if input_shape is None else _resized(name, x, input_shape), y, seed)
-
-
-def _resized(source: str, x: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-    if x.shape[1:] == shape:
-        return x
-    if x.ndim != 4 or len(shape) != 3 or x.shape[1] not in (1, shape[0]):
-        raise ValueError(f"input_shape: inputs {x.shape[1:]} of {source!r} cannot be made {shape}")
-    images = torch.from_numpy(x.astype(np.float32)).expand(-1, shape[0], -1, -1)
-    return interpolate(images, shape[1:], mode="bilinear", antialias=True).numpy()
-
-
 def _are_tokens(x: NDArray[np.generic]) -> bool:
     return x.ndim == 2 and x.dtype.kind in "iu"
 
@@ -103,7 +60,7 @@ def check_fits(task: Data, network: Any) -> None:
         )
 
 
-def _check(source: str, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
+def check_arrays(source: str, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
     """``ValueError`` in one sentence unless ``x`` are inputs and ``y`` their classes, enough of each for four splits."""
     if x.ndim < 2 or y.shape != x.shape[:1]:
         raise ValueError(
@@ -135,7 +92,7 @@ def _check(source: str, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
 
 def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
     """Check arrays and split them; see :func:`load`."""
-    _check(source, x, y)
+    check_arrays(source, x, y)
     classes = np.unique(y)
     rng = np.random.default_rng(seed)
     members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in SHARES}
