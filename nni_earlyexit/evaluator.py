@@ -5,13 +5,10 @@ It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,18 +19,20 @@ import pytorch_lightning as pl
 import torch
 from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni_earlyexit import data as data_sets
-from nni_earlyexit import metrics, record, training, trial_channel
+from nni_earlyexit import metrics, record, trial_channel
 from nni_earlyexit.assignment import own_parameters
 from nni_earlyexit.data.loaders import batches
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.settings import Settings
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.training import joint_loss as training
+from nni_earlyexit.training.lightning import EpochEnd, quiet
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from numpy.typing import NDArray
 from torch import nn
@@ -254,7 +253,7 @@ class EarlyExitEvaluator(Lightning):
         self._end_training = False
         torch.manual_seed(self.settings.seed)
         trainer = self._trainer()  # a Trainer fits once
-        trainer.callbacks.append(_EpochEnd(measure))
+        trainer.callbacks.append(EpochEnd(measure))
         # twice as fast on a CPU, and what cuDNN prefers
         model.to(memory_format=torch.channels_last)
         self.module.set_model(model)
@@ -294,31 +293,3 @@ class EarlyExitEvaluator(Lightning):
     def _build_and_evaluate(self, model: Any) -> Evaluation:
         torch.manual_seed(self.settings.seed)
         return self.evaluate(model.executable_model(), model.sample)
-
-
-class _EpochEnd(pl.Callback):
-    """Call with the number of epochs that are over."""
-
-    def __init__(self, call: Callable[[int], None]) -> None:
-        self._call = call
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._call(trainer.current_epoch + 1)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Lightning without its advertisements: what it says about devices, workers and logging is no news here."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore",
-                module="pytorch_lightning",
-                message=".*(does not have many workers|logging interval|validation_step|GPU available|LeafSpec).*",
-            )
-            yield
-    finally:
-        logger.setLevel(level)

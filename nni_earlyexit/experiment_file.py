@@ -21,9 +21,9 @@ from nni_earlyexit import search_spaces, trial
 from nni_earlyexit.environment import environment, programs
 from nni_earlyexit.search.goal import LIMITS
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
-from nni_earlyexit.settings import Settings
 from nni_earlyexit.space.identity import check_same
 from nni_earlyexit.space.identity import parse as parse_identity
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.trial import written_identity
 from nni_earlyexit.tuner_arguments import TunerArguments
 from nni_earlyexit.utils import files

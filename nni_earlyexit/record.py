@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit.settings import Settings
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 
 if TYPE_CHECKING:

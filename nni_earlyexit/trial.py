@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_earlyexit.settings import Settings
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 

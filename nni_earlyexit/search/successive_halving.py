@@ -20,7 +20,7 @@ from nni_earlyexit.utils.checks import unknown
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nni_earlyexit.settings import Settings
+    from nni_earlyexit.training.settings import Settings
 
 STATE_VERSION = 1
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import data
+from nni_earlyexit.data import splits
 from sklearn.datasets import load_digits
 
 PARTS = ("train", "validation", "calibration", "test")
@@ -29,7 +30,7 @@ def test_the_four_splits_share_no_input_and_hold_all_of_them(digits):
 def test_every_split_holds_the_same_share_of_each_class(digits):
     counts = np.array([np.bincount(getattr(digits, part).y, minlength=10) for part in PARTS])
     shares = counts / counts.sum(axis=0)
-    expected = np.array(list(data.SHARES.values()))[:, None]
+    expected = np.array(list(splits.SHARES.values()))[:, None]
     assert np.abs(shares - expected).max() < 0.02
 
 

@@ -6,9 +6,10 @@ import nni_earlyexit.evaluator
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, training
+from nni_earlyexit import EarlyExitEvaluator
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.training import joint_loss as training
 
 
 @pytest.fixture(scope="module")

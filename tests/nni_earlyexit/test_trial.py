@@ -11,7 +11,7 @@ import nni
 import pytest
 from nni.runtime.trial_command_channel import TrialCommandChannel, set_default_trial_command_channel
 from nni_earlyexit import record, search_spaces, trial
-from nni_earlyexit.settings import Settings
+from nni_earlyexit.training.settings import Settings
 
 
 class Channel(TrialCommandChannel):

@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from nni_earlyexit import search_spaces
-from nni_earlyexit.training import JointLoss
+from nni_earlyexit.training.joint_loss import JointLoss
 from safetensors.torch import save_file
 
 # 30 architectures of 20 families, small ones
