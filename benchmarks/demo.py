@@ -20,7 +20,7 @@ GOALS = ((0.97, 0.60), (0.95, 0.40))
 
 def main(front: str | None = None) -> bool:
     if front is None:
-        from nni_earlyexit.run import run
+        from nni_earlyexit.experiment.run import run
 
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as results:

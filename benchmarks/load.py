@@ -42,7 +42,7 @@ import time
 started = float({started!r})
 import nni.__main__
 imported = time.time()
-from nni_earlyexit.tuner import EarlyExitTuner
+from nni_earlyexit.integration.tuner import EarlyExitTuner
 EarlyExitTuner(space="digits", max_avg_macs="600k")
 print(imported - started, time.time() - imported)
 """
@@ -51,7 +51,7 @@ print(imported - started, time.time() - imported)
 LOGGED = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING)
-logging.getLogger("nni_earlyexit.rest").setLevel(logging.INFO)
+logging.getLogger("nni_earlyexit.integration.rest").setLevel(logging.INFO)
 from nni_earlyexit import cli
 cli.main()
 """
@@ -94,7 +94,7 @@ def _connects() -> tuple[float, float]:
 def hammer(given: argparse.Namespace) -> int:
     """Many clients at once, without a pause and without a second try, while trials train."""
     import requests
-    from nni_earlyexit.manager import Manager
+    from nni_earlyexit.experiment.manager import Manager
 
     counts: Counter[str] = Counter()
     over = threading.Event()

@@ -123,7 +123,7 @@ def cell(kind: str, row: str, column: str, folder: Path) -> str:
         space = getattr(hub, row)(num_labels=10)
     else:
         from nni.nas.strategy import middleware
-        from nni_earlyexit.middleware import MultipleEvaluation
+        from nni_earlyexit.integration.middleware import MultipleEvaluation
 
         space = search_spaces.create("digits")
         wrapped = {

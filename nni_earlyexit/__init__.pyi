@@ -1,8 +1,8 @@
 # The public names, each imported when it is first used.
 from . import search_spaces as search_spaces
 from . import strategies as strategies
-from .evaluator import EarlyExitEvaluator as EarlyExitEvaluator
-from .nas_strategy import SearchStrategy as SearchStrategy
+from .integration.evaluator import EarlyExitEvaluator as EarlyExitEvaluator
+from .integration.nas_strategy import SearchStrategy as SearchStrategy
 from .nn import EarlyExitNetwork as EarlyExitNetwork
 from .search import SuccessiveHalving as SuccessiveHalving
 from .space import EarlyExitSpace as EarlyExitSpace

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
-from nni_earlyexit.manager import Manager
+from nni_earlyexit.experiment.manager import Manager
 from support import Running, free_port, write_config
 
 

@@ -7,7 +7,7 @@ import sys
 
 import nni_earlyexit
 from nni.nas.experiment import NasExperiment
-from nni_earlyexit.environment import environment
+from nni_earlyexit.experiment.environment import environment
 
 
 def main(trials: int = 36, port: int = 8081) -> list[dict]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from nni_earlyexit import cli
+from nni_earlyexit.cli import main
 from nni_earlyexit.thresholds import confidence
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
@@ -98,7 +98,7 @@ def test_the_code_about_cutoffs_runs_and_its_commands_exist(monkeypatch, capsys)
     commands = re.findall(r"^nni-earlyexit .*", (GUIDES / "thresholds.md").read_text(), flags=re.M)
     assert len(commands) == 3
     for command in commands:
-        cli.parser().parse_args(shlex.split(command)[1:])
+        main.parser().parse_args(shlex.split(command)[1:])
 
 
 def test_the_guide_to_strategies_runs_as_it_stands(tmp_path):

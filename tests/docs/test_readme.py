@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nni_earlyexit import cli, data
+from nni_earlyexit import data
+from nni_earlyexit.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,7 +31,7 @@ def test_its_commands_exist():
     commands = [line.partition("#")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")]
     assert len(commands) >= 2
     for command in commands:
-        cli.parser().parse_args(shlex.split(command)[1:])
+        main.parser().parse_args(shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize(

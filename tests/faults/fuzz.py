@@ -102,7 +102,7 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 def experiment(rng: random.Random, folder: Path) -> None:
     """The check of an experiment file."""
-    from nni_earlyexit.experiment_file import check
+    from nni_earlyexit.experiment.config import check
 
     shutil.copy(EXAMPLE / "search_space.json", folder)
     content = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
@@ -122,7 +122,7 @@ def experiment(rng: random.Random, folder: Path) -> None:
 
 def search_space(rng: random.Random, folder: Path) -> None:
     """The check of an experiment file whose search space file is damaged."""
-    from nni_earlyexit.experiment_file import check
+    from nni_earlyexit.experiment.config import check
 
     shutil.copy(EXAMPLE / "experiment.yml", folder)
     whole = (EXAMPLE / "search_space.json").read_bytes()
@@ -222,7 +222,8 @@ def outputs(rng: random.Random, folder: Path) -> None:
 def _whole_trial() -> Path:
     """The folder of an experiment with one trained network; made once, away from the cases."""
     import torch
-    from nni_earlyexit import EarlyExitEvaluator, record, search_spaces
+    from nni_earlyexit import EarlyExitEvaluator, search_spaces
+    from nni_earlyexit.evaluation import record
 
     folder = Path(tempfile.mkdtemp())
     space = search_spaces.create("digits")
@@ -236,7 +237,8 @@ def _whole_trial() -> Path:
 
 def trial(rng: random.Random, folder: Path) -> None:
     """The front of an experiment one of whose trials is damaged; with ``trial.json`` as of before there were checksums, too."""
-    from nni_earlyexit import front, record
+    from nni_earlyexit.evaluation import network_front as front
+    from nni_earlyexit.evaluation import record
 
     shutil.copytree(_whole_trial(), folder / "experiment")
     (path,) = (folder / "experiment").glob("environments/*/trials/*")
@@ -334,13 +336,13 @@ def arguments(rng: random.Random, folder: Path) -> None:
 
 def _command(*words: str) -> None:
     """The command ``nni-earlyexit``; ``ValueError`` when it ends with a sentence, and anything else as it is."""
-    from nni_earlyexit import cli
+    from nni_earlyexit.cli import main
 
     said, before = io.StringIO(), sys.argv
     sys.argv = ["nni-earlyexit", *words]
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            cli.main()
+            main.main()
     except SystemExit as end:
         line = said.getvalue()
         if end.code not in (0, None):
@@ -435,5 +437,5 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
     sys.exit(main())

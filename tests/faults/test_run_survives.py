@@ -9,9 +9,10 @@ import signal
 import subprocess
 
 import pytest
-from nni_earlyexit import nni_processes, search_spaces
-from nni_earlyexit.manager import Manager
-from nni_earlyexit.trial_guards import MAX_LOG_BYTES
+from nni_earlyexit import search_spaces
+from nni_earlyexit.experiment.manager import Manager
+from nni_earlyexit.integration import nni_processes
+from nni_earlyexit.integration.trial_guards import MAX_LOG_BYTES
 from support import (
     TRIAL,
     eventually,
@@ -170,7 +171,7 @@ def test_a_tuner_that_ends_before_it_connects_is_said_at_once_with_its_reason(tm
 
 def test_a_tuner_that_needs_longer_than_nnis_ten_seconds_is_waited_for(tmp_path):
     (tmp_path / "slow.py").write_text(
-        "import time\ntime.sleep(12)\nfrom nni_earlyexit.tuner import EarlyExitTuner as Slow\n"
+        "import time\ntime.sleep(12)\nfrom nni_earlyexit.integration.tuner import EarlyExitTuner as Slow\n"
     )
     class_args = {"space": "digits", "max_avg_macs": "600k"}
     tuner = {"className": "slow.Slow", "codeDirectory": str(tmp_path), "classArgs": class_args}

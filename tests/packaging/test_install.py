@@ -15,13 +15,15 @@ CHECKOUT = Path(__file__).parents[2]
 
 LOOK = """
 import nni_earlyexit, nni_earlyexit.profiling
-from nni_earlyexit import search_spaces, strategies, tuner
+from nni_earlyexit import search_spaces, strategies
+from nni_earlyexit.integration import tuner
 import pathlib
 print(pathlib.Path(nni_earlyexit.__file__).parent)
 assert "digits" in search_spaces.names() and "nsga2" in strategies.names()
 strategies.create("nsga2")
 package = pathlib.Path(nni_earlyexit.__file__).parent
-assert all((package / name).is_file() for name in ("algorithm.yml", "loopback.js", "tuner_wait.js", "py.typed"))
+files = ("algorithm.yml", "experiment/loopback.js", "experiment/tuner_wait.js", "py.typed", "__init__.pyi")
+assert all((package / name).is_file() for name in files)
 search_spaces.create("digits")
 # a checkout has folders of other names beside the package, which are no part of it
 import importlib.util

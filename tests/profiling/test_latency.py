@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 from nni_earlyexit import search_spaces
-from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
+from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.profiling.latency import measure, measure_in_turns
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.latency_table import LatencyTable
-from nni_earlyexit.tuner_arguments import TunerArguments
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
-from nni_earlyexit.nas_strategy import SearchStrategy
+from nni_earlyexit.integration.nas_strategy import SearchStrategy
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.space.search_domain import domain
 

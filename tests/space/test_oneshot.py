@@ -9,7 +9,7 @@ import torch
 from nni.nas import strategy
 from nni.nas.experiment import NasExperiment
 from nni_earlyexit import search_spaces
-from nni_earlyexit.evaluator import EarlyExitEvaluator
+from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 from nni_earlyexit.space import oneshot
 
 

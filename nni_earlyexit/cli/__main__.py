@@ -1,0 +1,5 @@
+"""``python -m nni_earlyexit.cli``."""
+
+from nni_earlyexit.cli.main import main
+
+main()

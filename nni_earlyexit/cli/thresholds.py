@@ -1,0 +1,68 @@
+"""``nni-earlyexit thresholds``: cutoffs fitted to stored outputs, without training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nni_earlyexit.cli.options import Commands, amount, share
+from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.progress import say
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command line."""
+    command = commands.add_parser("thresholds", help="fit cutoffs to stored outputs, without training")
+    command.add_argument("source", help="a file OUTPUTS.npz, or an experiment's ID or folder")
+    command.add_argument("--trial", help="the trial of the experiment")
+    goal = command.add_argument_group("goal (without any: that of the trial, or the cheapest within 0.005 of the best)")
+    goal.add_argument(
+        "--max-avg-macs", type=amount, help="limit on average MACs, such as 5M; alone: best accuracy within"
+    )
+    goal.add_argument("--min-accuracy", type=share, help="the cheapest with this accuracy, such as 85%%")
+    goal.add_argument("--max-drop", type=share, help="the cheapest this close to the last exit's accuracy, such as 1%%")
+    goal.add_argument("--tolerance", type=share, help="the cheapest this close to the best accuracy")
+    goal.add_argument("--weight", type=float, help="the largest accuracy - weight * share of the full cost")
+    goal.add_argument("--knee", action="store_true", help="where the trade-off bends most")
+    how = command.add_argument_group("how")
+    how.add_argument("--confidence", help="max_prob (default), entropy, margin, energy, patience or learned")
+    how.add_argument("--temperature-scaling", action="store_true", help="calibrate each exit's probabilities first")
+    how.add_argument(
+        "--guarantee", type=share, help="the true drop is at most this, with probability --with-confidence"
+    )
+    how.add_argument("--with-confidence", type=share, default=0.95, help="of the guarantee (95%%)")
+    how.add_argument("--seed", type=int, default=0, help="of the splits of learned confidence and guarantee (0)")
+    command.add_argument("--results", type=Path, help="folder for policy.json and thresholds.png (beside the outputs)")
+    return command
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    from nni_earlyexit.evaluation import stored_outputs
+    from nni_earlyexit.report import thresholds_report
+    from nni_earlyexit.thresholds.guarantee import Guarantee
+    from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
+
+    source = stored_outputs.source(arguments.source, arguments.trial)
+    results = arguments.results or source.folder
+    check_writable(results, "results")
+    goal = {name: getattr(arguments, name) for name in ("min_accuracy", "max_drop", "tolerance", "weight")}
+    goal |= {"max_cost": arguments.max_avg_macs, "knee": arguments.knee}
+    asked = any(value not in (None, False) for value in goal.values())
+    chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
+    if arguments.confidence is not None:
+        chosen["confidence"] = arguments.confidence
+    guarantee = None
+    if arguments.guarantee is not None:
+        guarantee = Guarantee(arguments.guarantee, arguments.with_confidence)
+    optimizer = ThresholdOptimizer(
+        **chosen,
+        temperature_scaling=arguments.temperature_scaling,
+        guarantee=guarantee,
+        random_state=arguments.seed,
+    )
+    try:
+        thresholds_report.refit(source, optimizer, results, say)
+    except ValueError as error:
+        raise ValueError(str(error).replace("max_cost", "max_avg_macs")) from None
+    return 0

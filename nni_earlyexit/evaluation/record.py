@@ -1,0 +1,186 @@
+"""What a finished trial leaves in its folder: all that is needed to use the network later without training again.
+
+===================== ==========================================================================
+``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
+``weights.safetensors`` the network's weights
+``outputs.npz``       what its exits say on the validation and the calibration split
+===================== ==========================================================================
+
+``trial.json`` is written last and at once, so that a folder that has it is whole. Disks and copies damage
+files, so the checksums are compared whenever one is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import files
+
+if TYPE_CHECKING:
+    from nni_earlyexit.evaluation.evaluation import Evaluation
+    from nni_earlyexit.nn.network import EarlyExitNetwork
+
+_logger = logging.getLogger(__name__)
+
+FORMAT = 2
+UNCHECKED_FORMAT = 1
+"""Trials of this format have no checksums, and are read without."""
+SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
+
+
+class Damaged(ValueError):
+    """A trial's folder holds something else than what was written there."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished trial as it lies in ``folder``.
+
+    ``space`` is ``None`` for a network of another kind of space, ``policy`` for one that missed a limit untrained.
+    """
+
+    folder: Path
+    space: str | None
+    sample: dict[str, Any]
+    metrics: dict[str, Any]
+    policy: ExitPolicy | None
+    settings: Settings
+    exit_latency_s: list[float] | None = None
+    diagnostics: Sequence[Mapping[str, Any]] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, name: str) -> Path:
+        """The trial's file ``name``; :class:`Damaged` unless it is what the trial wrote."""
+        path = self.folder / name
+        try:
+            whole = self.checksums.get(name) in (None, files.checksum(path))
+        except OSError as error:
+            raise Damaged(f"{path}: {error.strerror}") from None
+        if not whole:
+            raise Damaged(f"{path}: its checksum is not that of what the trial wrote")
+        return path
+
+    def network(self) -> EarlyExitNetwork:
+        """The trained network, in evaluation mode.
+
+        Raises :class:`Damaged` for other weights than it had, and ``ValueError`` for a space that may not be imported (see
+        :func:`nni_earlyexit.search_spaces.restore`).
+        """
+        from nni_earlyexit import search_spaces
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        if self.space is None:
+            raise ValueError("it is not a network of an early-exit space, which could be built again")
+        path = self.file(WEIGHTS)
+        network = search_spaces.restore(self.space).freeze(self.sample)
+        try:
+            network.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: of other shapes or names
+            raise Damaged(f"{path}: {' '.join(str(error).split())[:300]}") from None
+        return network.eval()
+
+
+def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
+    """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checksums = {}
+    if evaluation.policy is not None and evaluation.calibration is not None:
+        from safetensors.torch import save as serialise
+
+        weights = {name: tensor.contiguous() for name, tensor in evaluation.network.state_dict().items()}
+        outputs = {
+            "validation_logits": evaluation.logits,
+            "validation_labels": evaluation.labels,
+            "calibration_logits": evaluation.calibration[0],
+            "calibration_labels": evaluation.calibration[1],
+            "exit_costs": np.asarray(evaluation.network.exit_costs),
+            "branch_costs": np.asarray(evaluation.network.branch_costs),
+        }
+        files.write_whole(folder / WEIGHTS, lambda path: path.write_bytes(serialise(weights)))
+        files.write_arrays(folder / OUTPUTS, outputs)
+        checksums = {name: files.checksum(folder / name) for name in (WEIGHTS, OUTPUTS)}
+    summary = {
+        "format": FORMAT,
+        "space": evaluation.network.space,
+        "sample": evaluation.metrics["sample"],
+        "policy": None if evaluation.policy is None else evaluation.policy.to_dict(),
+        "metrics": evaluation.metrics,
+        "exit_costs": list(evaluation.costs.macs),
+        "exit_latency_s": None if evaluation.costs.latency_s is None else list(evaluation.costs.latency_s),
+        "diagnostics": [diagnostic.to_dict() for diagnostic in evaluation.diagnostics],
+        "settings": settings.to_dict(),
+    }
+    checksums[SUMMARY] = _checksum(summary)
+    files.write_json(folder / SUMMARY, {**summary, "checksums": checksums})
+
+
+def load(folder: Path) -> Record | None:
+    """The finished trial in ``folder``, or ``None`` when there is none; :class:`Damaged` for one that cannot be read."""
+    path = folder / SUMMARY
+    if not path.is_file():
+        return None
+    try:
+        return _parsed(folder, files.read_json(path, "trial"))
+    except Exception as error:  # a damaged file can hold anything
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise Damaged(f"{path}: {reason[:300]}") from None
+
+
+def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings, space: str | None) -> Record | None:
+    """The trial that was finished in ``folder``, whole, if it was this training of this network; ``space=None``: of any."""
+    try:
+        found = load(folder)
+        if found is None or (found.sample, found.settings) != (sample, settings) or space not in (None, found.space):
+            return None
+        if found.policy is not None:
+            for name in (WEIGHTS, OUTPUTS):
+                found.file(name)
+        return found
+    except Damaged as error:
+        _logger.error("What this trial had finished is damaged, it is trained again: %s", error)
+        return None
+
+
+def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
+    if not isinstance(summary, Mapping) or summary.get("format") not in (FORMAT, UNCHECKED_FORMAT):
+        written = summary.get("format") if isinstance(summary, Mapping) else None
+        raise ValueError(f"format {written!r} is not {FORMAT}, the one that this version reads")
+    checksums: Mapping[str, str] = {}
+    if summary["format"] == FORMAT:
+        checksums = summary["checksums"]
+        if checksums[SUMMARY] != _checksum({name: value for name, value in summary.items() if name != "checksums"}):
+            raise ValueError("its checksum is not that of what the trial wrote")
+        if summary["policy"] is not None and not {WEIGHTS, OUTPUTS} <= checksums.keys():
+            raise ValueError("checksums of weights and outputs are missing")
+    metrics, policy = summary["metrics"], summary["policy"]
+    for name in ("feasible", "accuracy", "avg_macs", "default"):
+        if not math.isfinite(metrics[name]):
+            raise ValueError(f"metrics: {name} is {metrics[name]!r}")
+    return Record(
+        folder,
+        None if summary["space"] is None else str(summary["space"]),
+        dict(summary["sample"]),
+        dict(metrics),
+        None if policy is None else ExitPolicy.from_dict(policy),
+        Settings.from_dict(summary["settings"]),
+        summary.get("exit_latency_s"),
+        summary.get("diagnostics", ()),
+        checksums,
+    )
+
+
+def _checksum(summary: Mapping[str, Any]) -> str:
+    """Of plain data, however its JSON is laid out."""
+    text = json.dumps(summary, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

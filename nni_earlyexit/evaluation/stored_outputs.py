@@ -1,0 +1,60 @@
+"""Fit cutoffs to stored outputs, for another goal than the search's: no training, no network, no test data.
+
+What is fitted to are the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
+trial leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.utils.checks import unknown
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where outputs come from, where results go, and the optimizer's arguments if none are given."""
+
+    outputs: Path
+    folder: Path
+    prefix: str
+    arguments: dict[str, Any]
+
+
+def source(name: str, trial: str | None) -> Source:
+    """The ``.npz`` file ``name``, or the outputs of ``trial`` of the experiment (ID or folder) ``name``."""
+    if name.endswith(".npz") and trial is None:
+        path = Path(name)
+        return Source(path, path.parent, f"{path.stem}.", {})
+    experiment = experiment_folder(name)
+    folders = {folder.name: folder for folder in sorted(experiment.glob("environments/*/trials/*"))}
+    if trial is None:
+        some = ", ".join(list(folders)[:3]) or "none"
+        raise ValueError(f"trial: --trial is needed with an experiment; it has {len(folders)}, such as {some}")
+    if trial not in folders:
+        raise unknown("trial", trial, list(folders))
+    found = record.load(folders[trial])
+    if found is None or found.policy is None:
+        how = "is not finished" if found is None else "missed a limit and was not trained"
+        raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
+    goal = found.settings.goal
+    arguments = {**asdict(goal.operating_point), "confidence": goal.confidence}
+    return Source(found.file(record.OUTPUTS), found.folder, "", arguments)
+
+
+def experiment_folder(name: str) -> Path:
+    """The folder of an experiment, by its path or by the ID that NNI knows it by."""
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    home = Path.home() / "nni-experiments"
+    known: dict[str, Any] = {}
+    if (home / ".experiment").is_file():
+        known = json.loads((home / ".experiment").read_text())
+    folder = Path(known[name]["logDir"]) / name if name in known and "logDir" in known[name] else home / name
+    if not folder.is_dir():
+        raise unknown("experiment", name, sorted({*known, *(p.name for p in home.glob("[!._]*") if p.is_dir())}))
+    return folder

@@ -1,0 +1,34 @@
+"""The folders of an experiment's trials on NNI's local platform, and what trials wrote last."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+LOCKED_UP = "Timeout ("
+"""The beginning of the lines that faulthandler writes before it ends a process."""
+
+
+def trial_folders(experiment: Path) -> list[Path]:
+    """The folders of an experiment's trials on NNI's local platform."""
+    return sorted(experiment.glob("environments/*/trials/*"))
+
+
+def complaint(folder: Path, trial_job: str) -> str:
+    """The last thing that a trial wrote to its standard error, if anything."""
+    for errors in folder.glob(f"environments/*/trials/{trial_job}/trial.stderr"):
+        with suppress(OSError):
+            lines = errors.read_text(errors="replace").strip().splitlines()
+            if any(line.startswith(LOCKED_UP) for line in lines):
+                return f"trial-timeout: not finished in time, and locked up in code that is not Python; where is in {errors}"
+            if lines:
+                return lines[-1]
+    return ""
+
+
+def first_complaint(folder: Path) -> str:
+    """The last thing that the first failed trial wrote, if anything."""
+    for trial_folder in trial_folders(folder):
+        if said := complaint(folder, trial_folder.name):
+            return f"; a trial said: {said}"
+    return ""

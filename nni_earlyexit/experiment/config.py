@@ -1,0 +1,294 @@
+"""Checking an NNI experiment file before anything starts.
+
+``nnictl create`` accepts many files that cannot work and says so only in a log, if at all. Here each mistake is one
+sentence that names the field, the value and what would be right. Cheap checks come first.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from nni_earlyexit import search_spaces
+from nni_earlyexit.experiment.environment import environment, programs
+from nni_earlyexit.experiment.registration import register
+from nni_earlyexit.integration import trial_arguments
+from nni_earlyexit.integration.search_space_file import written_identity
+from nni_earlyexit.integration.tuner_arguments import TunerArguments
+from nni_earlyexit.search.goal import LIMITS
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
+from nni_earlyexit.space.identity import check_same
+from nni_earlyexit.space.identity import parse as parse_identity
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.amounts import parse_duration
+from nni_earlyexit.utils.checks import check_writable
+
+if TYPE_CHECKING:
+    from nni_earlyexit.search.ask_tell import AskTell
+    from nni_earlyexit.search.domain import Domain
+    from nni_earlyexit.space.base import EarlyExitSpace
+
+TUNER, ASSESSOR = "EarlyExit", "EarlyExitHalving"
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """A checked experiment file."""
+
+    path: Path
+    space: str
+    settings: Settings
+    concurrency: int
+    max_trials: int | None
+    max_seconds: float | None
+    working_directory: Path
+
+
+def check(path: Path) -> ExperimentFile:
+    """Check the experiment file at ``path``; ``ValueError`` or ``FileNotFoundError`` in one sentence when it cannot work."""
+    content = _fields(path)
+    base = path.parent.resolve()
+    given = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
+    settings = given.settings
+    for name in given.allow_spaces:
+        search_spaces.allow(name)
+    tuner = _need(content, "tuner")
+    arguments = None
+    if isinstance(tuner, Mapping) and tuner.get("name") == TUNER:
+        arguments = TunerArguments.parse(tuner.get("classArgs"))
+        for limit in (*LIMITS, "latency_table"):
+            ours, theirs = getattr(arguments, limit), getattr(settings, limit)
+            if ours != theirs:
+                raise ValueError(
+                    f"{limit}: the tuner's is {ours} and the trialCommand's is {theirs}; they must be the same"
+                )
+        if arguments.latency_table is not None and not Path(arguments.latency_table).is_absolute():
+            raise ValueError(
+                f"latency_table: {arguments.latency_table!r} is not possible; a path from / is, as NNI starts tuner and trials "
+                "in folders of its own"
+            )
+    _check_assessor(content.get("assessor"), settings)
+    found = _search_space(content, base)
+    identity = written_identity(found)
+    wanted = parse_identity(identity)
+    if arguments is not None and parse_identity(arguments.space).name != wanted.name:
+        _check_tuner_space(arguments.space, identity, arguments.space)
+    working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
+    working_directory = working_directory if working_directory.is_absolute() else base / working_directory
+    check_writable(working_directory, "experimentWorkingDirectory")
+    _check_with_nni(path)
+    _check_space(identity, found, settings, arguments)
+    return ExperimentFile(
+        path=path.resolve(),
+        space=wanted.name,
+        settings=settings,
+        concurrency=int(content["trialconcurrency"]),
+        max_trials=content.get("maxtrialnumber"),
+        max_seconds=seconds(content.get("maxexperimentduration")),
+        working_directory=working_directory,
+    )
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"experimentWorkingDirectory: {folder!r} is not possible: {error}") from None
+
+
+_TEXTS = ("experimentName", "searchSpaceFile", "trialCommand", "trialCodeDirectory", "experimentWorkingDirectory")
+_WHOLE_NUMBERS = ("trialConcurrency", "maxTrialNumber")
+_DURATIONS = ("maxExperimentDuration", "maxTrialDuration")
+_MAPPINGS = ("tuner", "assessor")
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    """The fields of an experiment file, in small letters; ``ValueError`` for one that is not what NNI's field holds."""
+    try:
+        content = yaml.safe_load(files.read_text(path, "config"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # a date that is none, a mapping as a key: YAML's own constructors raise what they like
+        raise ValueError(f"config: {str(path)!r} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"config: {str(path)!r} must hold a mapping of NNI's fields")
+    # NNI reads trialCommand, trial_command and TrialCommand as the same field
+    fields: dict[str, Any] = {}
+    spelt: dict[str, str] = {}
+    for written, value in content.items():
+        name = str(written).lower().replace("_", "")
+        if name in fields:
+            raise ValueError(f"{written}: it is given twice, as {spelt[name]!r} and as {written!r}")
+        fields[name], spelt[name] = value, str(written)
+    for name, possible, what in (
+        *((name, _is_text, "a text") for name in _TEXTS),
+        *((name, _is_count, "a whole number from 1") for name in _WHOLE_NUMBERS),
+        *((name, _is_duration, "a duration such as 600s or 2h") for name in _DURATIONS),
+        *((name, _is_mapping, "a mapping") for name in _MAPPINGS),
+    ):
+        value = fields.get(name.lower())
+        if value is not None and not possible(value):
+            raise ValueError(f"{name}: {reprlib.repr(value)} is not possible; {what} is")
+        if value is None:
+            fields.pop(name.lower(), None)
+    return fields
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and "\0" not in value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _need(content: Mapping[str, Any], field: str) -> Any:
+    value = content.get(field.lower())
+    if value is None:
+        raise ValueError(f"{field}: it is missing in the experiment file")
+    return value
+
+
+def _check_command(command: str, folder: Path) -> trial_arguments.Arguments:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"trialCommand: {command!r} is not a command: {error}") from None
+    if words[1:3] != ["-m", trial_arguments.MODULE]:
+        raise ValueError(
+            f"trialCommand: {command!r} is not possible; 'python -m {trial_arguments.MODULE}' and its arguments are"
+        )
+    try:
+        arguments = trial_arguments.parse(words[3:], helps=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"trialCommand: {error}") from None
+    if not folder.is_dir():
+        raise ValueError(f"trialCodeDirectory: {str(folder)!r} is not a folder")
+    _check_interpreter(words[0], folder)
+    return arguments
+
+
+def allowed_spaces(command: str) -> tuple[str, ...]:
+    """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
+    try:
+        words = shlex.split(command)
+        ours = words[1:3] == ["-m", trial_arguments.MODULE]
+        given, _ = trial_arguments.parser(helps=False).parse_known_args(words[3:] if ours else [])
+    except ValueError:
+        return ()
+    return tuple(given.allow_space)
+
+
+def _check_assessor(assessor: Any, settings: Settings) -> None:
+    if not isinstance(assessor, Mapping) or assessor.get("name") != ASSESSOR:
+        return
+    try:
+        halving = SuccessiveHalving.parse(assessor.get("classArgs"))
+        halving.check(settings)
+    except ValueError as error:
+        raise ValueError(f"assessor: {error}") from None
+
+
+def _check_interpreter(python: str, folder: Path) -> None:
+    """Trials must run in the environment that this runs in: its packages are the ones that were checked."""
+    found = shutil.which(python, path=environment()["PATH"])
+    if found is None:
+        raise ValueError(f"trialCommand: there is no program {python!r}")
+    command = [found, "-c", "import sys; print(sys.prefix)"]
+    try:
+        prefix = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False).stdout.strip()
+    except OSError as error:
+        raise ValueError(f"trialCommand: {python!r} is no program that runs: {error.strerror}") from None
+    if prefix != sys.prefix:
+        raise ValueError(
+            f"trialCommand: {python!r} belongs to the environment {prefix!r}, not to {sys.prefix!r}, where this runs"
+        )
+    nnictl = programs() / "nnictl"
+    if not nnictl.is_file():
+        raise ValueError(f"nnictl: it is not in this environment ({str(programs())!r}); install nni==3.0 there")
+
+
+def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    found = content.get("searchspace")
+    if found is None:
+        found = files.read_json(base / _need(content, "searchSpaceFile"), "searchSpaceFile")
+    if not isinstance(found, Mapping):
+        raise ValueError("searchSpaceFile: it must hold an object with one entry per label")
+    return found
+
+
+def _check_with_nni(path: Path) -> None:
+    from nni.experiment.config import ExperimentConfig, utils
+
+    register()
+    try:
+        ExperimentConfig.load(path).canonical_copy()
+    except Exception as error:  # NNI raises whatever its fields raise, assertions too
+        utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
+        raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
+
+
+def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
+    from nni_earlyexit import data
+    from nni_earlyexit.integration.search_space_file import check_search_space
+    from nni_earlyexit.space.latency_table import latencies
+    from nni_earlyexit.space.search_domain import check_limits, domain
+
+    space = search_spaces.restore(name)
+    if arguments is not None:
+        _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
+    check_search_space(found, space.search_space(), space.identity())
+    seconds_of = latencies(settings.latency_table, space)
+    check_limits(space, settings.goal, seconds_of)
+    if arguments is not None:
+        _check_initial(arguments.create_strategy(), domain(space, arguments.goal, seconds_of), space)
+    data.check_fits(data.load(settings.data, settings.seed, settings.input_shape), space)
+    if settings.exit_weights is not None and len(settings.exit_weights) != len(space.network.stages):
+        raise ValueError(
+            f"exit_weights: {len(settings.exit_weights)} given, space {space.identity()} has "
+            f"{len(space.network.stages)} stages; one per stage is needed"
+        )
+
+
+def _check_tuner_space(asked: str, written: str, space: str) -> None:
+    remedy = f"write it with 'nni-earlyexit space {space}'"
+    check_same(asked, written, field="space: the tuner's", whose="the search space file belongs to", remedy=remedy)
+
+
+def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> None:
+    """``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
+    strategy.start(domain)
+    for sample in strategy.initial:
+        if violation := space.violation(sample):
+            raise ValueError(f"strategy_arguments: initial: {violation}")
+        if domain.excess(domain.canonical(sample)) > 0:
+            raise ValueError(
+                f"strategy_arguments: initial: {space.describe(sample)} misses a limit before it is trained"
+            )
+
+
+def seconds(duration: str | float | None) -> float | None:
+    """Seconds of a duration in an experiment file, if there is one."""
+    return None if duration is None else parse_duration(duration)

@@ -1,0 +1,172 @@
+"""A running NNI experiment seen through its manager's REST interface, and its start and end through ``nnictl``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from nni_earlyexit.experiment.environment import environment, programs
+from nni_earlyexit.integration import nni_processes, rest
+from nni_earlyexit.utils.checks import check_port, unknown
+
+POLL_PATIENCE_S = 10
+"""Seconds that one look at the experiment may take; whoever looks goes on looking."""
+NO_REASON = "Found multiple FINAL results"
+"""What NNI's manager calls an error, and is none: a trial may have reported its result twice."""
+NNICTL_S = 120
+"""Seconds that ``nnictl`` may take to stop an experiment, which it asks the manager for."""
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The manager of experiment ``id``, listening on ``port`` of this machine."""
+
+    id: str
+    port: int
+
+    @classmethod
+    def start(cls, config: Path, port: int) -> Manager:
+        """``nnictl create --config config --port port``.
+
+        Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails.
+        """
+        program = [sys.executable, "-m", "nni_earlyexit.experiment.patient_nnictl"]
+        command = [*program, "create", "--config", str(config), "--port", str(port)]
+        with _starting_on(port):
+            check_port(port)
+            # its own session: Ctrl-C ends this process, which then stops the experiment in order
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment(config), start_new_session=True, check=False
+            )
+            said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
+            found = re.search(r"Experiment ID:\s*(\w+)", said)
+            if done.returncode == 0 and found is not None:
+                return cls(found.group(1), port)
+            if "is not idle" in said or "EADDRINUSE" in said:
+                check_port(port)  # somebody else was faster
+            raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
+
+    @classmethod
+    def all_from(cls, config: Path) -> list[Manager]:
+        """Those that were started from the experiment file ``config`` and run."""
+        return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
+
+    @classmethod
+    def all_started_here(cls) -> list[Manager]:
+        """Those that this process has started and that run."""
+        return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == os.getpid()]
+
+    @classmethod
+    def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
+        """The manager of an experiment that runs on this machine; ``ValueError`` when it does not."""
+        found = {process.id: process for process in nni_processes.managers()}
+        if id not in found:
+            raise unknown("experiment that runs on this machine", id, sorted(found))
+        return cls(id, found[id].port), found[id]
+
+    @property
+    def address(self) -> str:
+        """Where the web UI is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, patience_s: float = POLL_PATIENCE_S) -> Any:
+        """The JSON that the manager answers for ``path``; :class:`rest.NoAnswer` when it does not for a while."""
+        return rest.get(f"{self.address}/api/v1/nni", path, patience_s=patience_s)
+
+    def status(self) -> str:
+        """NNI's status of the experiment, such as ``RUNNING`` or ``DONE``."""
+        return self.get("check-status")["status"]
+
+    def trials(self) -> list[dict[str, Any]]:
+        """The trials with NNI's status and, where one reported, its final metrics as ``metrics``."""
+        trials = self.get("trial-jobs")
+        for trial in trials:
+            reported = trial.get("finalMetricData")
+            trial["metrics"] = rest.unpack(reported[-1]["data"]) if reported else None
+        return trials
+
+    def has_ended(self, status: str, trials: list[dict[str, Any]]) -> bool:
+        """Whether nothing runs any more and nothing will.
+
+        When another tuner than ours has no more trials, NNI says so before it has started the last ones, and never says
+        ``DONE``.
+        """
+        if status != "TUNER_NO_MORE_TRIAL":
+            return status in ("DONE", "ERROR", "STOPPED")
+        ended = sum(trial["status"] in rest.ENDED_TRIAL for trial in trials)
+        return ended == len(trials) and ended >= self.get("experiment")["nextSequenceId"]
+
+    def lives(self) -> bool:
+        """Whether its process runs."""
+        return any(manager.id == self.id for manager in nni_processes.managers())
+
+    def stop(self) -> None:
+        """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
+        # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
+        patience = 15 if self._answers() else 0
+        if patience:
+            command = [str(programs() / "nnictl"), "stop", self.id]
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(
+                    command,
+                    capture_output=True,
+                    env=environment(),
+                    start_new_session=True,
+                    check=False,
+                    timeout=NNICTL_S,
+                )
+        psutil.wait_procs(nni_processes.of_experiment(self.id), timeout=patience)
+        for end in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+            # looked for again: until it ended, the manager may have started a trial
+            alive = nni_processes.of_experiment(self.id)
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(end)
+            psutil.wait_procs(alive, timeout=5)
+
+    def _answers(self) -> bool:
+        try:
+            self.status()
+        except (rest.NoAnswer, rest.Refused):
+            return False
+        return True
+
+
+@contextmanager
+def _starting_on(port: int) -> Iterator[None]:
+    """One start on a port at a time: two that begin at once would both find it free, and NNI mixes them up."""
+    home = Path.home() / "nni-experiments"  # where nnictl keeps its list of experiments
+    home.mkdir(exist_ok=True)
+    with (home / f".port-{port}.lock").open("w") as lock:
+        with suppress(OSError):  # a network file system may have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def reasons(folder: Path) -> str:
+    """Why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
+    found = []
+    for name, who in (("dispatcher.log", "tuner"), ("nnimanager.log", "manager")):
+        error = _last_error(folder / "log" / name)
+        if error is not None:
+            found.append(error if who == "tuner" else f"NNI's manager says: {error}")
+    return "; ".join(found) or f"no reason is in its logs, {folder / 'log'}"
+
+
+def _last_error(log: Path) -> str | None:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    errors = [line for line in lines if re.search(r" (ERROR|CRITICAL) \(", line) and NO_REASON not in line]
+    return re.sub(r"^.*? (ERROR|CRITICAL) \(.*?\)+ ", "", errors[-1]) if errors else None

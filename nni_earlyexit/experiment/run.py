@@ -1,0 +1,268 @@
+"""Run an experiment file from start to results: check, ``nnictl create``, progress, front, stop.
+
+Whatever ends the experiment, it is stopped and the front of its finished trials is written.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
+from nni_earlyexit.experiment.config import allowed_spaces, check, seconds
+from nni_earlyexit.experiment.manager import Manager, reasons
+from nni_earlyexit.integration.rest import PATIENCE_S, NoAnswer
+from nni_earlyexit.report.front_report import write_front
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.checks import check_port, check_writable
+from nni_earlyexit.utils.progress import Say
+
+GRACE_S, GRACE_SHARE = 60.0, 0.1
+"""How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
+REMIND_S = 10
+"""Seconds between two lines that say that the manager does not answer."""
+
+
+def run(config: Path, *, port: int, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+    """Run the experiment file ``config`` and write its front to ``results`` (default: ``results`` beside the file).
+
+    Trials that still run ``grace_s`` after the experiment's ``maxExperimentDuration`` are stopped.
+
+    Returns the exit code: 0, 1 when the experiment failed, 130 after Ctrl-C, which keeps what was finished. Bad input is a
+    ``ValueError`` or ``FileNotFoundError`` before anything starts.
+    """
+    results = results if results is not None else config.parent / "results"
+    for manager in Manager.all_from(config):
+        raise ValueError(
+            f"config: experiment {manager.id} of {str(config)!r} still runs on port {manager.port}; go on with "
+            f"'nni-earlyexit run --attach {manager.id}', or end it with 'nnictl stop {manager.id}'"
+        )
+    check_port(port)
+    check_writable(results, "results")
+    say(f"checking {config}")
+    experiment = check(config)
+    with _signals(_interrupt):
+        try:
+            started = Manager.start(experiment.path, port)
+        except BaseException as error:
+            with _signals(signal.SIG_IGN):
+                for manager in Manager.all_started_here():
+                    say(f"stopping experiment {manager.id}, which had begun to start")
+                    manager.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            say("interrupted; nothing is left running")
+            return 130
+        return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
+
+
+def attach(id: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+    """Go on with experiment ``id``, which runs on this machine and which nobody follows any more, as :func:`run` would."""
+    manager, process = Manager.running(id)
+    if results is None:
+        results = Path("results") if process.file is None else process.file.parent / "results"
+    check_writable(results, "results")
+    if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
+        raise ValueError(f"attach: experiment {id} is only looked at with nnictl view; nothing of it runs")
+    for name in allowed_spaces(str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))):
+        search_spaces.allow(name)
+    with _signals(_interrupt):
+        return _follow(manager, process.folder, results, grace_s, say)
+
+
+def _follow(manager: Manager, folder: Path, results: Path, grace_s: float | None, say: Say) -> int:
+    """Watch, stop, write the front; the exit code."""
+    code = 1
+    wrote = False
+    try:
+        say(f"experiment {manager.id} runs; NNI's web UI: {manager.address}")
+        say(
+            f"Ctrl-C stops it and writes the front of what is finished; so does 'nnictl stop {manager.id}' elsewhere; if this "
+            f"program is lost, 'nni-earlyexit run --attach {manager.id}' goes on"
+        )
+        code = _Watch(manager, folder, grace_s, say).until_it_ends()
+    except KeyboardInterrupt:
+        say("interrupted; stopping the experiment, finished trials are kept")
+        code = 130
+    finally:
+        # a second Ctrl-C must not leave processes behind
+        with _signals(signal.SIG_IGN):
+            manager.stop()
+        for trial_folder in trial_folders(folder):
+            files.remove_parts(trial_folder)
+        try:
+            wrote = write_front(folder, results, say)
+        except KeyboardInterrupt:
+            say(f"interrupted; the front can still be written: nni-earlyexit front {folder} --results {results}")
+            code = 130
+    say(f"stopped. To see the experiment again: nnictl view {manager.id}")
+    return code if wrote or code else 1
+
+
+class _Look(NamedTuple):
+    """The experiment as the manager shows it."""
+
+    status: str
+    trials: list[dict[str, Any]]
+    ended: bool
+    most: int | None
+    """Trials that it may have."""
+    limit_s: float | None
+    elapsed_s: float
+
+
+@dataclass
+class _Watch:
+    """Looks at an experiment again and again, and says what is new."""
+
+    manager: Manager
+    folder: Path
+    grace_s: float | None
+    say: Say
+    shown: str = ""
+    shown_at: float = 0.0
+    over_since: float | None = None
+    """When NNI's time for the experiment was over."""
+    said_failures: set[str] = field(default_factory=set)
+    """Trials that failed, and reasons."""
+
+    def until_it_ends(self) -> int:
+        """The exit code: 0 when it ended well or when its time and the grace are over, else 1."""
+        started = answered = reminded = time.monotonic()
+        limit_s = None
+        while True:
+            look = self._look()
+            now = time.monotonic()
+            if look is not None:
+                answered, limit_s = now, look.limit_s
+                code = self._take_in(look, now)
+                if code is not None:
+                    return code
+                time.sleep(1)
+                continue
+            if not self.manager.lives():
+                self.say("NNI's manager does not answer any more; finished trials are kept")
+                return 1
+            if now - max(answered, reminded) >= REMIND_S:
+                self.say(
+                    f"NNI's manager has not answered for {now - answered:.0f} s; its process lives, so it may be busy"
+                )
+                reminded = now
+            if limit_s is not None and now - started > limit_s + self._grace(limit_s):
+                self.say("the experiment's time and its grace are over; it is stopped")
+                return 1
+
+    def _look(self) -> _Look | None:
+        """``None`` when there is no answer, or one that is not NNI's."""
+        try:
+            profile = self.manager.get("experiment")
+            params = profile["params"]
+            limit_s, elapsed_s = seconds(params.get("maxExperimentDuration")), float(profile["execDuration"])
+            status, trials = self.manager.status(), self.manager.trials()
+            ended = self.manager.has_ended(status, trials)
+            return _Look(status, trials, ended, params.get("maxTrialNumber"), limit_s, elapsed_s)
+        except (NoAnswer, LookupError, TypeError, ValueError, AttributeError):
+            time.sleep(0.1)
+            return None
+
+    def _take_in(self, look: _Look, now: float) -> int | None:
+        """Say what is new; the exit code when the experiment has ended or is to end."""
+        if look.status == "ERROR":
+            self.say(f"NNI's experiment failed: {reasons(self.folder)}")
+            return 1
+        if look.limit_s is None or look.elapsed_s <= look.limit_s:
+            self.over_since = None  # the user may have given it more time
+        elif self.over_since is None:
+            self.over_since = now
+        self._say_failures(look.trials)
+        self._say_progress(look, now)
+        if look.ended:
+            return 0
+        if (
+            self.over_since is not None
+            and look.limit_s is not None
+            and now - self.over_since > self._grace(look.limit_s)
+        ):
+            running = sum(trial["status"] == "RUNNING" for trial in look.trials)
+            late = f"{now - self.over_since:.0f} s after the limit of {look.limit_s:.0f} s"
+            self.say(f"{running} trials still run {late}; they are stopped")
+            return 0
+        return None
+
+    def _grace(self, limit_s: float) -> float:
+        return max(GRACE_S, GRACE_SHARE * limit_s) if self.grace_s is None else self.grace_s
+
+    def _say_failures(self, trials: list[dict[str, Any]]) -> None:
+        """Why trials failed, each reason once."""
+        for trial_job in trials:
+            if trial_job["status"] != "FAILED" or trial_job["trialJobId"] in self.said_failures:
+                continue
+            self.said_failures.add(trial_job["trialJobId"])
+            reason = complaint(self.folder, trial_job["trialJobId"])
+            if reason and reason not in self.said_failures:
+                self.said_failures.add(reason)
+                self.say(f"trial {trial_job['trialJobId']} failed: {reason}")
+
+    def _say_progress(self, look: _Look, now: float) -> None:
+        news = _progress(look.trials, look.most)
+        if news != self.shown or now - self.shown_at > 60:
+            self.say(", ".join(filter(None, [news, self._time_left(look, now)])))
+            self.shown, self.shown_at = news, now
+
+    def _time_left(self, look: _Look, now: float) -> str:
+        if self.over_since is not None and look.limit_s is not None:
+            return f"its time is over; what runs is stopped in {_clock(self._grace(look.limit_s) - (now - self.over_since))}"
+        ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in look.trials)
+        limits = [look.limit_s - look.elapsed_s] if look.limit_s is not None else []
+        if look.most is not None and ended:
+            limits.append(look.elapsed_s / ended * (look.most - ended))
+        return f"about {_clock(min(limits))} left" if limits else ""
+
+
+def _progress(trials: list[dict[str, Any]], most: int | None) -> str:
+    """Trials done, and the best so far."""
+    succeeded = [trial["metrics"] for trial in trials if trial["status"] == "SUCCEEDED" and trial["metrics"]]
+    ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
+    parts = [f"{ended}{f'/{most}' if most else ''} trials"]
+    # NNI's local platform says of a trial that an assessor stopped that a user did
+    stopped = sum(trial["status"] in ("EARLY_STOPPED", "USER_CANCELED") for trial in trials)
+    failed = ended - len(succeeded) - stopped
+    parts += [f"{number} {what}" for number, what in ((stopped, "stopped"), (failed, "failed")) if number]
+    feasible = [metrics for metrics in succeeded if metrics.get("feasible")]
+    if feasible:
+        best = max(feasible, key=lambda metrics: metrics["default"])
+        parts.append(f"best so far {best['accuracy']:.4f} at {format_macs(best['avg_macs'])} average MACs")
+    return ", ".join(parts)
+
+
+def _clock(duration_s: float) -> str:
+    left = max(0, int(duration_s))
+    return f"{left // 60}:{left % 60:02d}"
+
+
+@contextmanager
+def _signals(handler: Any) -> Iterator[None]:
+    """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
+
+    Also where SIGINT is ignored, as it is for what a script starts in the background. Where SIGHUP is, ``nohup`` wants it so.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, previous in zip(numbers, before, strict=True):
+            signal.signal(number, previous)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

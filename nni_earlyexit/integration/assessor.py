@@ -1,0 +1,73 @@
+"""NNI's assessor around successive halving, for ``nnictl``.
+
+It lives in the tuner's process and, like the tuner, has few seconds to start.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nni import ClassArgsValidator
+from nni.assessor import Assessor, AssessResult
+from nni_earlyexit.integration.visible_failure import visible_failure
+from nni_earlyexit.search.successive_halving import SuccessiveHalving
+from nni_earlyexit.utils import files
+
+_logger = logging.getLogger(__name__)
+
+FILE = "halving.json"
+
+
+class EarlyExitAssessorClassArgsValidator(ClassArgsValidator):
+    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+
+    def validate_class_args(self, **kwargs: Any) -> None:
+        SuccessiveHalving.parse(kwargs)
+
+
+class EarlyExitAssessor(Assessor):
+    """Stops trials by successive halving. The arguments are those of :class:`SuccessiveHalving`.
+
+    What it knows is saved after every report, so that a resumed experiment judges as it would have. Trials that were
+    interrupted are not judged then: NNI hands their reports to nobody.
+    """
+
+    def __init__(self, **class_args: Any) -> None:
+        super().__init__()
+        self.halving = SuccessiveHalving.parse(class_args)
+
+    @visible_failure("EarlyExit assessor")
+    def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
+        metrics = trial_history[-1]
+        if not isinstance(metrics, Mapping) or "epochs" not in metrics:
+            _logger.error("Trial %s reported %r, not the metrics of nni_earlyexit.trial", trial_job_id, metrics)
+            return AssessResult.Good
+        goes_on = self.halving.report(trial_job_id, metrics["epochs"], metrics)
+        self._save()
+        return AssessResult.Good if goes_on else AssessResult.Bad
+
+    def load_checkpoint(self) -> None:
+        """What NNI calls when it resumes. A file that is missing or damaged is as good as none: rungs fill again."""
+        path = self._file
+        if path is not None:
+            try:
+                self.halving.load_state_dict(json.loads(path.read_text()))
+            except Exception as error:  # a damaged file can hold anything
+                _logger.error("%s is not used, trials are judged by those to come: %s", path, error)
+
+    def _save(self) -> None:
+        if self._file is not None:
+            try:
+                files.write_json(self._file, self.halving.state_dict())
+            except OSError as error:
+                _logger.error("The state of successive halving could not be saved: %s", error)
+
+    @property
+    def _file(self) -> Path | None:
+        """In NNI's folder for what a resumed experiment needs, if there is one."""
+        folder = self.get_checkpoint_path()
+        return None if folder is None else Path(folder) / FILE

@@ -1,0 +1,224 @@
+"""NNI's tuner around an ask/tell strategy, for ``nnictl``.
+
+NNI gives a tuner 10 seconds to connect, so the constructor only checks its arguments; torch and the space come with the
+first message.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nni import ClassArgsValidator
+from nni.runtime import msg_dispatcher
+from nni.tuner import Tuner
+from nni_earlyexit.integration import rest
+from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters
+from nni_earlyexit.integration.tuner_arguments import TunerArguments
+from nni_earlyexit.integration.visible_failure import visible_failure
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search import session as results
+from nni_earlyexit.search.ask_tell import Exhausted
+from nni_earlyexit.search.domain import Sample, key
+from nni_earlyexit.space.identity import check_same
+from nni_earlyexit.utils import files
+
+_logger = logging.getLogger(__name__)
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class EarlyExitClassArgsValidator(ClassArgsValidator):
+    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+
+    def validate_class_args(self, **kwargs: Any) -> None:
+        TunerArguments.parse(kwargs)
+
+
+def _visible_failure(method: Method) -> Method:
+    """One call at a time, and the tuner's process ends when ``method`` raises."""
+
+    @functools.wraps(method)
+    def run(self: EarlyExitTuner, *args: Any, **kwargs: Any) -> Any:
+        with visible_failure("EarlyExit tuner"), self._lock:
+            return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+def _hear_of_stopped_trials() -> None:
+    """Let NNI hand the tuner, as a result, the last intermediate result of a trial that an assessor stops.
+
+    Otherwise such a trial would count as failed. What it gave was measured, so it has its place on the front if nothing
+    beats it; and it is a lower bound on the accuracy that the network can have, from which a strategy may learn.
+
+    NNI's dispatcher has this switch, but an experiment file cannot reach it.
+    """
+    switches = msg_dispatcher.dispatcher_env_vars
+    msg_dispatcher.dispatcher_env_vars = switches._replace(NNI_INCLUDE_INTERMEDIATE_RESULTS="true")
+
+
+class EarlyExitTuner(Tuner):
+    """Multi-objective search over an early-exit space. The arguments are those of :class:`TunerArguments`.
+
+    The strategy's state is saved whenever it changes, so that a resumed experiment goes on where it was.
+    """
+
+    def __init__(self, **class_args: Any) -> None:
+        super().__init__()
+        self.arguments = TunerArguments.parse(class_args)
+        self.strategy = self.arguments.create_strategy()
+        self.identity: str | None = None
+        self._lock = threading.RLock()  # NNI reports the end of trials on another thread
+        self._running: dict[int, Sample] = {}
+        self._finished: set[int] = set()
+        self._again: list[Sample] = []  # asked for before a resume, and never tried
+        self._resumed = False  # and the results of the earlier run have not come yet
+        self._exhausted = False
+        _hear_of_stopped_trials()
+
+    def load_checkpoint(self) -> None:
+        """What NNI calls when it resumes, before there is a space."""
+        self._resumed = True
+        if self._checkpoint is not None:
+            for folder in (self._checkpoint, *self._checkpoint.parent.glob("environments/*/trials/*")):
+                files.remove_parts(folder)
+
+    @_visible_failure
+    def update_search_space(self, search_space: Mapping[str, Any]) -> None:
+        from nni_earlyexit import search_spaces
+        from nni_earlyexit.space.latency_table import latencies
+        from nni_earlyexit.space.search_domain import domain
+
+        space = search_spaces.create(self.arguments.space)
+        check_search_space(search_space, space.search_space(), space.identity())
+        if self.identity is not None:
+            return  # a running search was given its own space again
+        self.identity = space.identity()
+        self.strategy.start(domain(space, self.arguments.goal, latencies(self.arguments.latency_table, space)))
+
+    @_visible_failure
+    def import_data(self, data: list[dict[str, Any]]) -> None:
+        """Results of an earlier run when NNI resumes, those of its interrupted trials later, and what a user imports."""
+        resumed, self._resumed = self._resumed, False
+        restored = resumed and self._restore()
+        for entry in data:
+            self._import(entry.get("parameter"), entry["value"])
+        if resumed:
+            self._settle()
+            if not restored:
+                self.strategy.go_on()
+        self._save()
+
+    @_visible_failure
+    def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:
+        generated: list[dict[str, Any]] = []
+        if self._resumed:
+            # An interrupted trial ended before NNI told its results and numbers: it asks again after that. What it was given
+            # now would have the number of another trial.
+            return generated
+        for parameter_id in parameter_id_list:
+            try:
+                sample = self._again.pop(0) if self._again else self.strategy.ask()
+            except Exhausted as reason:
+                _logger.warning("No more trials: %s", reason)
+                self._exhausted = True
+                break
+            self._running[parameter_id] = sample
+            generated.append({"space": self.identity, **sample})
+        self._save()
+        self._end_if_exhausted()
+        return generated
+
+    @_visible_failure
+    def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
+        """A final result, or the last intermediate one of a trial that an assessor stops, which may come too late."""
+        if isinstance(value, Mapping) and "front" in value:  # only final ones have it
+            self._finished.add(parameter_id)
+        elif parameter_id in self._finished:
+            return
+        asked = self._running.pop(parameter_id, None)
+        if not results.tell(self.strategy, value) and asked is not None:
+            self.strategy.tell(asked, None)
+        self._save()
+        self._end_if_exhausted()
+
+    @_visible_failure
+    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
+        sample = self._running.pop(parameter_id, None)
+        if sample is not None:
+            # it ended without a result
+            self.strategy.tell(sample, None)
+            self._save()
+        self._end_if_exhausted()
+
+    def _import(self, parameters: Any, value: Any) -> None:
+        """Tell a result that is not known yet. One of another space is left out: it can be neither run nor learnt from."""
+        try:
+            sample = self._own(parameters)
+        except ValueError as error:
+            _logger.error("A result is not imported: %s", error)
+            return
+        known = self.strategy.trials.get(key(sample))
+        if (known is None or known.losses is None) and not results.tell(self.strategy, value):
+            self.strategy.tell(sample, None)
+
+    def _own(self, parameters: Any) -> Sample:
+        """The canonical sample of NNI's parameters; ``ValueError`` for those of another space."""
+        identity, sample = split_parameters(parameters)
+        check_same(identity, str(self.identity))
+        self.strategy.domain.check(sample)
+        return self.strategy.domain.canonical(sample)
+
+    @property
+    def _checkpoint(self) -> Path | None:
+        """NNI's folder for what a resumed experiment needs, if there is one."""
+        folder = self.get_checkpoint_path()
+        return None if folder is None else Path(folder)
+
+    def _save(self) -> None:
+        if self._checkpoint is not None:
+            checkpoint.save(self.strategy, self._checkpoint)
+
+    def _restore(self) -> bool:
+        return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
+
+    def _settle(self) -> None:
+        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it.
+
+        NNI drops the results of those interrupted trials that are faster than the tuner's start.
+        """
+        finals = {final["trialJobId"]: final["data"] for final in rest.get(self._manager, "metric-data?type=FINAL")}
+        submitted = set()
+        for job in rest.get(self._manager, "trial-jobs"):
+            parameters = json.loads(job["hyperParameters"][0])["parameters"]
+            try:
+                sample = self._own(parameters)
+            except ValueError:
+                continue  # a trial that a user added by hand
+            if job["trialJobId"] in finals:
+                self._import(parameters, rest.unpack(finals[job["trialJobId"]]))
+            elif job["status"] not in rest.ENDED_TRIAL:
+                self.strategy.pending[key(sample)] = sample
+            elif job["status"] in rest.CANCELED_TRIAL:
+                continue  # tried again, unless the end of the trial was told when it came
+            elif key(sample) not in self.strategy.trials:
+                self.strategy.tell(sample, None)
+            submitted.add(key(sample))
+        self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]
+
+    def _end_if_exhausted(self) -> None:
+        """End the experiment when no sample is left and nothing runs any more; by itself, NNI would wait for ever."""
+        if self._exhausted and not self._running:
+            rest.end_after(self._manager, len(rest.get(self._manager, "trial-jobs")))
+            self._exhausted = False
+
+    @property
+    def _manager(self) -> str:
+        return rest.address(os.environ["NNI_TUNER_COMMAND_CHANNEL"])

@@ -1,0 +1,68 @@
+"""The front as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nni_earlyexit.evaluation.network_front import Member
+from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.utils.files import write_whole
+
+
+def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> None:
+    """Write a PNG: every trial and the front by validation metrics, the front's networks by their test metrics, with a
+    dotted line to what each costs when every input runs every layer and exit."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
+
+    figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    feasible = [trial.metrics for trial in trials if trial.metrics["feasible"]]
+    axes.scatter(
+        [m["avg_macs"] for m in feasible],
+        [m["accuracy"] for m in feasible],
+        s=18,
+        color="0.7",
+        label=f"all {len(feasible)} networks (validation)",
+    )
+    axes.plot(
+        [member.record.metrics["avg_macs"] for member in members],
+        [member.record.metrics["accuracy"] for member in members],
+        "-",
+        color="0.5",
+        drawstyle="steps-post",
+        label="their front (validation)",
+    )
+    for i, member in enumerate(members):
+        axes.plot(
+            [member.avg_macs, member.full_macs],
+            [member.accuracy, member.accuracy],
+            ":",
+            marker="|",
+            markevery=[1],
+            color="C0",
+            linewidth=1,
+            label="to what they cost without leaving early" if i == 0 else None,
+        )
+    axes.scatter(
+        [member.avg_macs for member in members],
+        [member.accuracy for member in members],
+        s=50,
+        color="C3",
+        zorder=3,
+        label="the front's networks (test, cutoffs from calibration data)",
+    )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    # a few networks that failed to learn must not flatten the rest
+    shown = sorted([m["accuracy"] for m in feasible])[len(feasible) // 10 :] + [m.accuracy for m in members]
+    axes.set_ylim(min(shown) - 0.005, min(1.0, max(shown)) + 0.003)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.set_xlabel("average MACs per input")
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png"))

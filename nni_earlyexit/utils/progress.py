@@ -1,0 +1,19 @@
+"""Lines of progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+Say: TypeAlias = Callable[[str], None]
+"""Takes one line of progress."""
+
+
+def say(line: str) -> None:
+    """Print a line of progress. When nobody reads any more, as after the end of a terminal, the work goes on to its end."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  to the end of this process

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nni_earlyexit import search_spaces
+from nni_earlyexit.cli import main
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["nni-earlyexit", *map(str, arguments)])
+    main.main()
+
+
+def test_space_prints_the_search_space_file(monkeypatch, capsys):
+    call(monkeypatch, "space", "digits")
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == search_spaces.create("digits").search_space()
+    assert printed == (EXAMPLE / "search_space.json").read_text()
+
+
+def test_a_space_with_arguments_is_written_as_in_the_file(monkeypatch, capsys):
+    call(monkeypatch, "space", "digits", "max_exits=1", "fixed_exits=0,")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["space"]["_value"] == ["digits/2 fixed_exits=0, max_exits=1"]
+    assert "exit0_present" not in printed
+
+
+def test_spaces_lists_every_space_with_size_and_costs(monkeypatch, capsys):
+    monkeypatch.setattr(search_spaces, "names", lambda: ["digits", "text"])
+    call(monkeypatch, "spaces")
+    heads, _, digits, text = capsys.readouterr().out.splitlines()
+    assert heads.split()[:3] == ["space", "input", "networks"]
+    assert digits.split()[:5] == ["digits/2", "1x8x8", "3.5e+18", "34", "4"]
+    assert "89.2k to 4.93M" in digits
+    assert text.startswith("text/1")
+
+
+def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
+    from nni_earlyexit.space import latency_table
+
+    monkeypatch.setattr(latency_table, "UNIT_ROUNDS", 1)
+    monkeypatch.setattr(latency_table, "CALIBRATION_NETWORKS", 1)
+    call(monkeypatch, "latency", "digits", "max_exits=1", "--output", tmp_path / "latency.json", "--batch-size", 2)
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "latency.json")
+    table = latency_table.LatencyTable.load(tmp_path / "latency.json", search_spaces.create("digits max_exits=1"))
+    assert table.conditions == latency_table.Conditions(batch_size=2)
+
+
+def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
+    call(monkeypatch, "check", EXAMPLE / "experiment.yml")
+    assert capsys.readouterr().out == f"{EXAMPLE / 'experiment.yml'} can be run\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["space", "digit"], "space: 'digit' is unknown; did you mean 'digits'?"),
+        (
+            ["space", "digits", "exits=1"],
+            "space digits: 'exits' is unknown; did you mean 'max_exits' or 'fixed_exits'?",
+        ),
+        (["space", "digits", "one"], "space: 'one' in 'digits one' is not an argument; resolution=224 is one"),
+        (
+            ["latency", "digits", "--output", f"{__file__}/l.json"],
+            f"output: {__file__!r} is not a folder that can be",
+        ),
+        (["latency", "digits", "--output", "l.json", "--dtype", "float8"], "dtype: 'float8' is unknown"),
+        (["check", "none.yml"], "config: there is no file 'none.yml'"),
+        (["run", "none.yml", "--port", "0"], "port: 0 is not possible; a number from 1 to 65535 is"),
+        (["run", "none.yml", "--port", "x"], "--port: invalid int value: 'x'"),
+        (["front", "nowhere"], "folder: there is no folder 'nowhere'"),
+        (["frontier"], "command: invalid choice: 'frontier'"),
+        ([], "the following arguments are required: command"),
+    ],
+)
+def test_bad_input_ends_with_exit_code_2_and_one_sentence(monkeypatch, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, *arguments)
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"nni-earlyexit: {sentence}")
+    assert said.err.count("\n") == 1
+
+
+def test_what_a_terminal_cannot_show_does_not_end_a_command(tmp_path):
+    folder = tmp_path / "é"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "nni_earlyexit.cli", "front", str(folder)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"no finished trial within the limits in ")
+    assert b"\\xe9" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "module", ["nni_earlyexit", "nni_earlyexit.trial", "nni_earlyexit.integration.tuner", "nni_earlyexit.cli"]
+)
+def test_importing_does_not_wait_for_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_public_names_are_listed_and_load_when_used():
+    import nni_earlyexit
+
+    assert set(nni_earlyexit.__all__) <= set(dir(nni_earlyexit))
+    for name in nni_earlyexit.__all__:
+        assert getattr(nni_earlyexit, name) is not None
+    with pytest.raises(AttributeError, match="No nni_earlyexit attribute Nothing"):
+        _ = nni_earlyexit.Nothing
+
+
+def test_nnis_warnings_about_recent_torch_do_not_reach_the_user_but_real_ones_do():
+    code = "import nni_earlyexit, warnings, nni.nas.nn.pytorch; warnings.warn('a real one')"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert "is found to be not a nn.Module" not in said
+    assert "a real one" in said

@@ -1,0 +1,155 @@
+"""Real NNI experiments for tests: Node manager, web UI, tuner and trials, in folders and on ports of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from nni_earlyexit.experiment.environment import environment, programs
+from nni_earlyexit.experiment.manager import Manager
+from nni_earlyexit.integration import nni_processes
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """The digits example with ``changes``, its experiments kept in ``folder``; a change to ``None`` removes a field."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXAMPLE / "search_space.json", folder)
+    config = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
+    config |= {"experimentWorkingDirectory": str(folder / "nni"), "maxExperimentDuration": "300s", **changes}
+    path = folder / "experiment.yml"
+    path.write_text(yaml.safe_dump({field: value for field, value in config.items() if value is not None}))
+    return path
+
+
+def nnictl(*arguments: str) -> None:
+    """``nnictl`` with ``arguments``, which must succeed."""
+    subprocess.run([str(programs() / "nnictl"), *arguments], env=environment(), capture_output=True, check=True)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 200) -> None:
+    """Wait until ``condition`` holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.2)
+
+
+PROGRAM = Path(sys.executable).parent / "nni-earlyexit"
+TRIAL = "python -m nni_earlyexit.trial --epochs {epochs} --threads 1 --max-avg-macs 600k"
+
+
+def launch(
+    folder: Path, port: int, variables: dict[str, str] | None = None, options: Sequence[str] = (), **changes: Any
+) -> subprocess.Popen[str]:
+    """``nni-earlyexit run`` with the digits example and ``changes``, kept in ``folder``, in a session of its own."""
+    return start_program(["run", str(write_config(folder, **changes)), "--port", str(port), *options], variables)
+
+
+def start_program(arguments: Sequence[str], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """``nni-earlyexit`` with ``arguments``, in a session of its own; what it says is one pipe."""
+    return subprocess.Popen(
+        [str(PROGRAM), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(variables or {})},
+        # where the tests run without a terminal, it may be ignored, which all that they start would inherit
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+
+
+def launch_and_wait_for_a_trial(folder: Path) -> tuple[int, subprocess.Popen[str], list[str]]:
+    """A long experiment of which the first trial has just finished: its port, its process and what it said."""
+    port = free_port()
+    process = launch(folder, port, trialCommand=TRIAL.format(epochs=3), maxTrialNumber=30)
+    return port, process, lines_until(process, r"[12]/30 trials")
+
+
+def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    """What the process says up to the first line that matches ``pattern``."""
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if re.search(pattern, line):
+            return said
+    raise AssertionError("".join(said))
+
+
+def listening_addresses(port: int) -> set[str]:
+    return {
+        c.laddr.ip for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
+
+
+def left_behind(folder: Path) -> list[list[str]]:
+    """Processes that have to do with an experiment kept in ``folder``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()) or process.cwd().startswith(str(folder)):
+                found.append(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@dataclass
+class Running:
+    """An experiment that was started for a test."""
+
+    manager: Manager
+    folder: Path
+
+    def wait(self, seconds: float = 300) -> list[dict[str, Any]]:
+        """Wait until it has ended; its trials."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            status, trials = self.manager.status(), self.manager.trials()
+            if self.manager.has_ended(status, trials):
+                return trials
+            time.sleep(0.5)
+        raise TimeoutError(f"experiment {self.manager.id} is {status} after {seconds} s: {trials}")
+
+    @property
+    def trial_folders(self) -> Path:
+        return self.folder / "environments" / "local-env" / "trials"
+
+    def kill(self, what: str, trial: str | None = None) -> None:
+        """Kill ``manager``, ``tuner`` or the processes of a ``trial``, as ``kill -9`` does."""
+        found = []
+        for process in nni_processes.of_experiment(self.manager.id):
+            try:
+                command, variables = process.cmdline(), process.environ()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            job = variables.get("NNI_TRIAL_JOB_ID")
+            kind = "trial" if job else "manager" if "--experiment-id" in command else "tuner"
+            if kind == what and job == trial:
+                found.append(process)
+        assert found, f"no {what} runs"
+        for process in found:
+            process.kill()
+        psutil.wait_procs(found)
