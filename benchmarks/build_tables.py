@@ -97,7 +97,8 @@ def run(job: tuple[str, dict[str, Any], Sample, int]) -> dict[str, Any]:
     name, training, sample, seed = job
     torch.manual_seed(seed)
     evaluator = _evaluator(json.dumps(training))
-    evaluator.settings = replace(evaluator.settings, seed=seed)  # the splits stay those of seed 0
+    recipe = replace(evaluator.settings.training, seed=seed)
+    evaluator.settings = replace(evaluator.settings, training=recipe)  # the splits stay those of seed 0
     space = _space(name)
     found = evaluator.evaluate(space.freeze(sample))
     return {

@@ -52,8 +52,8 @@ LOGGED = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING)
 logging.getLogger("nni_earlyexit.integration.rest").setLevel(logging.INFO)
-from nni_earlyexit import cli
-cli.main()
+from nni_earlyexit.cli.main import main
+main()
 """
 
 

@@ -106,8 +106,8 @@ def from_digits() -> Data:
     test = evaluator.data.test
     return Data(
         "digits",
-        np.concatenate([found.logits, found.calibration[0]]),
-        np.concatenate([found.labels, found.calibration[1]]),
+        np.concatenate([found.validation.logits, found.calibration.logits]),
+        np.concatenate([found.validation.labels, found.calibration.labels]),
         np.array(found.network.exit_costs, float),
         np.array(found.network.branch_costs, float),
         exit_logits(found.network, test.x),

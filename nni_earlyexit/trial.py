@@ -23,17 +23,15 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
 
     from nni_earlyexit.integration import trial_guards
-    from nni_earlyexit.utils import files
 
     if os.environ.get("NNI_OUTPUT_DIR"):
         trial_guards.cap_logs(Path(os.environ["NNI_OUTPUT_DIR"]))
     if arguments.timeout_s is not None:
         trial_guards.end_after(arguments.timeout_s)
 
-    import nni
     from nni_earlyexit import search_spaces
-    from nni_earlyexit.evaluation import record
     from nni_earlyexit.integration.assignment import take_parameters
+    from nni_earlyexit.integration.finished_trial import once
 
     parameters = take_parameters()
     if parameters in (None, {}):
@@ -43,15 +41,7 @@ def main() -> None:
     identity, sample = split_parameters(parameters)
     settings = arguments.settings.with_whole_paths()
 
-    folder = Path(os.environ["NNI_OUTPUT_DIR"])
-    with files.claimed(folder):
-        files.remove_parts(folder)
-        finished = record.finished(folder, sample, settings, identity)
-        if finished is None:
-            _train(identity, sample, settings)
-        else:
-            # NNI runs interrupted trials again when it resumes; this one had come to its end
-            nni.report_final_result(finished.metrics)
+    once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, lambda: _train(identity, sample, settings))
 
 
 def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None:
@@ -62,8 +52,8 @@ def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None
 
     space = search_spaces.restore(identity)
     check_same(identity, space.identity())
-    evaluator = EarlyExitEvaluator(**settings.to_dict())
-    torch.manual_seed(settings.seed)
+    evaluator = EarlyExitEvaluator(settings)
+    torch.manual_seed(settings.training.seed)
     result = evaluator.evaluate(space.freeze(sample))
     shown = {name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")}
     print(space.describe(sample), shown, flush=True)

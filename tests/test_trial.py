@@ -55,7 +55,7 @@ def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters,
     stored = record.load(tmp_path)
     assert {"space": stored.space, **stored.sample} == parameters
     assert stored.metrics == json.loads(json.dumps(sent[-1][2]))
-    assert stored.settings.epochs == 2
+    assert stored.settings.training.epochs == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
 
 
@@ -160,14 +160,14 @@ def test_parameters_that_name_no_space_are_refused(run, two_exits, capsys):
 
 def test_arguments_become_settings():
     given = trial.parse(["--max-avg-macs", "400k", "--exit-weights", "1", "0.5", "--seed", "3"])
-    assert given.settings == Settings(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
+    assert given.settings == Settings.of(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
     assert Settings.from_dict(json.loads(json.dumps(given.settings.to_dict()))) == given.settings
 
 
 @pytest.mark.parametrize("name", ["max-drop", "max_drop"])
 def test_abbreviations_and_other_spellings_are_not_guessed(name):
     if name == "max-drop":
-        assert trial.parse(["--max-drop", "0.1"]).settings.max_drop == 0.1
+        assert trial.parse(["--max-drop", "0.1"]).settings.goal.max_drop == 0.1
     else:
         with pytest.raises(ValueError, match="unrecognized arguments"):
             trial.parse(["--max_drop", "0.1"])
@@ -177,5 +177,5 @@ def test_the_paths_of_a_finished_trial_mean_the_same_files_in_any_folder(tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.npz").touch()
     given = trial.parse(["--data", "own.npz"]).settings
-    assert given.with_whole_paths().data == str(tmp_path / "own.npz")
+    assert given.with_whole_paths().data.source == str(tmp_path / "own.npz")
     assert Settings().with_whole_paths() == Settings()

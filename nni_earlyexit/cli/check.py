@@ -18,7 +18,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from nni_earlyexit.experiment.config import check
+    from nni_earlyexit.experiment.registration import is_registered
 
     check(arguments.config)
+    if not is_registered():
+        raise ValueError("tuner: NNI does not know EarlyExit as it is now; run 'nni-earlyexit register'")
     print(f"{arguments.config} can be run")
     return 0

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TypeAlias
 
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration, parse_share
-from nni_earlyexit.utils.errors import Parser
+from nni_earlyexit.utils.errors import Parser, parsed_by
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-
-
-def parsed_by(parse: Callable[[str], float]) -> Callable[[str], float]:
-    """``parse`` as argparse wants it: its ``ValueError`` names the option."""
-
-    def checked(text: str) -> float:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked
 
 
 amount, duration, share = parsed_by(parse_amount), parsed_by(parse_duration), parsed_by(parse_share)

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from nni_earlyexit.cli.options import Commands, amount, share
+from nni_earlyexit.thresholds.operating_point import PointGoal
 from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.options import add_options, options
 from nni_earlyexit.utils.progress import say
 
 
@@ -19,11 +21,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     goal.add_argument(
         "--max-avg-macs", type=amount, help="limit on average MACs, such as 5M; alone: best accuracy within"
     )
-    goal.add_argument("--min-accuracy", type=share, help="the cheapest with this accuracy, such as 85%%")
-    goal.add_argument("--max-drop", type=share, help="the cheapest this close to the last exit's accuracy, such as 1%%")
-    goal.add_argument("--tolerance", type=share, help="the cheapest this close to the best accuracy")
-    goal.add_argument("--weight", type=float, help="the largest accuracy - weight * share of the full cost")
-    goal.add_argument("--knee", action="store_true", help="where the trade-off bends most")
+    add_options(goal, PointGoal)
     how = command.add_argument_group("how")
     how.add_argument("--confidence", help="max_prob (default), entropy, margin, energy, patience or learned")
     how.add_argument("--temperature-scaling", action="store_true", help="calibrate each exit's probabilities first")
@@ -46,8 +44,8 @@ def execute(arguments: argparse.Namespace) -> int:
     source = stored_outputs.source(arguments.source, arguments.trial)
     results = arguments.results or source.folder
     check_writable(results, "results")
-    goal = {name: getattr(arguments, name) for name in ("min_accuracy", "max_drop", "tolerance", "weight")}
-    goal |= {"max_cost": arguments.max_avg_macs, "knee": arguments.knee}
+    goal = {option.name: getattr(arguments, option.name) for option in options(PointGoal)}
+    goal["max_cost"] = arguments.max_avg_macs
     asked = any(value not in (None, False) for value in goal.values())
     chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
     if arguments.confidence is not None:

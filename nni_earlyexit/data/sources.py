@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from nni_earlyexit.data.registry import check_data_name
+from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import Data, check_arrays, split
 from nni_earlyexit.utils import files
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ def _digits() -> tuple[NDArray[np.floating], NDArray[np.integer]]:
 
     images, labels = load_digits(return_X_y=True)
     return images.reshape(-1, 1, 8, 8) / 16, labels
+
+
+def load_settings(settings: DataSettings, seed: int) -> Data:
+    """The data that ``settings`` describe; see :func:`load`."""
+    return load(settings.source, seed, settings.input_shape)
 
 
 def load(name: str, seed: int = 0, input_shape: tuple[int, ...] | None = None) -> Data:

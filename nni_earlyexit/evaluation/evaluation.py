@@ -1,35 +1,121 @@
-"""The evaluation of one network."""
+"""The evaluation of one network: trained, its cutoffs fitted to validation data, and what that gives.
+
+A plain function; who hears of it, and where it is kept, is the caller's business.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nni_earlyexit.data.splits import Data
+from nni_earlyexit.evaluation import metrics
+from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.joint_loss import JointLoss
+from nni_earlyexit.training.settings import Settings
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Logits (inputs, exits, classes) of a split and its classes (inputs,)."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The result of one evaluation.
 
-    ``policy``, ``logits`` and ``labels`` (validation outputs (inputs, exits, classes) and classes (inputs,)) are ``None``
-    for a network that was not trained because it misses a limit. ``calibration`` is the same pair for the calibration
-    split, on which nothing was decided; ``diagnostics`` say when the cutoffs should not be trusted; ``history`` holds the
-    metrics after each epoch, without the front.
+    Attributes
+    ----------
+    network
+        The network, trained.
+    costs
+        Its costs at each exit.
+    metrics
+        What is reported; see :mod:`nni_earlyexit.search.metrics`.
+    policy
+        The policy of the reported point; ``None``, as the outputs are, for a network that misses a limit and was not trained.
+    validation, calibration
+        Its outputs on the split that decided everything, and on the one on which nothing was decided.
+    diagnostics
+        When the cutoffs should not be trusted.
+    history
+        The metrics after each epoch, without the front.
     """
 
     network: EarlyExitNetwork
     costs: ExitCosts
     metrics: dict[str, Any]
-    policy: ExitPolicy | None
-    logits: NDArray[np.float32] | None
-    labels: NDArray[np.int64] | None
-    calibration: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
+    policy: ExitPolicy | None = None
+    validation: Outputs | None = None
+    calibration: Outputs | None = None
     diagnostics: Sequence[Diagnostic] = ()
     history: Sequence[Mapping[str, Any]] = ()
+
+
+def evaluate(
+    network: EarlyExitNetwork,
+    data: Data,
+    settings: Settings,
+    *,
+    latency_s: Sequence[float] | None = None,
+    after_epoch: Callable[[Mapping[str, Any]], bool] = lambda epoch_metrics: True,
+    module: JointLoss | None = None,
+) -> Evaluation:
+    """Train ``network`` in place and measure it; not trained if it is known to miss a limit.
+
+    Parameters
+    ----------
+    network, data, settings
+        What to train, on what, and how to train and judge.
+    latency_s
+        Predicted seconds until each exit (exits,), if they are known.
+    after_epoch
+        Hears the metrics after each epoch, and ends the training when it returns ``False``.
+    module
+        What knows the loss; see :func:`nni_earlyexit.training.fit.fit`.
+    """
+    start = time.perf_counter()
+    facts = metrics.facts(network, latency_s)
+    if settings.limits.excess(facts.costs) > 0:
+        values = metrics.infeasible(facts, settings.limits)
+        return Evaluation(network, facts.costs, {**values, "train_seconds": time.perf_counter() - start})
+
+    labels = data.validation.y.numpy()
+    history: list[Mapping[str, Any]] = []
+    measured: metrics.Measured | None = None
+
+    def measure(epochs: int) -> bool:
+        nonlocal measured
+        measured = metrics.measured(facts, settings, exit_logits(network, data.validation.x), labels, epochs)
+        history.append({name: value for name, value in measured.metrics.items() if name != FRONT})
+        return after_epoch(history[-1])
+
+    fit(network, data, settings.training, measure, module)
+    if measured is None:
+        raise RuntimeError("the training ended without an epoch")
+    diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
+    calibration = Outputs(exit_logits(network, data.calibration.x), data.calibration.y.numpy())
+    values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}
+    return Evaluation(
+        network,
+        facts.costs,
+        values,
+        policy=measured.policy,
+        validation=Outputs(measured.logits, labels),
+        calibration=calibration,
+        diagnostics=diagnostics,
+        history=history,
+    )

@@ -1,9 +1,4 @@
-"""What a trial reports: one flat dictionary with the same keys for every network of a space.
-
-Numbers only (besides ``sample`` and ``front``), because NNI's web UI offers as metrics what is a number in the first
-trial. An infinite cutoff, and the cutoff of an absent exit, are ``None``. ``front`` holds the metrics that differ along the
-network's whole trade-off, a list for each.
-"""
+"""The metrics of one network, by the schema of :mod:`nni_earlyexit.search.metrics`."""
 
 from __future__ import annotations
 
@@ -12,24 +7,26 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.search import goal
 from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
+from nni_earlyexit.search.metrics import FRONT, SAMPLE, exit_metric
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import NDArray
 
-FRONT = "front"
-"""Key of the metrics along the trade-off."""
 FRONT_POINTS = 32
 """Most points of its trade-off that a trial reports."""
 
 
 @dataclass(frozen=True)
-class Network:
-    """What is known of a network before training: everything that its metrics need beside its outputs."""
+class NetworkFacts:
+    """A network before training: everything that its metrics need beside its outputs."""
 
     sample: Mapping[str, Any]
     exit_stages: Sequence[int]
@@ -45,33 +42,61 @@ class FittedCutoffs(NamedTuple):
     within: Front
 
 
-def fit_cutoffs(goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts) -> FittedCutoffs:
-    """The point that ``goal`` wants of the front on these outputs, within all its limits, and its policy.
+class Measured(NamedTuple):
+    """Metrics, policy and validation outputs (inputs, exits, classes) of a network after an epoch."""
+
+    metrics: dict[str, Any]
+    policy: ExitPolicy
+    logits: NDArray[np.float32]
+
+
+def facts(network: EarlyExitNetwork, latency_s: Sequence[float] | None = None) -> NetworkFacts:
+    """The facts of ``network``, with the predicted seconds until each exit if they are known."""
+    return NetworkFacts(
+        sample=network.sample or {},
+        exit_stages=network.exit_stages,
+        num_stages=len(network.stages),
+        costs=ExitCosts(
+            macs=network.exit_costs,
+            branch_macs=network.branch_costs,
+            params=network.exit_params,
+            activation_bytes=network.exit_activation_bytes,
+            latency_s=latency_s,
+        ),
+    )
+
+
+def fit_cutoffs(
+    settings: Settings, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts
+) -> FittedCutoffs:
+    """The point that the goal wants of the front on these outputs, within all limits, and its policy.
 
     Where none meets the goal, it is the one that comes closest.
     """
-    optimizer = goal.optimizer()
-    point = optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs).chosen_
-    within = optimizer.front_
-    if goal.max_latency_s is not None and costs.latency_s is not None:
-        within = within[within.shares @ costs.latency_s <= goal.max_latency_s]
+    limits = settings.limits
+    optimizer = settings.goal.optimizer(limits.max_avg_macs)
+    optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs)
+    point, within = optimizer.chosen_, optimizer.front_
+    if limits.max_latency_s is not None and costs.latency_s is not None:
+        within = within[within.shares @ costs.latency_s <= limits.max_latency_s]
         if len(within):
+            last_accuracy = float(optimizer.single_exit_accuracies_[-1])
             try:
-                point = goal.operating_point.pick(within, optimizer.single_exit_accuracies_[-1], costs.macs[-1])
+                point = settings.operating_point.pick(within, last_accuracy, costs.macs[-1])
             except Unreachable as error:
                 point = within[0] if error.closest is None else error.closest
         else:
             point = optimizer.front_[0]
-    if goal.max_avg_macs is not None:
-        within = within[within.avg_cost <= goal.max_avg_macs * (1 + 1e-12)]
+    if limits.max_avg_macs is not None:
+        within = within[within.avg_cost <= limits.max_avg_macs * (1 + 1e-12)]
     return FittedCutoffs(point, optimizer.policy_of(point), within)
 
 
 def measured(
-    network: Network, goal: Goal, logits: NDArray[np.floating], y: NDArray[np.integer], epochs: int
-) -> tuple[dict[str, Any], ExitPolicy]:
+    network: NetworkFacts, settings: Settings, logits: NDArray[np.float32], y: NDArray[np.integer], epochs: int
+) -> Measured:
     """Metrics and policy of a network after ``epochs``, from its outputs (inputs, exits, classes) on validation data."""
-    chosen, policy, within = fit_cutoffs(goal, logits, y, network.costs)
+    chosen, policy, within = fit_cutoffs(settings, logits, y, network.costs)
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
         "default": goal.score(chosen.accuracy, chosen.avg_cost),
@@ -80,39 +105,39 @@ def measured(
         "feasible": 1,
         "excess": 0,
         "epochs": epochs,
-        **_known(network, chosen.shares),
+        **_untrained(network, chosen.shares),
         **_per_exit(network, accuracies.tolist(), chosen),
         FRONT: _front(network, within.thinned(FRONT_POINTS)),
     }
-    return metrics, policy
+    return Measured(metrics, policy, logits)
 
 
-def diagnosed(
-    metrics: dict[str, Any],
-    goal: Goal,
-    costs: ExitCosts,
-    policy: ExitPolicy,
-    logits: NDArray[np.floating],
-    y: NDArray[np.integer],
-) -> list[Diagnostic]:
-    """Add to ``metrics`` what they promise too much, ``optimism``, and the number of ``concerns``; what they are."""
-    found = diagnose(goal.optimizer(), logits, y, costs.macs, policy=policy, branch_costs=costs.branch_macs)
-    metrics["optimism"] = found[0].numbers["accuracy"]
-    metrics["concerns"] = sum(diagnostic.concern for diagnostic in found)
-    return found
+def diagnosed(settings: Settings, costs: ExitCosts, network: Measured, y: NDArray[np.integer]) -> list[Diagnostic]:
+    """When the cutoffs of a network should not be trusted, from its outputs on validation data."""
+    optimizer = settings.goal.optimizer(settings.limits.max_avg_macs)
+    return diagnose(optimizer, network.logits, y, costs.macs, policy=network.policy, branch_costs=costs.branch_macs)
 
 
-def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
+def diagnosis(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """The metrics that say how much the others promise too much, and the number of concerns."""
+    return {
+        "optimism": diagnostics[0].numbers["accuracy"],
+        "concerns": sum(diagnostic.concern for diagnostic in diagnostics),
+    }
+
+
+def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
     """Metrics of a network that is known to miss a limit and was not trained."""
     all_stay = [0.0] * (len(network.costs.macs) - 1) + [1.0]
+    excess = limits.excess(network.costs)
     return {
-        "default": goal.penalty(network.costs),
+        "default": goal.penalty(excess),
         "accuracy": 0.0,
         "avg_macs": float(network.costs.macs[-1]),
         "feasible": 0,
-        "excess": goal.excess(network.costs),
+        "excess": excess,
         "epochs": 0,
-        **_known(network, all_stay),
+        **_untrained(network, all_stay),
         **_per_exit(network, None, None),
         FRONT: {},
         "optimism": 0.0,
@@ -120,20 +145,21 @@ def infeasible(network: Network, goal: Goal) -> dict[str, Any]:
     }
 
 
-def _known(network: Network, shares: Sequence[float]) -> dict[str, Any]:
+def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]:
+    """What is known of a network without training, but for the shares of inputs that leave at each exit."""
     costs = network.costs
-    known: dict[str, Any] = {"full_macs": costs.macs[-1]}
+    values: dict[str, Any] = {"full_macs": costs.macs[-1]}
     if costs.params is not None:
-        known["params"] = costs.params[-1]
+        values["params"] = costs.params[-1]
     if costs.activation_bytes is not None:
-        known["activation_bytes"] = costs.activation_bytes[-1]
+        values["activation_bytes"] = costs.activation_bytes[-1]
     if costs.latency_s is not None:
-        known["latency_s"] = _latency(network, shares)
-        known["full_latency_s"] = float(costs.latency_s[-1])
-    return {**known, "sample": dict(network.sample)}
+        values["latency_s"] = float(np.dot(shares, costs.latency_s))
+        values["full_latency_s"] = float(costs.latency_s[-1])
+    return {**values, SAMPLE: dict(network.sample)}
 
 
-def _front(network: Network, front: Front) -> dict[str, list[float]]:
+def _front(network: NetworkFacts, front: Front) -> dict[str, list[float]]:
     """The metrics that differ along a network's trade-off, one list each."""
     columns = {"accuracy": front.accuracy, "avg_macs": front.avg_cost}
     if network.costs.latency_s is not None:
@@ -141,13 +167,7 @@ def _front(network: Network, front: Front) -> dict[str, list[float]]:
     return {name: column.tolist() for name, column in columns.items()}
 
 
-def _latency(network: Network, shares: Sequence[float]) -> float:
-    """Average seconds of an input when these ``shares`` leave at each exit."""
-    assert network.costs.latency_s is not None
-    return float(np.dot(shares, network.costs.latency_s))
-
-
-def _per_exit(network: Network, accuracies: Sequence[float] | None, chosen: TradeOff | None) -> dict[str, Any]:
+def _per_exit(network: NetworkFacts, accuracies: Sequence[float] | None, chosen: TradeOff | None) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     for stage in range(network.num_stages):
         # an absent exit, or one that was never trained: nothing leaves there
@@ -155,5 +175,6 @@ def _per_exit(network: Network, accuracies: Sequence[float] | None, chosen: Trad
         if accuracies is not None and chosen is not None and stage in network.exit_stages:
             exit = list(network.exit_stages).index(stage)
             accuracy, share, (cutoff,) = accuracies[exit], chosen.shares[exit], finite_or_none([chosen.cutoffs[exit]])
-        metrics |= {f"exit{stage}_accuracy": accuracy, f"exit{stage}_share": share, f"exit{stage}_cutoff": cutoff}
+        for name, value in (("accuracy", accuracy), ("share", share), ("cutoff", cutoff)):
+            metrics[exit_metric(stage, name)] = value
     return metrics

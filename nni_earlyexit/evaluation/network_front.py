@@ -1,4 +1,4 @@
-"""The Pareto front of an experiment: which networks the search found, and what they give on data it never saw.
+"""The Pareto front of an experiment, by the objectives of its search, judged on data that the search never saw.
 
 Networks are chosen by their validation metrics. Then, once, cutoffs are fitted again on the calibration split and judged
 on the test split.
@@ -6,7 +6,8 @@ on the test split.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.trial_folders import trial_folders
-from nni_earlyexit.search.objectives import to_losses
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, DIRECTIONS, check_objectives, to_losses
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.errors import sentence
+from nni_earlyexit.utils.non_dominance import non_dominated
+from nni_earlyexit.utils.progress import Say
 
 if TYPE_CHECKING:
     from nni_earlyexit.thresholds.diagnostics import Diagnostic
@@ -28,8 +32,8 @@ class Member:
 
     Attributes
     ----------
-    accuracy, avg_macs
-        On the test split, under ``policy``.
+    test
+        Metrics on the test split under ``policy``, those that can be objectives; see :mod:`nni_earlyexit.search.metrics`.
     interval
         Within which the accuracy on inputs to come lies, with 95% confidence (Wilson, 1927).
     shares
@@ -44,13 +48,22 @@ class Member:
 
     record: record.Record
     policy: ExitPolicy
-    accuracy: float
+    test: Mapping[str, float]
     interval: tuple[float, float]
-    avg_macs: float
     shares: tuple[float, ...]
     exit_costs: tuple[int, ...]
     architecture: str
     diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test inputs whose class is right."""
+        return self.test["accuracy"]
+
+    @property
+    def avg_macs(self) -> float:
+        """Average MACs of a test input."""
+        return self.test["avg_macs"]
 
     @property
     def full_macs(self) -> int:
@@ -66,19 +79,14 @@ class Member:
             "policy": self.policy.to_dict(),
             "exit_costs": list(self.exit_costs),
             "full_macs": self.full_macs,
-            "test": {
-                "accuracy": self.accuracy,
-                "interval": list(self.interval),
-                "avg_macs": self.avg_macs,
-                "shares": list(self.shares),
-            },
-            "validation": {name: self.record.metrics[name] for name in ("accuracy", "avg_macs")},
+            "test": {**self.test, "interval": list(self.interval), "shares": list(self.shares)},
+            "validation": {name: self.record.metrics[name] for name in self.test},
             "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
             "trial_folder": str(self.record.folder),
         }
 
 
-def finished(experiment: Path, say: Callable[[str], None] = print) -> list[record.Record]:
+def finished(experiment: Path, say: Say = print) -> list[record.Record]:
     """The finished trials in the folder of an experiment, infeasible ones included. ``say`` hears of what cannot be read."""
     records = []
     for folder in trial_folders(experiment):
@@ -92,23 +100,40 @@ def finished(experiment: Path, say: Callable[[str], None] = print) -> list[recor
     return records
 
 
-def non_dominated(records: Iterable[record.Record]) -> list[record.Record]:
-    """The feasible trials that no other one beats in both validation accuracy and average MACs, cheapest first."""
-    best: list[record.Record] = []
-    feasible = [r for r in records if r.metrics["feasible"]]
-    for candidate in sorted(feasible, key=lambda r: to_losses(r.metrics, {"avg_macs": "min", "accuracy": "max"})):
-        if not best or candidate.metrics["accuracy"] > best[-1].metrics["accuracy"]:
-            best.append(candidate)
-    return best
+def objectives_of(experiment: Path) -> dict[str, str]:
+    """The objectives that the search in the folder of an experiment had; the usual ones where its state does not say."""
+    try:
+        return check_objectives(json.loads((experiment / "checkpoint" / checkpoint.FILE).read_text())["objectives"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return dict(DEFAULT_OBJECTIVES)
 
 
-def judged(records: Sequence[record.Record], say: Callable[[str], None] = print) -> list[Member]:
+def costs_first(objectives: Mapping[str, str]) -> dict[str, str]:
+    """The ``objectives`` in an order in which fronts begin with the cheapest network."""
+    return dict(sorted(objectives.items(), key=lambda item: item[1] == "max"))
+
+
+def best_of(
+    records: Iterable[record.Record], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES
+) -> list[record.Record]:
+    """The feasible trials that no other one beats in every objective by validation metrics, cheapest first."""
+    feasible = [r for r in records if r.metrics["feasible"] and objectives.keys() <= r.metrics.keys()]
+    if not feasible:
+        return []
+    return [feasible[i] for i in non_dominated([to_losses(r.metrics, costs_first(objectives)) for r in feasible])]
+
+
+def judged(
+    records: Sequence[record.Record],
+    say: Say = print,
+    objectives: Mapping[str, str] = DEFAULT_OBJECTIVES,
+) -> list[Member]:
     """The front of ``records``, judged. Where one cannot be, ``say`` hears why, and the front is that of the others."""
     left = list(records)
     members: dict[Path, Member] = {}
     unusable: dict[str, list[str]] = {}
     while True:
-        chosen = non_dominated(left)
+        chosen = best_of(left, objectives)
         new = [found for found in chosen if found.folder not in members]
         if not new:
             break
@@ -136,32 +161,52 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
 
     members = []
     for found in records:
-        task = data.load(found.settings.data, found.settings.seed, found.settings.input_shape)
+        settings = found.settings
+        task = data.load_settings(settings.data, settings.training.seed)
         network = found.network()
         data.check_fits(task, network)
         costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
         calibration = exit_logits(network, task.calibration.x), task.calibration.y.numpy()
-        goal = found.settings.goal
-        policy = fit_cutoffs(goal, *calibration, costs).policy
+        policy = fit_cutoffs(settings, *calibration, costs).policy
         diagnostics = diagnose(
-            goal.optimizer(), *calibration, costs.macs, policy=policy, branch_costs=costs.branch_macs
+            settings.goal.optimizer(settings.limits.max_avg_macs),
+            *calibration,
+            costs.macs,
+            policy=policy,
+            branch_costs=costs.branch_macs,
         )
         spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
         logits, labels = exit_logits(network, task.test.x), task.test.y.numpy()
         exits = policy.exits(logits)
         right = policy.predict(logits) == labels
+        shares = np.bincount(exits, minlength=len(spent)) / len(exits)
+        test = {
+            name: float(found.metrics[name]) for name in DIRECTIONS if name in found.metrics
+        }  # costs of the network
+        test |= {"accuracy": float(right.mean()), "avg_macs": float(spent[exits].mean())}
+        if found.exit_latency_s is not None:
+            test["latency_s"] = float(shares @ found.exit_latency_s)
         interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         members.append(
             Member(
                 record=found,
                 policy=policy,
-                accuracy=float(right.mean()),
+                test=test,
                 interval=(float(interval.low), float(interval.high)),
-                avg_macs=float(spent[exits].mean()),
-                shares=tuple(float(share) for share in np.bincount(exits, minlength=len(spent)) / len(exits)),
+                shares=tuple(shares.tolist()),
                 exit_costs=tuple(network.exit_costs),
                 architecture=search_spaces.restore(found.space).describe(found.sample),
                 diagnostics=tuple(diagnostics),
             )
         )
     return members
+
+
+def beaten_by(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[int | None]:
+    """For each of ``members``, the position of one that beats it on the test split in every objective, if there is one."""
+    losses = np.array([to_losses(member.test, objectives) for member in members]).reshape(len(members), -1)
+    positions: list[int | None] = []
+    for own in losses:
+        beats = (losses <= own).all(axis=1) & (losses < own).any(axis=1)
+        positions.append(int(beats.argmax()) if beats.any() else None)
+    return positions

@@ -95,15 +95,16 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     checksums = {}
-    if evaluation.policy is not None and evaluation.calibration is not None:
+    validation, calibration = evaluation.validation, evaluation.calibration
+    if validation is not None and calibration is not None:
         from safetensors.torch import save as serialise
 
         weights = {name: tensor.contiguous() for name, tensor in evaluation.network.state_dict().items()}
         outputs = {
-            "validation_logits": evaluation.logits,
-            "validation_labels": evaluation.labels,
-            "calibration_logits": evaluation.calibration[0],
-            "calibration_labels": evaluation.calibration[1],
+            "validation_logits": validation.logits,
+            "validation_labels": validation.labels,
+            "calibration_logits": calibration.logits,
+            "calibration_labels": calibration.labels,
             "exit_costs": np.asarray(evaluation.network.exit_costs),
             "branch_costs": np.asarray(evaluation.network.branch_costs),
         }

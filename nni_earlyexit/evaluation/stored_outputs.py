@@ -41,8 +41,8 @@ def source(name: str, trial: str | None) -> Source:
     if found is None or found.policy is None:
         how = "is not finished" if found is None else "missed a limit and was not trained"
         raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
-    goal = found.settings.goal
-    arguments = {**asdict(goal.operating_point), "confidence": goal.confidence}
+    settings = found.settings
+    arguments = {**asdict(settings.operating_point), "confidence": settings.goal.confidence}
     return Source(found.file(record.OUTPUTS), found.folder, "", arguments)
 
 

@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.environment import environment, programs
-from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.search_space_file import written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
-from nni_earlyexit.search.goal import LIMITS
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.space.identity import check_same
 from nni_earlyexit.space.identity import parse as parse_identity
@@ -65,16 +63,11 @@ def check(path: Path) -> ExperimentFile:
     arguments = None
     if isinstance(tuner, Mapping) and tuner.get("name") == TUNER:
         arguments = TunerArguments.parse(tuner.get("classArgs"))
-        for limit in (*LIMITS, "latency_table"):
-            ours, theirs = getattr(arguments, limit), getattr(settings, limit)
-            if ours != theirs:
-                raise ValueError(
-                    f"{limit}: the tuner's is {ours} and the trialCommand's is {theirs}; they must be the same"
-                )
-        if arguments.latency_table is not None and not Path(arguments.latency_table).is_absolute():
+        table = arguments.agreed_limits(settings.limits).latency_table
+        if table is not None and not Path(table).is_absolute():
             raise ValueError(
-                f"latency_table: {arguments.latency_table!r} is not possible; a path from / is, as NNI starts tuner and trials "
-                "in folders of its own"
+                f"latency_table: {table!r} is not possible; a path from / is, as NNI starts tuner and trials in folders of "
+                "its own"
             )
     _check_assessor(content.get("assessor"), settings)
     found = _search_space(content, base)
@@ -176,12 +169,13 @@ def _check_command(command: str, folder: Path) -> trial_arguments.Arguments:
         words = shlex.split(command)
     except ValueError as error:
         raise ValueError(f"trialCommand: {command!r} is not a command: {error}") from None
-    if words[1:3] != ["-m", trial_arguments.MODULE]:
+    given = trial_arguments.of_command(command)
+    if given is None:
         raise ValueError(
             f"trialCommand: {command!r} is not possible; 'python -m {trial_arguments.MODULE}' and its arguments are"
         )
     try:
-        arguments = trial_arguments.parse(words[3:], helps=False)
+        arguments = trial_arguments.parse(given, helps=False)
     except (ValueError, OSError) as error:
         raise ValueError(f"trialCommand: {error}") from None
     if not folder.is_dir():
@@ -192,10 +186,9 @@ def _check_command(command: str, folder: Path) -> trial_arguments.Arguments:
 
 def allowed_spaces(command: str) -> tuple[str, ...]:
     """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
+    words = trial_arguments.of_command(command)
     try:
-        words = shlex.split(command)
-        ours = words[1:3] == ["-m", trial_arguments.MODULE]
-        given, _ = trial_arguments.parser(helps=False).parse_known_args(words[3:] if ours else [])
+        given, _ = trial_arguments.parser(helps=False).parse_known_args(words or [])
     except ValueError:
         return ()
     return tuple(given.allow_space)
@@ -206,7 +199,7 @@ def _check_assessor(assessor: Any, settings: Settings) -> None:
         return
     try:
         halving = SuccessiveHalving.parse(assessor.get("classArgs"))
-        halving.check(settings)
+        halving.check(settings.training.epochs, settings.limits.latency_table is not None)
     except ValueError as error:
         raise ValueError(f"assessor: {error}") from None
 
@@ -242,7 +235,6 @@ def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
 def _check_with_nni(path: Path) -> None:
     from nni.experiment.config import ExperimentConfig, utils
 
-    register()
     try:
         ExperimentConfig.load(path).canonical_copy()
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
@@ -260,14 +252,15 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
     if arguments is not None:
         _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
     check_search_space(found, space.search_space(), space.identity())
-    seconds_of = latencies(settings.latency_table, space)
-    check_limits(space, settings.goal, seconds_of)
+    seconds_of = latencies(settings.limits.latency_table, space)
+    check_limits(space, settings.limits, seconds_of)
     if arguments is not None:
-        _check_initial(arguments.create_strategy(), domain(space, arguments.goal, seconds_of), space)
-    data.check_fits(data.load(settings.data, settings.seed, settings.input_shape), space)
-    if settings.exit_weights is not None and len(settings.exit_weights) != len(space.network.stages):
+        _check_initial(arguments.create_strategy(), domain(space, settings.limits, seconds_of), space)
+    data.check_fits(data.load_settings(settings.data, settings.training.seed), space)
+    weights = settings.training.exit_weights
+    if weights is not None and len(weights) != len(space.network.stages):
         raise ValueError(
-            f"exit_weights: {len(settings.exit_weights)} given, space {space.identity()} has "
+            f"exit_weights: {len(weights)} given, space {space.identity()} has "
             f"{len(space.network.stages)} stages; one per stage is needed"
         )
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nni.experiment import launcher
-from nni.experiment import rest as nni_rest
 from nni.tools.nnictl.nnictl import parse_args
-from nni_earlyexit.integration import rest
+from nni_earlyexit.integration import nni_private, rest
 
 
 def _request(method: str, port: int, api: str, data: Any = None, prefix: str | None = None) -> Any:
@@ -35,7 +33,6 @@ def _check_rest_server(port: int, retry: int = 3, url_prefix: str | None = None)
 
 
 if __name__ == "__main__":
-    nni_rest.request = _request
-    launcher._check_rest_server = _check_rest_server
+    nni_private.replace_launcher(_request, _check_rest_server)
     sys.argv[0] = "nnictl"
     parse_args()

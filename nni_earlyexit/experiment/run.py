@@ -17,6 +17,7 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
 from nni_earlyexit.experiment.config import allowed_spaces, check, seconds
 from nni_earlyexit.experiment.manager import Manager, reasons
+from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration.rest import PATIENCE_S, NoAnswer
 from nni_earlyexit.report.front_report import write_front
 from nni_earlyexit.utils import files
@@ -48,6 +49,7 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
     check_writable(results, "results")
     say(f"checking {config}")
     experiment = check(config)
+    register()
     with _signals(_interrupt):
         try:
             started = Manager.start(experiment.path, port)

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 import nni
-from nni_earlyexit.integration import rest, trial_channel
+from nni_earlyexit.integration import nni_private, rest, trial_channel
 
 
 def take_parameters() -> Any:
@@ -26,14 +26,14 @@ def own_parameters() -> Any:
 
     Outside an NNI trial, and on platforms that do not have the fault, they are the ones handed out.
     """
-    handed_out = nni.trial._params
+    handed_out = nni_private.handed_out_parameters()
     if not _on_local_platform():
         return nni.get_current_parameter()
     manager = rest.address(os.environ["NNI_TRIAL_COMMAND_CHANNEL"])
     job = rest.get(manager, f"trial-jobs/{os.environ['NNI_TRIAL_JOB_ID']}")
     own = nni.load(job["hyperParameters"][-1])
     if handed_out is None or own["parameter_id"] != handed_out["parameter_id"]:
-        nni.trial._params = own
+        nni_private.replace_parameters(own)
     return own["parameters"]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import nni
 from nni.nas.execution import ExecutionEngine, Middleware, SequentialExecutionEngine, TrainingServiceExecutionEngine
 from nni.nas.space import ExecutableModelSpace
 from nni.nas.strategy.middleware import Deduplication, Filter
-from nni.runtime.tuner_command_channel.command_type import CommandType
+from nni_earlyexit.integration import nni_private
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
 
@@ -37,8 +36,6 @@ def stop(engine: ExecutionEngine, model: ExecutableModelSpace) -> None:
     while isinstance(engine, Middleware):
         engine = engine.engine
     if isinstance(engine, TrainingServiceExecutionEngine):
-        for job in engine.nodejs_binding.list_trial_jobs():
-            if engine._find_reference_model(job.hyperParameters[0].parameter_id) is model:
-                engine._channel._send(CommandType.KillTrialJob, nni.dump(job.trialJobId))
+        nni_private.kill_trial(engine, model)
     elif isinstance(model.evaluator, EarlyExitEvaluator):
         model.evaluator.end_training()

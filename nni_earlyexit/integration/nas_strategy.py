@@ -13,11 +13,11 @@ from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import FinalMetricEvent, IntermediateMetricEvent, ModelEventType, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace
 from nni.nas.strategy.base import Strategy
-from nni_earlyexit.integration import engines, nas_resume, rest
+from nni_earlyexit.integration import engines, nas_resume, nni_private
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
-from nni_earlyexit.search import session as results
 from nni_earlyexit.search.ask_tell import AskTell, Exhausted
-from nni_earlyexit.search.domain import Sample, key
+from nni_earlyexit.search.domain import key
+from nni_earlyexit.search.session import Session
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.search_domain import domain, plain_domain
@@ -47,12 +47,11 @@ class SearchStrategy(Strategy):
         self.strategy = strategy
         self.halving = halving
         self._lock = threading.Lock()  # results arrive on the engine's thread
-        # the engine holds models weakly
-        self._running: dict[ExecutableModelSpace, Sample] = {}
+        # models are what it knows trials by; the engine holds them weakly
+        self.session = Session(strategy)
         self._stopped: dict[ExecutableModelSpace, Mapping[str, Any]] = {}
         self._finished: dict[str, tuple[ExecutableModelSpace, dict[str, Any]]] = {}
-        self._again: list[Sample] = []  # interrupted
-        nas_resume.listen_on()
+        nni_private.pass_over_unknown_commands()
 
     def extra_repr(self) -> str:
         return f"{type(self.strategy).__module__.rpartition('.')[2]}, objectives={self.strategy.objectives}"
@@ -61,21 +60,18 @@ class SearchStrategy(Strategy):
         evaluator = model_space.evaluator
         if not isinstance(evaluator, EarlyExitEvaluator):
             raise TypeError(f"evaluator: {type(evaluator).__name__} is not possible; EarlyExitEvaluator is")
-        if "latency_s" in self.strategy.objectives and evaluator.settings.latency_table is None:
-            raise ValueError(
-                "objectives: latency_s needs the evaluator's latency_table; 'nni-earlyexit latency' makes one"
-            )
+        evaluator.settings.limits.check_latency_is_known(self.strategy.objectives)
         space = (
             model_space.model_space
             if isinstance(model_space, RawFormatModelSpace)
             else model_space.model.trace_copy().get(traceable=False)  # type: ignore[attr-defined]
         )
         if isinstance(space, EarlyExitSpace):
-            self.strategy.start(domain(space, evaluator.goal, evaluator.latencies(space)))
+            self.strategy.start(domain(space, evaluator.settings.limits, evaluator.latencies(space)))
         else:
             self.strategy.start(plain_domain(space))
         if self.halving is not None:
-            self.halving.check(evaluator.settings)
+            self.halving.check(evaluator.settings.training.epochs, evaluator.settings.limits.latency_table is not None)
             engines.check_can_stop(engine)
             self.halving.start()
             engine.register_model_event_callback(ModelEventType.IntermediateMetric, self._on_report)
@@ -96,18 +92,18 @@ class SearchStrategy(Strategy):
                 continue
             with self._lock:
                 try:
-                    sample = self._again.pop(0) if self._again else self.strategy.ask()
+                    sample = self.session.ask()
                 except Exhausted as reason:
                     _logger.warning("No more networks: %s", reason)
                     break
                 model = self.model_space.freeze(sample)
-                self._running[model] = sample
+                self.session.start(model, sample)
             self.engine.submit_models(model)
         self.engine.wait_models()
 
     def _on_report(self, event: IntermediateMetricEvent) -> None:
         with self._lock:
-            metrics, sample = event.metric, self._running.get(event.model)
+            metrics, sample = event.metric, self.session.running.get(event.model)
             if self.halving is None or sample is None or not isinstance(metrics, Mapping) or "epochs" not in metrics:
                 return
             if self.halving.report(key(sample), metrics["epochs"], metrics):
@@ -125,18 +121,15 @@ class SearchStrategy(Strategy):
 
     def _take(self, model: ExecutableModelSpace, metrics: Any) -> None:
         """Tell the final result of ``model``. If that is not possible, it counts as failed when its training ends."""
-        if results.tell(self.strategy, metrics):
-            self._running.pop(model, None)
+        if self.session.tell(model, metrics):
             self._finished[key(metrics["sample"])] = (model, dict(metrics))
 
     def _on_end(self, event: TrainingEndEvent) -> None:
         if event.status == ModelStatus.Interrupted:
             return  # it is still pending, and tried again when the experiment resumes
         with self._lock:
-            sample, stopped = self._running.pop(event.model, None), self._stopped.pop(event.model, None)
-            if sample is not None:
-                # what a stopped one gave was measured: a lower bound on the accuracy that it can have, and no failure
-                self.strategy.tell(sample, stopped)
+            # what a stopped one gave was measured: a lower bound on the accuracy that it can have, and no failure
+            self.session.end(event.model, self._stopped.pop(event.model, None))
 
     def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[ExecutableModelSpace]:
         """The models found: with ``sort``, those of the Pareto front, largest ``default`` metric first."""
@@ -177,18 +170,11 @@ class SearchStrategy(Strategy):
 
     def _settle(self) -> None:
         """After a resume: take in what NNI knows and the state does not, as it is only saved at the start and at the end."""
-        submitted = set()
-        for trial in nas_resume.submitted(self.engine):
-            name = key(trial.sample)
-            if name in self.strategy.trials or trial.status in rest.CANCELED_TRIAL:
-                continue
-            submitted.add(name)
-            if trial.metrics is not None:
-                self._take(self._trained(trial.metrics), trial.metrics)
-            elif trial.status in rest.ENDED_TRIAL:
-                self.strategy.tell(trial.sample, None)
-            else:
-                model = self.model_space.freeze(trial.sample)
-                nas_resume.adopt(self.engine, trial.parameter_id, model)
-                self._running[model] = self.strategy.pending[name] = trial.sample
-        self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]
+        settled = self.session.settle(nas_resume.submitted(self.engine))
+        for trial in settled.taken:
+            if trial.metrics["sample"]:
+                self._finished[key(trial.metrics["sample"])] = (self._trained(trial.metrics), trial.metrics)
+        for trial in settled.running:
+            model = self.model_space.freeze(trial.sample)
+            nas_resume.adopt(self.engine, trial.number, model)
+            self.session.start(model, trial.sample)

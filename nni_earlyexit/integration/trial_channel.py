@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
-from nni.runtime.command_channel.http import HttpChannel
-from nni_earlyexit.integration import rest
+from nni_earlyexit.integration import nni_private, rest
+
+if TYPE_CHECKING:
+    from nni.runtime.command_channel.http import HttpChannel
 
 PARAMETERS_S = 15
 """Seconds to wait for parameters where the manager shows them too: on the local platform, a request that was made again may
@@ -27,8 +29,7 @@ def be_patient() -> None:
     would be kept, and NNI would complain in its log at every look at its trials, so it is only sent again if it has not
     arrived.
     """
-    HttpChannel.send = _send
-    HttpChannel.receive = _receive
+    nni_private.replace_trial_channel(_send, _receive)
 
 
 def _send(self: HttpChannel, command: Any) -> None:

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
-from nni.runtime import msg_dispatcher
 from nni.tuner import Tuner
-from nni_earlyexit.integration import rest
+from nni_earlyexit.integration import nni_private, rest, trial_arguments
 from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.integration.visible_failure import visible_failure
 from nni_earlyexit.search import checkpoint
-from nni_earlyexit.search import session as results
 from nni_earlyexit.search.ask_tell import Exhausted
-from nni_earlyexit.search.domain import Sample, key
+from nni_earlyexit.search.domain import Sample
+from nni_earlyexit.search.limits import Limits
+from nni_earlyexit.search.session import Session, Submitted
 from nni_earlyexit.space.identity import check_same
 from nni_earlyexit.utils import files
 
@@ -52,18 +52,6 @@ def _visible_failure(method: Method) -> Method:
     return run  # type: ignore[return-value]
 
 
-def _hear_of_stopped_trials() -> None:
-    """Let NNI hand the tuner, as a result, the last intermediate result of a trial that an assessor stops.
-
-    Otherwise such a trial would count as failed. What it gave was measured, so it has its place on the front if nothing
-    beats it; and it is a lower bound on the accuracy that the network can have, from which a strategy may learn.
-
-    NNI's dispatcher has this switch, but an experiment file cannot reach it.
-    """
-    switches = msg_dispatcher.dispatcher_env_vars
-    msg_dispatcher.dispatcher_env_vars = switches._replace(NNI_INCLUDE_INTERMEDIATE_RESULTS="true")
-
-
 class EarlyExitTuner(Tuner):
     """Multi-objective search over an early-exit space. The arguments are those of :class:`TunerArguments`.
 
@@ -74,14 +62,12 @@ class EarlyExitTuner(Tuner):
         super().__init__()
         self.arguments = TunerArguments.parse(class_args)
         self.strategy = self.arguments.create_strategy()
+        self.session = Session(self.strategy)
         self.identity: str | None = None
         self._lock = threading.RLock()  # NNI reports the end of trials on another thread
-        self._running: dict[int, Sample] = {}
-        self._finished: set[int] = set()
-        self._again: list[Sample] = []  # asked for before a resume, and never tried
         self._resumed = False  # and the results of the earlier run have not come yet
         self._exhausted = False
-        _hear_of_stopped_trials()
+        nni_private.hear_of_stopped_trials()
 
     def load_checkpoint(self) -> None:
         """What NNI calls when it resumes, before there is a space."""
@@ -101,7 +87,8 @@ class EarlyExitTuner(Tuner):
         if self.identity is not None:
             return  # a running search was given its own space again
         self.identity = space.identity()
-        self.strategy.start(domain(space, self.arguments.goal, latencies(self.arguments.latency_table, space)))
+        limits = self._limits()
+        self.strategy.start(domain(space, limits, latencies(limits.latency_table, space)))
 
     @_visible_failure
     def import_data(self, data: list[dict[str, Any]]) -> None:
@@ -125,12 +112,12 @@ class EarlyExitTuner(Tuner):
             return generated
         for parameter_id in parameter_id_list:
             try:
-                sample = self._again.pop(0) if self._again else self.strategy.ask()
+                sample = self.session.ask()
             except Exhausted as reason:
                 _logger.warning("No more trials: %s", reason)
                 self._exhausted = True
                 break
-            self._running[parameter_id] = sample
+            self.session.start(parameter_id, sample)
             generated.append({"space": self.identity, **sample})
         self._save()
         self._end_if_exhausted()
@@ -138,23 +125,14 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
-        """A final result, or the last intermediate one of a trial that an assessor stops, which may come too late."""
-        if isinstance(value, Mapping) and "front" in value:  # only final ones have it
-            self._finished.add(parameter_id)
-        elif parameter_id in self._finished:
-            return
-        asked = self._running.pop(parameter_id, None)
-        if not results.tell(self.strategy, value) and asked is not None:
-            self.strategy.tell(asked, None)
-        self._save()
+        """A final result, or the last intermediate one of a trial that an assessor stops."""
+        if self.session.tell(parameter_id, value):
+            self._save()
         self._end_if_exhausted()
 
     @_visible_failure
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
-        sample = self._running.pop(parameter_id, None)
-        if sample is not None:
-            # it ended without a result
-            self.strategy.tell(sample, None)
+        if self.session.end(parameter_id):
             self._save()
         self._end_if_exhausted()
 
@@ -165,9 +143,7 @@ class EarlyExitTuner(Tuner):
         except ValueError as error:
             _logger.error("A result is not imported: %s", error)
             return
-        known = self.strategy.trials.get(key(sample))
-        if (known is None or known.losses is None) and not results.tell(self.strategy, value):
-            self.strategy.tell(sample, None)
+        self.session.take_in(sample, value)
 
     def _own(self, parameters: Any) -> Sample:
         """The canonical sample of NNI's parameters; ``ValueError`` for those of another space."""
@@ -175,6 +151,13 @@ class EarlyExitTuner(Tuner):
         check_same(identity, str(self.identity))
         self.strategy.domain.check(sample)
         return self.strategy.domain.canonical(sample)
+
+    def _limits(self) -> Limits:
+        """The limits, which an experiment file says once: in the ``trialCommand``, which the manager knows."""
+        if "NNI_TUNER_COMMAND_CHANNEL" not in os.environ:
+            return self.arguments.agreed_limits(None)
+        command = rest.get(self._manager, "experiment")["params"].get("trialCommand")
+        return self.arguments.agreed_limits(trial_arguments.limits_of(str(command)))
 
     @property
     def _checkpoint(self) -> Path | None:
@@ -195,27 +178,27 @@ class EarlyExitTuner(Tuner):
         NNI drops the results of those interrupted trials that are faster than the tuner's start.
         """
         finals = {final["trialJobId"]: final["data"] for final in rest.get(self._manager, "metric-data?type=FINAL")}
-        submitted = set()
+        submitted = []
         for job in rest.get(self._manager, "trial-jobs"):
-            parameters = json.loads(job["hyperParameters"][0])["parameters"]
+            given = json.loads(job["hyperParameters"][0])
             try:
-                sample = self._own(parameters)
+                sample = self._own(given["parameters"])
             except ValueError:
                 continue  # a trial that a user added by hand
-            if job["trialJobId"] in finals:
-                self._import(parameters, rest.unpack(finals[job["trialJobId"]]))
-            elif job["status"] not in rest.ENDED_TRIAL:
-                self.strategy.pending[key(sample)] = sample
-            elif job["status"] in rest.CANCELED_TRIAL:
-                continue  # tried again, unless the end of the trial was told when it came
-            elif key(sample) not in self.strategy.trials:
-                self.strategy.tell(sample, None)
-            submitted.add(key(sample))
-        self._again = [sample for name, sample in self.strategy.pending.items() if name not in submitted]
+            submitted.append(
+                Submitted(
+                    number=int(given.get("parameter_id", -1)),
+                    sample=sample,
+                    metrics=rest.unpack(finals[job["trialJobId"]]) if job["trialJobId"] in finals else None,
+                    ended=job["status"] in rest.ENDED_TRIAL,
+                    canceled=job["status"] in rest.CANCELED_TRIAL,
+                )
+            )
+        self.session.settle(submitted)
 
     def _end_if_exhausted(self) -> None:
         """End the experiment when no sample is left and nothing runs any more; by itself, NNI would wait for ever."""
-        if self._exhausted and not self._running:
+        if self._exhausted and not self.session.running:
             rest.end_after(self._manager, len(rest.get(self._manager, "trial-jobs")))
             self._exhausted = False
 

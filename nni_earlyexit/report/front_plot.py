@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nni_earlyexit.evaluation.network_front import Member
 from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES
 from nni_earlyexit.utils.files import write_whole
 
+LABELS = {
+    "avg_macs": "average MACs per input",
+    "latency_s": "average seconds per input",
+    "full_macs": "MACs of the last exit",
+    "params": "parameters",
+    "activation_bytes": "bytes of activations",
+}
+FULL = {"avg_macs": "full_macs", "latency_s": "full_latency_s"}
+"""Averages, and the metric that says what they are when every input runs every layer and exit."""
 
-def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> None:
-    """Write a PNG: every trial and the front by validation metrics, the front's networks by their test metrics, with a
-    dotted line to what each costs when every input runs every layer and exit."""
+
+def save(
+    members: Sequence[Member],
+    trials: Sequence[Record],
+    path: Path,
+    objectives: Mapping[str, str] = DEFAULT_OBJECTIVES,
+) -> None:
+    """Write a PNG of accuracy against the first cost among ``objectives``.
+
+    Every trial and the front are drawn by validation metrics, the front's networks by their test metrics, with a dotted line
+    to what each costs when every input runs every layer and exit.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
     figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
     axes = figure.subplots()
-    feasible = [trial.metrics for trial in trials if trial.metrics["feasible"]]
+    cost = next((name for name in objectives if name in LABELS), "avg_macs")
+    feasible = [trial.metrics for trial in trials if trial.metrics["feasible"] and cost in trial.metrics]
     axes.scatter(
-        [m["avg_macs"] for m in feasible],
+        [m[cost] for m in feasible],
         [m["accuracy"] for m in feasible],
         s=18,
         color="0.7",
         label=f"all {len(feasible)} networks (validation)",
     )
     axes.plot(
-        [member.record.metrics["avg_macs"] for member in members],
+        [member.record.metrics[cost] for member in members],
         [member.record.metrics["accuracy"] for member in members],
         "-",
         color="0.5",
         drawstyle="steps-post",
         label="their front (validation)",
     )
-    for i, member in enumerate(members):
+    for i, member in enumerate(members if cost in FULL else ()):
         axes.plot(
-            [member.avg_macs, member.full_macs],
+            [member.test[cost], member.record.metrics[FULL[cost]]],
             [member.accuracy, member.accuracy],
             ":",
             marker="|",
@@ -46,7 +66,7 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
             label="to what they cost without leaving early" if i == 0 else None,
         )
     axes.scatter(
-        [member.avg_macs for member in members],
+        [member.test[cost] for member in members],
         [member.accuracy for member in members],
         s=50,
         color="C3",
@@ -61,7 +81,7 @@ def save(members: Sequence[Member], trials: Sequence[Record], path: Path) -> Non
     shown = sorted([m["accuracy"] for m in feasible])[len(feasible) // 10 :] + [m.accuracy for m in members]
     axes.set_ylim(min(shown) - 0.005, min(1.0, max(shown)) + 0.003)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.set_xlabel("average MACs per input")
+    axes.set_xlabel(LABELS[cost])
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)

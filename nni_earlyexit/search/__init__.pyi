@@ -8,5 +8,8 @@ from .domain import Domain as Domain
 from .domain import Sample as Sample
 from .domain import key as key
 from .goal import Goal as Goal
+from .limits import LIMITS as LIMITS
+from .limits import Limits as Limits
+from .session import Session as Session
 from .successive_halving import SuccessiveHalving as SuccessiveHalving
 from .trials import Trial as Trial

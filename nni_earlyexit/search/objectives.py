@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nni_earlyexit.search.metrics import METRICS
 from nni_earlyexit.utils.checks import unknown
 
-DIRECTIONS = {
-    "accuracy": "max",
-    "avg_macs": "min",
-    "full_macs": "min",
-    "params": "min",
-    "activation_bytes": "min",
-    "latency_s": "min",
-}
+DIRECTIONS = {name: metric.direction for name, metric in METRICS.items() if metric.direction is not None}
 """Every metric that can be an objective, with its usual direction."""
 
 DEFAULT_OBJECTIVES: Mapping[str, str] = {"accuracy": "max", "avg_macs": "min"}

@@ -1,19 +1,133 @@
-"""Results of trials, which other processes report: one that cannot be understood must not end the search."""
+"""The session of a search: which trial runs which sample, what it gave, and what is tried again after an interruption.
+
+NNI's tuner and NNI's ``Strategy`` are shells around it. Trials are whatever a shell knows them by: numbers, or models.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from nni_earlyexit.search.ask_tell import AskTell
+from nni_earlyexit.search.domain import Sample, key
+from nni_earlyexit.search.metrics import is_final
 
 _logger = logging.getLogger(__name__)
 
 
-def tell(strategy: AskTell, metrics: Any) -> bool:
-    """Whether ``strategy`` could be told ``metrics``; otherwise the log says why not.
+@dataclass(frozen=True)
+class Submitted:
+    """A trial of an earlier run, which was interrupted.
 
-    The sample is the one that the trial says it ran: NNI may have swapped its parameters with those of another one.
+    Attributes
+    ----------
+    number
+        The number that the manager knows it by.
+    sample
+        The sample that it was given, in canonical form.
+    metrics
+        Its final result, if it gave one.
+    ended
+        ``False`` when it runs again.
+    canceled
+        ``True`` when it was ended from outside, so that its network is to be tried again.
+    """
+
+    number: int
+    sample: Sample
+    metrics: Any = None
+    ended: bool = False
+    canceled: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The trials of an earlier run that gave a result which was new, and those that run again."""
+
+    taken: list[Submitted]
+    running: list[Submitted]
+
+
+class Session:
+    """The books of a search with ``strategy``, which is started apart."""
+
+    def __init__(self, strategy: AskTell) -> None:
+        self.strategy = strategy
+        self.running: dict[Hashable, Sample] = {}
+        self._finished: set[Hashable] = set()
+        self._again: list[Sample] = []  # asked for before an interruption, and never tried
+
+    def ask(self) -> Sample:
+        """The next sample: one that was interrupted, or the strategy's; raises ``Exhausted`` when there is none."""
+        return self._again.pop(0) if self._again else self.strategy.ask()
+
+    def start(self, trial: Hashable, sample: Sample) -> None:
+        """``trial`` runs ``sample``."""
+        self.running[trial] = sample
+
+    def tell(self, trial: Hashable, metrics: Any) -> bool:
+        """``True`` when ``metrics`` of ``trial`` could be told; otherwise the log says why not, and it fails when it ends.
+
+        The last intermediate result of a trial that is stopped may come after its final one, and is then left out.
+        """
+        if not is_final(metrics) and trial in self._finished:
+            return False
+        if is_final(metrics):
+            self._finished.add(trial)
+        if not tell(self.strategy, metrics):
+            return False
+        self.running.pop(trial, None)
+        return True
+
+    def end(self, trial: Hashable, metrics: Any = None) -> bool:
+        """``trial`` has ended. Without a result so far, it failed, or gave ``metrics`` before it was stopped.
+
+        ``True`` when that was news.
+        """
+        sample = self.running.pop(trial, None)
+        if sample is not None:
+            self.strategy.tell(sample, metrics)
+        return sample is not None
+
+    def take_in(self, sample: Sample, metrics: Any) -> bool:
+        """``True`` when a result of an earlier run was new; what cannot be understood counts as failed."""
+        trial = self.strategy.trials.get(key(sample))
+        if trial is not None and trial.losses is not None:
+            return False
+        if not tell(self.strategy, metrics):
+            self.strategy.tell(sample, None)
+        return True
+
+    def settle(self, submitted: Iterable[Submitted]) -> Settled:
+        """Learn, after an interruption, what trials gave meanwhile, which have failed and which run again.
+
+        What was asked for and is not among them never reached a trial, or was canceled there: it is tried again.
+        """
+        taken, running, names = [], [], set()
+        for trial in submitted:
+            name = key(trial.sample)
+            if trial.metrics is not None:
+                if self.take_in(trial.sample, trial.metrics):
+                    taken.append(trial)
+            elif not trial.ended:
+                self.strategy.pending[name] = trial.sample
+                running.append(trial)
+            elif trial.canceled:
+                continue  # tried again, unless its end was told when it came
+            elif name not in self.strategy.trials:
+                self.strategy.tell(trial.sample, None)
+            names.add(name)
+        self._again = [sample for name, sample in self.strategy.pending.items() if name not in names]
+        return Settled(taken, running)
+
+
+def tell(strategy: AskTell, metrics: Any) -> bool:
+    """``True`` when ``strategy`` could be told ``metrics``; otherwise the log says why not.
+
+    Other processes report them: what cannot be understood must not end the search. The sample is the one that the trial says
+    it ran: NNI may have swapped its parameters with those of another one.
     """
     try:
         strategy.tell(metrics["sample"], metrics)

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives, to_losses
-from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.checks import check_known, whole_number
+from nni_earlyexit.utils.options import check_options, option
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nni_earlyexit.training.settings import Settings
+    pass
 
 STATE_VERSION = 1
 
@@ -59,10 +60,10 @@ class SuccessiveHalving:
         The trials that were told not to go on.
     """
 
-    epochs: int
+    epochs: int = option(12, "epochs of a trial that is not stopped", whole_number(2))
     objectives: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_OBJECTIVES))
-    first_rung: int = 1
-    factor: int = 3
+    first_rung: int = option(1, "epoch after which trials are judged for the first time", whole_number(1))
+    factor: int = option(3, "of so many trials that reach a rung, about one goes on", whole_number(2))
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any] | None) -> SuccessiveHalving:
@@ -70,22 +71,15 @@ class SuccessiveHalving:
         if arguments is not None and not isinstance(arguments, Mapping):
             raise ValueError(f"classArgs: {arguments!r} is not possible; a mapping is")
         given = dict(arguments or {})
-        names = [f.name for f in fields(cls)]
-        for name in given:
-            if name not in names:
-                raise unknown("classArgs", name, names)
-        for f in fields(cls):
-            if f.name not in given and f.default is MISSING and f.default_factory is MISSING:
-                raise ValueError(f"classArgs: {f.name} is missing; it is that of the trialCommand")
+        check_known("classArgs", given, [f.name for f in fields(cls)])
+        if "epochs" not in given:
+            raise ValueError("classArgs: epochs is missing; it is that of the trialCommand")
         return cls(**given)
 
     def __post_init__(self) -> None:
         # sorted, so that losses mean the same in a state that was written with another order
         self.objectives = dict(sorted(check_objectives(self.objectives).items()))
-        for name, least in (("epochs", 2), ("first_rung", 1), ("factor", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        check_options(self)
         if self.first_rung >= self.epochs:
             raise ValueError(
                 f"first_rung: {self.first_rung} is not possible; with {self.epochs} epochs, "
@@ -102,11 +96,11 @@ class SuccessiveHalving:
             self.rungs[rung] = {}
             rung *= self.factor
 
-    def check(self, settings: Settings) -> None:
-        """``ValueError`` unless trials that train by ``settings`` can be judged."""
-        if self.epochs != settings.epochs:
-            raise ValueError(f"epochs: {self.epochs} is not possible; trials have {settings.epochs}")
-        if "latency_s" in self.objectives and settings.latency_table is None:
+    def check(self, epochs: int, latency_is_known: bool) -> None:
+        """``ValueError`` unless trials of so many ``epochs`` can be judged."""
+        if self.epochs != epochs:
+            raise ValueError(f"epochs: {self.epochs} is not possible; trials have {epochs}")
+        if "latency_s" in self.objectives and not latency_is_known:
             raise ValueError("objectives: latency_s needs a latency_table; 'nni-earlyexit latency' makes one")
 
     def report(self, trial: str, epoch: int, metrics: Mapping[str, Any]) -> bool:

@@ -10,23 +10,23 @@ from nni.mutable import Categorical
 from nni.nas.nn.pytorch import ModelSpace
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.domain import Domain
-from nni_earlyexit.search.goal import LIMITS, Goal
+from nni_earlyexit.search.limits import LIMITS, Limits
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
 from nni_earlyexit.utils.amounts import format_amount
 
 
-def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> Domain:
-    """The choices of ``space``, with the limits of ``goal`` as far as they are known before training.
+def domain(space: EarlyExitSpace, limits: Limits, latencies: Latencies | None = None) -> Domain:
+    """The choices of ``space``, with the ``limits`` as far as they are known before training.
 
     Raises ``ValueError`` when even the cheapest network misses a limit.
     """
-    check_limits(space, goal, latencies)
-    functions = {LIMITS[name].cost: _cost(space, LIMITS[name].cost, latencies) for name in goal.limits()}
+    check_limits(space, limits, latencies)
+    functions = {LIMITS[name].cost: _cost(space, LIMITS[name].cost, latencies) for name in limits.given()}
     functions["macs"] = space.exit_costs
 
     def excess(sample: Mapping[str, Any]) -> float:
-        return goal.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
+        return limits.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
 
     def costs(sample: Mapping[str, Any]) -> ExitCosts:
         known = space.all_costs(sample)
@@ -35,12 +35,16 @@ def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None
     return Domain(
         space.choices,
         space.canonical,
-        excess if goal.limits() else lambda sample: 0.0,
+        excess if limits.given() else lambda sample: 0.0,
         lambda s: not space.violation(s),
         costs,
         space.identity(),
         space.size(),
-        {name: limit for name, limit in (("avg_macs", goal.max_avg_macs), ("latency_s", goal.max_latency_s)) if limit},
+        {
+            name: limit
+            for name, limit in (("avg_macs", limits.max_avg_macs), ("latency_s", limits.max_latency_s))
+            if limit
+        },
     )
 
 
@@ -57,9 +61,9 @@ def plain_domain(space: ModelSpace) -> Domain:
     return Domain(choices, name=type(space).__name__)
 
 
-def check_limits(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None) -> None:
-    """``ValueError`` that says what the cheapest network costs when no network of ``space`` can meet ``goal``."""
-    for name, limit in goal.limits().items():
+def check_limits(space: EarlyExitSpace, limits: Limits, latencies: Latencies | None = None) -> None:
+    """``ValueError`` that says what the cheapest network costs when no network of ``space`` can meet the ``limits``."""
+    for name, limit in limits.given().items():
         cost, exit, unit = LIMITS[name]
         _, least = space.extreme(_cost(space, cost, latencies), exit=exit)
         if least > limit:

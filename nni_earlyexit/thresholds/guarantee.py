@@ -27,6 +27,7 @@ from nni_earlyexit.thresholds.exit_outputs import Outputs
 from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, exits_of_each, judge, kept_by, search_policies
 from nni_earlyexit.thresholds.policy import ExitPolicy, first_sure_exit
 from nni_earlyexit.thresholds.policy_front import Front
+from nni_earlyexit.utils.checks import Check, is_number, positive
 
 BETS = np.linspace(0.02, 0.98, 49)
 """Bets that are tried, as shares of the largest that cannot lose everything."""
@@ -36,6 +37,9 @@ CANDIDATES = 100
 """Most policies that are tested."""
 MOST = 1e6
 """Largest bet, where none can lose everything."""
+
+
+_BETWEEN = Check("a fraction between 0 and 1", lambda v: is_number(v) and 0 < v < 1)
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,9 @@ class Guarantee:
     test_size: float = 0.5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_drop, (int, float)) or not 0 < self.max_drop < math.inf:
-            raise ValueError(f"max_drop: {self.max_drop!r} of a guarantee is not possible; a positive number is")
+        positive()("max_drop of a guarantee", self.max_drop)
         for name in ("confidence", "test_size"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 < value < 1:
-                raise ValueError(f"{name}: {value!r} of a guarantee is not possible; a fraction between 0 and 1 is")
+            _BETWEEN(f"{name} of a guarantee", getattr(self, name))
 
     @property
     def needed(self) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from nni_earlyexit.utils.amounts import parse_share
+from nni_earlyexit.utils.checks import boolean, number, optional, positive
+from nni_earlyexit.utils.options import check_options, option
 from numpy.typing import NDArray
 
 TOLERANCE = 0.005
@@ -22,31 +24,42 @@ class Unreachable(ValueError):
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """Which policy of a front is wanted; :class:`ThresholdOptimizer` documents the fields. ``ValueError`` if impossible."""
+class PointGoal:
+    """The policy of a front that is wanted; at most one goal. ``ValueError`` for what cannot be one."""
 
-    max_cost: float | None = None
-    min_accuracy: float | None = None
-    max_drop: float | None = None
-    tolerance: float | None = None
-    weight: float | None = None
-    knee: bool = False
+    min_accuracy: float | None = option(
+        None, "the cheapest policy with this accuracy, such as 85%", optional(replace(number(), parse=parse_share))
+    )
+    max_drop: float | None = option(
+        None,
+        "the cheapest policy whose accuracy is at most this much below that of the last exit for everything, such as 1%",
+        optional(replace(number(0), parse=parse_share)),
+    )
+    tolerance: float | None = option(
+        None,
+        "the cheapest policy whose accuracy is at most this much below the best; 0.005 when no goal is named",
+        optional(replace(number(0), parse=parse_share)),
+    )
+    weight: float | None = option(
+        None, "the policy with the largest accuracy - weight * share of the full cost", optional(number(0))
+    )
+    knee: bool = option(False, "the policy where the trade-off bends most", boolean())
 
     def __post_init__(self) -> None:
-        given = [field.name for field in fields(self)[1:] if getattr(self, field.name) not in (None, False)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: only one of them can be the goal")
-        for name in ("min_accuracy", "max_drop", "tolerance", "weight", "max_cost"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            least = -math.inf if name == "min_accuracy" else 0
-            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not number or not least <= value < math.inf or (name == "max_cost" and value == 0):
-                wanted = {"max_cost": "a positive number", "min_accuracy": "a number"}.get(name, "a number from 0")
-                raise ValueError(f"{name}: {value!r} is not possible; {wanted} is")
-        if not isinstance(self.knee, (bool, np.bool_)):
-            raise ValueError(f"knee: {self.knee!r} is not possible; True or False is")
+        check_options(self)
+        if len(self.named()) > 1:
+            raise ValueError(f"{' and '.join(self.named())}: only one of them can be the goal")
+
+    def named(self) -> list[str]:
+        """The goals that are given."""
+        return [f.name for f in fields(PointGoal) if getattr(self, f.name) not in (None, False)]
+
+
+@dataclass(frozen=True)
+class OperatingPoint(PointGoal):
+    """A goal, within a limit on the average cost; :class:`ThresholdOptimizer` documents both."""
+
+    max_cost: float | None = option(None, "limit on the average cost of an input", optional(positive()))
 
     def pick(self, front: Front, last_accuracy: float, full_cost: float) -> TradeOff:
         """The policy of ``front`` that is wanted; :class:`Unreachable` if there is none.

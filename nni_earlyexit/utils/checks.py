@@ -1,39 +1,140 @@
-"""Checks of arguments: one sentence that names the field, the value and what would be right."""
+"""Checks of arguments: one sentence that names the field, the value and what would be right.
+
+Booleans are no numbers here, and neither is text, though Python calls ``True`` a whole number.
+"""
 
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from nni_earlyexit.utils.amounts import parse_amount, parse_share
 
 T = TypeVar("T")
 
 
-def unknown(what: str, name: object, known: list[str]) -> ValueError:
+@dataclass(frozen=True)
+class Check:
+    """A rule for one value.
+
+    Attributes
+    ----------
+    wanted
+        The values that are right, in words: ``"a whole number from 1"``.
+    holds
+        ``True`` for a value that is right.
+    parse
+        Makes a value of what stands on a command line; ``ValueError`` when it cannot.
+    verb
+        The end of the sentence.
+    """
+
+    wanted: str
+    holds: Callable[[Any], bool]
+    parse: Callable[[str], Any] = str
+    verb: str = "is"
+
+    def __call__(self, name: str, value: Any) -> None:
+        """``ValueError`` in one sentence unless ``value`` of the field ``name`` is right."""
+        if not self.holds(value):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise ValueError(f"{name}: {shown!r} is not possible; {self.wanted} {self.verb}")
+
+
+def is_number(value: object) -> bool:
+    """``True`` for a real number that is not NaN; no boolean is one."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def is_whole(value: object) -> bool:
+    """``True`` for an integer; no boolean is one."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _between(least: float, most: float | None) -> str:
+    return f" from {least}" + ("" if most is None else f" to {most}")
+
+
+def whole_number(least: int, most: int | None = None) -> Check:
+    """A whole number within limits."""
+    limit = math.inf if most is None else most
+    return Check(f"a whole number{_between(least, most)}", lambda v: is_whole(v) and least <= v <= limit, int)
+
+
+def number(least: float | None = None) -> Check:
+    """A finite number, from ``least`` if it is given."""
+    wanted = "a number" if least is None else f"a number from {least}"
+    return Check(wanted, lambda v: is_number(v) and (-math.inf if least is None else least) <= v < math.inf, float)
+
+
+def positive(unit: str = "", parse: Callable[[str], float] = parse_amount) -> Check:
+    """A positive finite number, of a ``unit``."""
+    return Check(f"a positive number{unit and f' of {unit}'}", lambda v: is_number(v) and 0 < v < math.inf, parse)
+
+
+def share() -> Check:
+    """A fraction from 0 to 1."""
+    return Check("a share from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1, parse_share)
+
+
+def boolean() -> Check:
+    """Yes or no."""
+    return Check("true or false", lambda v: isinstance(v, (bool, np.bool_)))
+
+
+def one_of(values: Iterable[str]) -> Check:
+    """One of several words."""
+    words = tuple(values)
+    return Check(" or ".join(map(repr, words)), lambda v: isinstance(v, str) and v in words)
+
+
+def optional(check: Check) -> Check:
+    """Nothing, or what ``check`` asks for."""
+    return Check(check.wanted, lambda v: v is None or check.holds(v), check.parse, check.verb)
+
+
+def list_of(check: Check, wanted: str) -> Check:
+    """Several values, each of which ``check`` asks for; ``wanted`` says so in words."""
+    return Check(wanted, lambda v: isinstance(v, (tuple, list)) and all(map(check.holds, v)), check.parse, "are")
+
+
+def unknown(what: str, name: object, names: Collection[str]) -> ValueError:
     """The error for an unknown ``name``: names the field, the value and what would be right."""
-    near = difflib.get_close_matches(str(name), known, n=3)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(sorted(known))}"
+    near = difflib.get_close_matches(str(name), names, n=3)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(sorted(names))}"
     return ValueError(f"{what}: {name!r} is unknown; {hint}")
+
+
+def check_known(what: str, names: Iterable[object], known: Collection[str]) -> None:
+    """``ValueError`` with the nearest names unless all ``names`` are ``known``."""
+    for name in names:
+        if name not in known:
+            raise unknown(what, name, known)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """``table[name]``, or ``ValueError`` that names the field ``what`` and the nearest known names."""
-    if name not in table:
-        raise unknown(what, name, list(table))
+    check_known(what, [name], table)
     return table[name]
 
 
 def check_number(name: str, value: object, least: float, multiple_of: int = 1) -> None:
     """``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, where ``least`` is whole."""
-    whole = isinstance(least, int)
-    possible = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value >= least
-    if not possible or (whole and value % multiple_of):  # type: ignore[operator]
-        kind = "a whole number" if whole else "a number"
-        kind = f"a multiple of {multiple_of}" if multiple_of > 1 else kind
-        raise ValueError(f"{name}: {value!r} is not possible; {kind} from {least} is")
+    if multiple_of > 1:
+        check = Check(
+            f"a multiple of {multiple_of} from {least}", lambda v: is_whole(v) and v >= least and v % multiple_of == 0
+        )
+    else:
+        check = whole_number(least) if isinstance(least, int) else number(least)
+    check(name, value)
 
 
 def check_writable(folder: Path, field: str) -> None:

@@ -6,9 +6,10 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 BAD_INPUT, BAD_LUCK = 2, 1
 """Exit codes: what was asked for cannot work; or it could have, on another machine or at another time."""
@@ -25,6 +26,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message.removeprefix("argument "))
+
+
+def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """``parse`` as argparse wants it: its ``ValueError`` names the option."""
+
+    def checked(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
 
 
 def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:

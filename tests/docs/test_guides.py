@@ -49,11 +49,11 @@ def test_a_space_of_ones_own_is_found_by_its_module_and_keeps_its_constraint(own
 import numpy as np
 from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.space.search_domain import domain
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
 space = search_spaces.create("my.tiny/1 max_exits=1")
 assert space.identity() == "my.tiny/1 max_exits=1"
 strategy = strategies.create("nsga2", seed=0, population_size=5)
-strategy.start(domain(space, Goal()))
+strategy.start(domain(space, Limits()))
 for i in range(60):
     sample = strategy.ask()
     assert space.violation(sample) is None, sample

@@ -12,7 +12,7 @@ from nni_earlyexit.evaluation import network_front as front
 from nni_earlyexit.experiment.environment import environment
 from nni_earlyexit.integration.rest import unpack
 from nni_earlyexit.search.domain import key
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.search_domain import domain
 from support import free_port
 
@@ -38,7 +38,7 @@ def told(experiment, digits_space):
     """The strategy as it was when the experiment ended."""
     state = json.loads((experiment[0].folder / "checkpoint" / "strategy.json").read_text())
     strategy = strategies.create("random")
-    strategy.start(domain(digits_space, Goal()))
+    strategy.start(domain(digits_space, Limits()))
     strategy.load_state_dict(state)
     return strategy
 

@@ -52,7 +52,7 @@ def test_every_finished_trial_is_found(records):
 def test_a_stored_network_gives_the_outputs_that_were_stored(records):
     for found in records[:3]:
         with np.load(found.folder / record.OUTPUTS) as stored:
-            data = data_sets.load("digits", found.settings.seed)
+            data = data_sets.load("digits", found.settings.training.seed)
             network = found.network()
             assert not any(name.startswith("test") for name in stored.files)
             for name, split in (("validation", data.validation), ("calibration", data.calibration)):
@@ -156,7 +156,7 @@ def test_a_damaged_trial_is_named_and_left_out_and_the_front_is_that_of_the_othe
     assert reason in left_out
     written = json.loads((tmp_path / "results" / "front.json").read_text())["front"]
     others = [found for found in records if found.folder.name != best.folder.name]
-    expected = {found.folder.name for found in front.non_dominated(others)}
+    expected = {found.folder.name for found in front.best_of(others)}
     assert {Path(member["trial_folder"]).name for member in written} == expected
 
 
@@ -249,7 +249,7 @@ def test_a_trials_folder_does_not_choose_which_module_runs(copy, module):
 
 
 def test_the_front_is_chosen_by_validation_among_what_keeps_the_limits(records):
-    chosen = front.non_dominated(records)
+    chosen = front.best_of(records)
     values = [(found.metrics["avg_macs"], found.metrics["accuracy"]) for found in records[:3]]
     expected = {v for v in values if not any(o[0] <= v[0] and o[1] >= v[1] and o != v for o in values)}
     assert {(found.metrics["avg_macs"], found.metrics["accuracy"]) for found in chosen} == expected
@@ -257,7 +257,7 @@ def test_the_front_is_chosen_by_validation_among_what_keeps_the_limits(records):
 
 def test_cutoffs_are_fitted_on_calibration_data_and_judged_on_test_data(records):
     (member,) = front.judge(records[1:2])
-    task = data_sets.load("digits", records[1].settings.seed)
+    task = data_sets.load("digits", records[1].settings.training.seed)
     network = records[1].network()
     logits = exit_logits(network, task.test.x)
     exits = member.policy.exits(logits)
@@ -285,7 +285,7 @@ def test_it_is_written_as_json_and_picture_and_said_as_a_table(experiment, tmp_p
     assert run.write_front(experiment, tmp_path / "results", said.append)
     written = json.loads((tmp_path / "results" / "front.json").read_text())
     assert (written["experiment"], written["trials"]) == (experiment.name, 4)
-    assert len(written["front"]) == len(front.non_dominated(front.finished(experiment)))
+    assert len(written["front"]) == len(front.best_of(front.finished(experiment)))
     table = next(text for text in said if "test acc" in text)
     assert all(f"{member['test']['accuracy']:.4f}" in table for member in written["front"])
     with Image.open(tmp_path / "results" / "front.png") as picture:

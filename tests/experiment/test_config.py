@@ -31,7 +31,7 @@ def test_the_example_can_be_run(tmp_path):
     checked = check(write_config(tmp_path))
     assert checked.space == "digits"
     assert (checked.concurrency, checked.max_trials, checked.max_seconds) == (2, 36, 300)
-    assert checked.settings.max_avg_macs == 600_000
+    assert checked.settings.limits.max_avg_macs == 600_000
 
 
 def test_any_tuner_of_nni_can_be_run(tmp_path):
@@ -39,7 +39,7 @@ def test_any_tuner_of_nni_can_be_run(tmp_path):
 
 
 def test_trials_may_be_halved(tmp_path):
-    assert check(write_config(tmp_path, assessor=assessor(first_rung=2, factor=4))).settings.epochs == 12
+    assert check(write_config(tmp_path, assessor=assessor(first_rung=2, factor=4))).settings.training.epochs == 12
 
 
 def test_any_assessor_of_nni_can_be_run(tmp_path):
@@ -93,7 +93,10 @@ BAD = {
     "unknown data": ({"trialCommand": command("--data digit")}, "data: 'digit' is unknown; did you mean 'digits'?"),
     "missing data": ({"trialCommand": command("--data no.npz")}, "data: there is no file 'no.npz'"),
     "zero epochs": ({"trialCommand": command("--epochs 0")}, "epochs: 0 is not possible; a whole number from 1 is"),
-    "epochs in words": ({"trialCommand": command("--epochs ten")}, "--epochs: invalid int value: 'ten'"),
+    "epochs in words": (
+        {"trialCommand": command("--epochs ten")},
+        "--epochs: 'ten' is not possible; a whole number from 1 is",
+    ),
     "unknown argument": ({"trialCommand": command("--epoch 3")}, "unrecognized arguments: --epoch 3"),
     "another trial": ({"trialCommand": "python train.py"}, "trialCommand: 'python train.py' is not possible"),
     "no such python": (
@@ -121,7 +124,12 @@ BAD = {
         r"max_activation_bytes: 1k is below the cheapest network of space digits/2, .* bytes\)",
     ),
     "a limit that only one of both has": (
-        {"trialCommand": command("--max-params 1M"), "tuner": tuner()},
+        {"trialCommand": command("--max-params 1M"), "tuner": tuner(max_full_macs="2M")},
+        "max_full_macs: the tuner's is 2000000.0 and the trialCommand's is None; they must be the same, or stand in the "
+        "trialCommand alone",
+    ),
+    "a limit that is another one": (
+        {"trialCommand": command("--max-avg-macs 500k --max-params 1M"), "tuner": tuner(max_avg_macs="500k")},
         "max_params: the tuner's is None and the trialCommand's is 1000000.0; they must be the same",
     ),
     "latency limit without a table": (
@@ -168,7 +176,7 @@ BAD = {
     ),
     "an accuracy beyond all": (
         {"trialCommand": command("--min-accuracy 2")},
-        "min_accuracy: 2.0 is not possible; a share",
+        "--min-accuracy: '2' is not a share; examples: 0.01, 1%",
     ),
     "threads beyond all": (
         {"trialCommand": command("--threads 100000")},

@@ -297,11 +297,11 @@ def state(rng: random.Random, folder: Path) -> None:
     """The tuner's stored state, damaged: used, or left aside with a line in the log."""
     from nni_earlyexit import strategies
     from nni_earlyexit.search import checkpoint
-    from nni_earlyexit.search.goal import Goal
+    from nni_earlyexit.search.limits import Limits
     from nni_earlyexit.space.search_domain import domain
 
     strategy = strategies.create("nsga2", seed=0)
-    strategy.start(domain(_small_space(), Goal(), None))
+    strategy.start(domain(_small_space(), Limits(), None))
     for accuracy in (0.5, 0.6, None):
         sample = strategy.ask()
         strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})

@@ -35,7 +35,7 @@ def test_training_learns(result):
 def test_metrics_are_those_of_the_policy_on_the_validation_split(evaluator, result):
     validation = evaluator.data.validation
     logits = exit_logits(result.network, validation.x)
-    np.testing.assert_array_equal(logits, result.logits)
+    np.testing.assert_array_equal(logits, result.validation.logits)
     exits = result.policy.exits(logits)
     costs = np.array(result.network.exit_costs)
     paid = np.array(result.policy.costs_without_dropped(costs, result.network.branch_costs))
@@ -97,7 +97,7 @@ def test_the_test_split_is_never_touched_and_nothing_depends_on_the_calibration_
     assert {**first.metrics, "train_seconds": 0} == {**other.metrics, "train_seconds": 0}
     assert first.policy == other.policy
     # its outputs are kept for fitting cutoffs after the search
-    np.testing.assert_array_equal(other.calibration[0], exit_logits(other.network, noise.x))
+    np.testing.assert_array_equal(other.calibration.logits, exit_logits(other.network, noise.x))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_intermediate_results_are_reported_every_epoch_and_the_final_one_once(
     monkeypatch.setattr(nni_earlyexit.integration.evaluator.nni, "report_final_result", final.append)
     monkeypatch.delenv("NNI_OUTPUT_DIR", raising=False)
     result = evaluate(evaluator, digits_space, two_exits)
-    assert len(intermediate) == evaluator.settings.epochs
+    assert len(intermediate) == evaluator.settings.training.epochs
     assert final == [result.metrics]
     assert set(intermediate[0]) == set(final[0]) - {"train_seconds", "optimism", "concerns", "front"}
 

@@ -23,7 +23,7 @@ def test_a_trial_whose_time_is_over_ends_and_says_so(tmp_path):
 
 def test_so_does_one_that_hangs_in_code_that_is_not_python_and_it_shows_where(tmp_path):
     code, _, said = ended(
-        "import ctypes\ntrial_folders.LOCKED_UP_S = 0.2\ntrial_guards.end_after(2)\n"
+        "import ctypes\ntrial_guards.LOCKED_UP_S = 0.2\ntrial_guards.end_after(2)\n"
         "def hang(): ctypes.PyDLL(None).sleep(600)  # which keeps every other thread from running\nhang()",
         tmp_path,
     )

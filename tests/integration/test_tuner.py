@@ -28,6 +28,7 @@ class Manager:
     def __init__(self):
         self.jobs, self.finals = [], []
         self.ends_after = None
+        self.command = "python -m another.trial"
 
     def submit(self, parameters, status="RUNNING", final=None):
         job = {"trialJobId": str(len(self.jobs)), "status": status}
@@ -37,7 +38,8 @@ class Manager:
 
     def get(self, address, path):
         assert address == "http://localhost:8080/api/v1/nni"
-        return {"trial-jobs": self.jobs, "metric-data?type=FINAL": self.finals}[path]
+        experiment = {"params": {"trialCommand": self.command}}
+        return {"trial-jobs": self.jobs, "metric-data?type=FINAL": self.finals, "experiment": experiment}[path]
 
     def end_after(self, address, trials):
         self.ends_after = trials
@@ -56,8 +58,8 @@ def manager(monkeypatch, tmp_path, digits_space):
 
 
 def start(space, resumed=False, **arguments):
-    arguments = {"strategy_arguments": {"initial_random": 5}, **arguments}
-    tuner = EarlyExitTuner(space="digits", max_avg_macs="400k", **arguments)
+    arguments = {"strategy_arguments": {"initial_random": 5}, "max_avg_macs": "400k", **arguments}
+    tuner = EarlyExitTuner(space="digits", **arguments)
     if resumed:
         tuner.load_checkpoint()
     tuner.update_search_space(space.search_space())
@@ -367,7 +369,7 @@ def test_class_arguments_are_checked_by_constructor_and_validator(arguments, sen
 
 
 def test_limits_may_have_a_unit():
-    assert TunerArguments.parse({"space": "digits", "max_avg_macs": "1.5M"}).max_avg_macs == 1_500_000
+    assert TunerArguments.parse({"space": "digits", "max_avg_macs": "1.5M"}).limits.max_avg_macs == 1_500_000
 
 
 def test_a_search_space_of_another_version_ends_the_process_visibly(digits_space):
@@ -380,3 +382,18 @@ def test_a_search_space_of_another_version_ends_the_process_visibly(digits_space
     ended = subprocess.run([sys.executable, "-c", code, json.dumps(space)], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "space: 'digits/0' is not 'digits/2'" in ended.stderr
+
+
+def test_limits_are_those_of_the_trial_command(manager, digits_space):
+    manager.command = "python -m nni_earlyexit.trial --max-avg-macs 400k --epochs 3"
+    tuner = start(digits_space, max_avg_macs=None)
+    assert tuner.strategy.domain.limits == {"avg_macs": 400_000}
+
+
+def test_limits_that_do_not_agree_end_the_experiment_with_a_reason(manager, digits_space, caplog):
+    manager.command = "python -m nni_earlyexit.trial --max-avg-macs 300k"
+    with pytest.raises(pytest.fail.Exception):
+        start(digits_space)
+    assert (
+        "max_avg_macs: the tuner's is 400000.0 and the trialCommand's is 300000.0; they must be the same" in caplog.text
+    )

@@ -9,7 +9,7 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.profiling.latency import measure, measure_in_turns
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.latency_table import LatencyTable
 
@@ -174,10 +174,10 @@ def test_no_strategy_proposes_what_misses_a_limit_on_latency(space, table):
     predict = table.predictor(space)
     cheapest = space.extreme(predict, exit=0)[1]
     strategy = strategies.create("random", seed=0)
-    strategy.start(domain(space, Goal(max_latency_s=2 * cheapest), predict))
+    strategy.start(domain(space, Limits(max_latency_s=2 * cheapest), predict))
     assert all(predict(strategy.ask())[0] <= 2 * cheapest for _ in range(10))
     with pytest.raises(ValueError, match="max_latency_s: .* is below the cheapest network .* seconds"):
-        domain(space, Goal(max_latency_s=cheapest / 2), predict)
+        domain(space, Limits(max_latency_s=cheapest / 2), predict)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from nni_earlyexit import EarlyExitEvaluator, ExitPolicy, ThresholdOptimizer, cli
+from nni_earlyexit import EarlyExitEvaluator, ExitPolicy, ThresholdOptimizer
+from nni_earlyexit.cli.main import main
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation import stored_outputs as refit
 from nni_earlyexit.report import thresholds_report
@@ -33,7 +34,7 @@ def file(tmp_path):
 
 def call(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["nni-earlyexit", "thresholds", *map(str, arguments)])
-    cli.main()
+    main()
     return capsys.readouterr().out
 
 

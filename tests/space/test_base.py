@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.integration.nas_strategy import SearchStrategy
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.search_domain import domain
 
 
@@ -43,7 +43,7 @@ def test_no_sample_has_more_exits_than_allowed(rng):
 def test_no_strategy_proposes_a_network_that_breaks_a_rule(name, rules):
     space = search_spaces.create("digits", **rules)
     strategy = strategies.create(name, seed=1)
-    strategy.start(domain(space, Goal(max_full_macs=2e6)))
+    strategy.start(domain(space, Limits(max_full_macs=2e6)))
     for i in range(60):
         sample = strategy.ask()
         assert space.violation(sample) is None
@@ -71,11 +71,11 @@ def test_the_cheapest_network_keeps_the_rules():
 )
 def test_a_space_whose_every_network_is_over_a_limit_is_refused(digits_space, limit, value, sentence):
     with pytest.raises(ValueError, match=sentence):
-        domain(digits_space, Goal(**{limit: value}))
+        domain(digits_space, Limits(**{limit: value}))
 
 
 def test_what_is_proposed_keeps_every_limit_that_is_known_before_training(digits_space):
-    goal = Goal(max_full_macs=1e6, max_params=60_000, max_activation_bytes=20_000)
+    goal = Limits(max_full_macs=1e6, max_params=60_000, max_activation_bytes=20_000)
     strategy = strategies.create("random", seed=0)
     strategy.start(domain(digits_space, goal))
     for _ in range(20):

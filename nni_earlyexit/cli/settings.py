@@ -1,0 +1,40 @@
+"""``nni-earlyexit settings``: every option of a trial and of the tuner, its default and its meaning."""
+
+from __future__ import annotations
+
+import argparse
+
+from nni_earlyexit.cli.options import Commands
+
+TITLES = {
+    "Trial": "options of `python -m nni_earlyexit.trial`, with dashes, and arguments of `EarlyExitEvaluator`",
+    "Tuner": "`classArgs` of the tuner `EarlyExit`",
+    "Assessor": "`classArgs` of the assessor `EarlyExitHalving`; beside them `objectives`, as the tuner's",
+}
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command line."""
+    return commands.add_parser("settings", help="print every option of trial, tuner and assessor as Markdown tables")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    print(tables())
+    return 0
+
+
+def tables() -> str:
+    """The tables, as ``docs/settings.md`` has them."""
+    from nni_earlyexit.integration.tuner_arguments import TunerArguments
+    from nni_earlyexit.search.successive_halving import SuccessiveHalving
+    from nni_earlyexit.training.settings import Settings
+    from nni_earlyexit.utils.options import markdown
+
+    parts = [
+        "# Settings",
+        "Written by `nni-earlyexit settings > docs/settings.md` from the fields of the settings themselves.",
+    ]
+    for (title, what), cls in zip(TITLES.items(), (Settings, TunerArguments, SuccessiveHalving), strict=True):
+        parts += [f"## {title}", f"{what[0].upper()}{what[1:]}.", markdown(cls)]
+    return "\n\n".join(parts)

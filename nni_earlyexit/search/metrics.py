@@ -1,0 +1,76 @@
+"""The schema of the metrics that a trial reports: every key, its unit, and when it is there.
+
+Numbers only, besides ``sample`` and ``front``, because NNI's web UI offers as metrics what is a number in the first trial.
+The keys are the same for every network of a space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+ALWAYS, FINAL, WITH_LATENCY = "always", "at the end", "with a latency table"
+"""When a metric is there; those at the end make a result final."""
+
+
+class Metric(NamedTuple):
+    """One metric.
+
+    Attributes
+    ----------
+    meaning
+        What it says, in a few words.
+    unit
+        The unit of its value.
+    when
+        ``ALWAYS``, only ``FINAL``, or only ``WITH_LATENCY``.
+    direction
+        The direction in which it is usually optimised, where it can be an objective.
+    """
+
+    meaning: str
+    unit: str = ""
+    when: str = ALWAYS
+    direction: Literal["max", "min"] | None = None
+
+
+SAMPLE, FRONT = "sample", "front"
+
+METRICS: Mapping[str, Metric] = {
+    "default": Metric("one number for NNI's own tuners, assessors and charts; larger is better"),
+    "accuracy": Metric("validation accuracy of the reported point", "fraction", direction="max"),
+    "avg_macs": Metric("average MACs of an input at the reported point", "MACs", direction="min"),
+    "full_macs": Metric("MACs to leave at the last exit", "MACs", direction="min"),
+    "params": Metric("parameters", "parameters", direction="min"),
+    "activation_bytes": Metric("most bytes of activations alive at once", "bytes", direction="min"),
+    "latency_s": Metric("average seconds of an input at the reported point", "seconds", WITH_LATENCY, "min"),
+    "full_latency_s": Metric("seconds to leave at the last exit", "seconds", WITH_LATENCY),
+    "feasible": Metric("1 within the limits, else 0"),
+    "excess": Metric("sum of the shares by which limits are known to be exceeded"),
+    "epochs": Metric("epochs of training so far", "epochs"),
+    SAMPLE: Metric("the sample that was run, in canonical form"),
+    FRONT: Metric("accuracy, avg_macs and latency_s along the trade-off, a list for each", when=FINAL),
+    "optimism": Metric("accuracy that the cutoffs promise too much, cross-validated", "fraction", FINAL),
+    "concerns": Metric("number of reasons not to trust the cutoffs", when=FINAL),
+    "train_seconds": Metric("seconds of the trial's training and judging", "seconds", FINAL),
+}
+"""Every metric of a network but those of its exits."""
+
+EXIT_METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("validation accuracy of the exit alone; 0 where there is none", "fraction"),
+    "share": Metric("share of inputs that leave there", "fraction"),
+    "cutoff": Metric("confidence from which inputs leave; None for an absent or dropped exit and the last one"),
+}
+"""Metrics of the exit after each stage."""
+
+
+def exit_metric(stage: int, name: str) -> str:
+    """The key of a metric of the exit after ``stage``."""
+    if name not in EXIT_METRICS:
+        raise KeyError(name)
+    return f"exit{stage}_{name}"
+
+
+def is_final(metrics: Any) -> bool:
+    """``True`` for a result that a trial reports at its end, ``False`` for one after an epoch and for what is none."""
+    return isinstance(metrics, Mapping) and FRONT in metrics
