@@ -1,6 +1,6 @@
 """How many trials strategies need, on tables of networks that were really trained (``benchmarks/tabular``).
 
-    python benchmarks/strategies.py [--part PART ...] [--table digits cifar10_8x8] [--seeds 20]     # parts: see PARTS
+    python benchmarks/strategies.py [--part PART ...] [--table TABLE ...] [--seeds 20]     # parts: see PARTS
 
 Every method is judged alike: by the hypervolume of the union of the fronts of all networks that it tried, as a share of that
 of the whole table's front. What a method is told differs: ours get each network's whole front, peers the reported point.
@@ -39,8 +39,11 @@ from nni_earlyexit.search.surrogate.targets import Array, Targets, targets
 from nni_earlyexit.search.trials import Trial
 from peers import PEERS, Enough
 from tabular import FOLDER, Box, Table
+from tabular.synthetic import Synthetic
 
 TABLES = ("digits", "cifar10_8x8")
+SYNTHETIC = ("synthetic0", "synthetic3", "synthetic10")
+"""Tables that are computed, for the part that looks at the ends of the front."""
 SHARES = (0.95, 0.98, 0.99)
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "strategies.png"
 PROCESSES = 2
@@ -57,7 +60,7 @@ MOST = 400
 
 @cache
 def loaded(name: str, beside: tuple[str, ...] = ()) -> tuple[Table, Box]:
-    table = Table(name)
+    table = Synthetic(int(name.removeprefix("synthetic"))) if name in SYNTHETIC else Table(name)
     return table, Box(table, beside)
 
 
@@ -242,6 +245,14 @@ def fronts(tables: Sequence[str], seeds: int) -> None:
 def three(tables: Sequence[str], seeds: int) -> None:
     print("\n## Three objectives: accuracy, average MACs and parameters")
     compare({name: {"beside": ["params"]} for name in (*OURS, "nsga3")}, tables, seeds)
+
+
+def ends(tables: Sequence[str], seeds: int, trials: int = 300) -> None:
+    print(f"\n## Ends of the front, in a space whose costs range over a factor of 100; {trials} trials, {seeds} seeds")
+    for table, curves in compare({name: {"trials": trials} for name in OURS[1:]}, tables, seeds).items():
+        for method, results in curves.items():
+            last = sorted(curve[-1] for curve, _ in results)
+            print(f"{table}, {method:12} covered at last, every seed: {' '.join(f'{share:.4f}' for share in last)}")
 
 
 def time_of(name: str, known: int, asks: int = 10) -> tuple[float, float, float]:
@@ -493,6 +504,7 @@ PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
     "trials": trials,
     "fronts": fronts,
     "three": three,
+    "ends": ends,
     "ablation": ablation,
     "time": lambda tables, seeds: cost_of_asking(),
     "workers": workers,
@@ -506,13 +518,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--table", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument(
+        "--table", nargs="+", choices=(*TABLES, *SYNTHETIC), help="those that a part is about if left out"
+    )
     arguments = parser.parse_args()
-    missing = [name for name in arguments.table if not (FOLDER / f"{name}.npz").is_file()]
+    trained = [name for name in arguments.table or TABLES if name not in SYNTHETIC]
+    missing = [name for name in trained if not (FOLDER / f"{name}.npz").is_file()]
     if missing:
         raise SystemExit(f"tables: {missing[0]} is missing; python benchmarks/build_tables.py {missing[0]} makes it")
     for part in arguments.part:
-        PARTS[part](arguments.table, arguments.seeds)
+        PARTS[part](arguments.table or (SYNTHETIC if part == "ends" else TABLES), arguments.seeds)
 
 
 if __name__ == "__main__":

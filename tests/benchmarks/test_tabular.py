@@ -14,6 +14,7 @@ from nni_earlyexit.search.domain import key
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from tabular import Box, Table
 from tabular.spaces import TABLES
+from tabular.synthetic import Synthetic
 
 
 @pytest.fixture(scope="module", params=TABLES)
@@ -70,3 +71,24 @@ def test_strategies_search_it(table):
         sample = strategy.ask()
         strategy.tell(sample, table.query(sample))
     assert Box(table).share(strategy.archive.points) > 0.7
+
+
+def test_a_computed_table_is_asked_like_one_of_trained_networks():
+    table, again, other = Synthetic(0), Synthetic(0), Synthetic(1)
+    assert len(table) == len({key(sample) for sample in table.samples}) == 6561
+    macs = [own for sample in table.samples for own in table.costs(sample).macs]
+    assert max(macs) > 100 * min(macs)
+    box = Box(table)
+    assert box.share(box.points) == 1
+    for sample in table.samples[::500]:
+        metrics = table.query(sample)
+        assert metrics == again.query(sample) != other.query(sample)
+        assert metrics["front"]["avg_macs"][-1] == metrics["full_macs"] == table.costs(sample).macs[-1]
+        assert 0 <= min(metrics["front"]["accuracy"]) <= metrics["front"]["accuracy"][-1] <= 1
+    assert table.costs(table.samples[0]).stages == [2]
+    strategy = strategies.create("surrogate", seed=0)
+    strategy.start(table.domain)
+    for _ in range(15):
+        sample = strategy.ask()
+        strategy.tell(sample, table.query(sample))
+    assert 0.5 < box.share(strategy.archive.points) < 1
