@@ -3,7 +3,8 @@
 Hypervolume in the box between the front's ends is the mean, over many lines parallel to the first loss's axis, of how far
 along the line the front reaches. A line stands for bounds on all other losses; along it the measure is exact. With two
 losses the lines are at equal distances, with more at quasi-random places. What a set of points adds is the mean of what it
-adds on every line, so that thousands of sets are compared at once, and any number of losses is treated alike.
+adds on every line, so that thousands of sets are compared at once, and any number of losses is treated alike. Where the true
+front ends is not known: losses beyond the worst ends of this one are drawn into a margin, the more the farther they are.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ class Improvement:
     """
 
     MARGIN = 0.1
-    """Beyond the front's ends nothing counts, but for this share of its extent."""
+    """Beyond the front's worst ends counts as much as this share of its extent in all, ever less the farther it is."""
 
     def __init__(self, front: Array) -> None:
         ideal, nadir = front.min(axis=0), front.max(axis=0)
         extent = np.where(nadir > ideal, nadir - ideal, np.maximum(np.abs(nadir), 1e-9))
-        self._reference = nadir + self.MARGIN * extent
-        self._ideal = ideal - self.MARGIN * extent
+        self._nadir, self._margin = nadir, self.MARGIN * extent
+        self._reference = nadir + self._margin
+        self._ideal = ideal - self._margin
         others = front.shape[1] - 1
         if others == 0:
             unit = np.zeros((1, 0))
@@ -44,6 +46,7 @@ class Improvement:
             unit = ((np.arange(LINES) + 0.5) / LINES)[:, None]
         else:
             unit = qmc.Sobol(others, scramble=False).random_base2(int(math.log2(LINES)))
+        unit[-1] = 1  # beyond everything, so that nothing is so far beyond the ends that it counts nothing
         self._bounds = self._ideal[1:] + unit * (self._reference - self._ideal)[1:]
         self._scale = self._reference[0] - self._ideal[0]
         self._reached = self._reach(front[None])[0]
@@ -52,10 +55,15 @@ class Improvement:
         """For sets of points (sets, points, losses): how far each reaches on each line (sets, lines)."""
         reached = np.zeros((len(sets), len(self._bounds)))
         for point in range(sets.shape[1]):
-            own = sets[:, point]
+            own = self._drawn_near(sets[:, point])
             on_line = (own[:, None, 1:] <= self._bounds).all(axis=-1)
             np.maximum(reached, np.where(on_line, (self._reference[0] - own[:, 0])[:, None], 0), out=reached)
         return reached
+
+    def _drawn_near(self, points: Array) -> Array:
+        """Losses (points, losses) of which those beyond the front's worst ends lie within the margin, in their order."""
+        beyond = np.maximum(points - self._nadir, 0) / self._margin
+        return np.minimum(points, self._nadir) + self._margin * (1 - 1 / np.sqrt(1 + 2 * beyond))
 
     def add(self, points: Array) -> None:
         """Count points (points, losses) as part of the front from now on."""

@@ -22,6 +22,7 @@ def test_it_is_the_hypervolume_that_points_add(losses, error, rng):
     volume = HV(ref_point=reference)
     near = [known * 1.05 if losses == 1 else front(losses, rng, 3) for _ in range(4)]
     sets = np.stack([points * shrink for points, shrink in zip(near, (0.7, 0.9, 1.0, 1.1), strict=True)])
+    sets = np.minimum(sets, known.max(axis=0))  # what lies beyond counts less
     exact = [(volume(np.vstack([known, points])) - volume(known)) / box for points in sets]
     np.testing.assert_allclose(improvement.of(sets), exact, atol=error)
 
@@ -47,3 +48,20 @@ def test_the_unit_of_a_loss_does_not_matter(rng):
 
 def test_a_front_of_one_point_has_a_box():
     assert Improvement(np.array([[-0.9, 1e5]])).of(np.array([[[-0.95, 0.95e5]]]))[0] > 0
+
+
+@pytest.mark.parametrize("losses", [2, 3])
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_beyond_the_ends_counts_ever_less_but_never_nothing(losses, beyond, rng):
+    known = front(losses, rng)
+    best, extent = known.min(axis=0), np.ptp(known, axis=0)
+    points = np.tile(best - 0.05 * extent, (5, 1))
+    points[:, beyond] = known.max(axis=0)[beyond] + extent[beyond] * np.array([0, 0.1, 1, 10, 1000])
+    gains = Improvement(known).of(points[:, None])
+    assert (np.diff(gains) <= 0).all()
+    assert gains[0] > 2 * gains[2] > 0
+    assert gains[-1] > 0
+
+
+def test_points_that_do_not_exist_add_nothing(rng):
+    assert Improvement(front(2, rng)).of(np.full((1, 3, 2), np.inf)).tolist() == [0]
