@@ -2,7 +2,8 @@
 
 Candidates are the front's networks with a change or two. The one with the largest expected hypervolume improvement is tried
 next, where trials that still run are taken for what the model expects of them. Costs are computed; only what training
-decides is predicted (:mod:`nni_earlyexit.search.surrogate.targets`).
+decides is predicted (:mod:`nni_earlyexit.search.surrogate.targets`). When nothing is expected any more, the cheapest and the
+dearest networks are tried, then those of which the models know least.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nni_earlyexit.search.domain import Domain, Sample, key
 from nni_earlyexit.search.genetics import Genetics
 from nni_earlyexit.search.hypervolume import Improvement
 from nni_earlyexit.search.surrogate.models import FAMILIES, Hyperparameters, Models, rank_correlation
-from nni_earlyexit.search.surrogate.targets import targets
+from nni_earlyexit.search.surrogate.targets import ends, targets
 from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.utils.checks import lookup
 from numpy.typing import NDArray
@@ -40,6 +41,10 @@ ROUNDS = 4
 """Times that networks of the front are changed to have enough candidates."""
 DRAWS = 32
 """Possible results of a candidate that its expected improvement is the mean of."""
+NEGLIGIBLE = 1e-5
+"""Expected improvement, as a share of the front's box, below which it seems that the models are wrong or all is found."""
+DOUBT = 4
+"""So many times as wrong are models then taken to be as they say, so that what they know least of is tried."""
 IN_COMMON = 0.64
 """Share of what is uncertain about a network's exits that they have in common, being trained together."""
 
@@ -83,6 +88,7 @@ class Strategy(AskTell):
         self._chosen, self._chosen_at = "", 0
         self._settings: list[Hyperparameters | None] | None = None
         self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
+        self._ends: list[Sample] | None = None
 
     def told(self, trial: Trial) -> None:
         self._models = None
@@ -100,17 +106,25 @@ class Strategy(AskTell):
         with threadpool_limits(1):
             if self._models is None:
                 self._models = self._fitted(known)
-            return candidates[int(np.argmax(self._expected_gains(self._models, candidates)))]
+            gains = self._expected_gains(self._models, candidates)
+            if gains.max() < NEGLIGIBLE:
+                if self._ends is None:
+                    self._ends = ends(self.objectives, self.domain)
+                for sample in self._ends:
+                    if self.possible(sample) is not None:
+                        return sample
+                gains = self._expected_gains(self._models, candidates, DOUBT)
+            return candidates[int(np.argmax(gains))]
 
-    def _expected_gains(self, models: Models, candidates: list[Sample]) -> NDArray[np.floating]:
-        """Expected hypervolume improvement of each candidate (candidates,)."""
+    def _expected_gains(self, models: Models, candidates: list[Sample], doubt: float = 1) -> NDArray[np.floating]:
+        """Expected hypervolume improvement of each candidate (candidates,), with so many times the models' deviation."""
         improvement = Improvement(self.archive.points)
         if self.pending:
             running = list(self.pending.values())
             expected = self._targets.points(running, models.predict(self._targets.features(running))[0])
             improvement.add(expected.reshape(-1, expected.shape[-1]))
         mean, deviation = models.predict(self._targets.features(candidates))
-        possible = mean + self._luck(len(mean))[:, :, None] * deviation
+        possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
         return np.mean([improvement.of(points) for points in self._targets.points(candidates, possible)], axis=0)
 
     def _luck(self, targets: int) -> NDArray[np.floating]:

@@ -9,7 +9,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.ask_tell import Sample
+from nni_earlyexit.search.domain import Sample
 from numpy.typing import NDArray
 
 from tabular import Table

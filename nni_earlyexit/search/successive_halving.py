@@ -12,16 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives, to_losses
 from nni_earlyexit.utils.checks import check_known, whole_number
 from nni_earlyexit.utils.options import check_options, option
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 STATE_VERSION = 1
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import itertools
+import json
+
 import numpy as np
 import pytest
 from nni_earlyexit import strategies
+from nni_earlyexit.search.archive import Archive
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.search.hypervolume import Improvement
@@ -124,6 +128,90 @@ def test_objectives_that_are_all_known_before_training_are_searched_too(family):
         strategy.tell(sample, {"params": costs(sample).params[-1]})
     first = [costs(trial.sample).params[-1] for trial in list(strategy.trials.values())[:12]]
     assert costs(strategy.front()[0].sample).params[-1] < min(first)
+
+
+WIDE = {f"stage{i}_width": [1, 2, 4, 8] for i in range(3)} | {f"exit{i}": ["no", "plain", "good"] for i in range(2)}
+
+
+def wide_costs(sample):
+    """From 100 to 19,260: widths count squared."""
+    stages = [i for i in range(3) if i == 2 or sample[f"exit{i}"] != "no"]
+    width = [sample[f"stage{i}_width"] for i in range(3)]
+    spent = np.cumsum([100 * width[i] * width[max(i - 1, 0)] for i in range(3)])
+    macs = [int(spent[i]) + 30 * n for n, i in enumerate(stages)]
+    return ExitCosts(macs, macs, macs, stages=stages)
+
+
+def wide_metrics(sample):
+    own = wide_costs(sample)
+    worth = np.cumsum([1 + np.log2(sample[f"stage{i}_width"]) for i in range(3)])
+    good = [1.0 if i == 2 or sample[f"exit{i}"] == "good" else 0.8 for i in own.stages]
+    accuracy = np.maximum.accumulate(
+        [0.9 * (1 - np.exp(-worth[i] * g / 6)) for i, g in zip(own.stages, good, strict=True)]
+    )
+    front = {"accuracy": accuracy.tolist(), "avg_macs": list(own.macs)}
+    return {"accuracy": front["accuracy"][-1], "avg_macs": front["avg_macs"][-1], "front": front}
+
+
+@pytest.mark.parametrize(("widths", "seed"), [([1, 2], 0), ([1, 2], 2), ([4, 8], 0)])
+def test_an_end_of_the_front_far_from_all_that_is_known_is_reached(widths, seed):
+    every = [dict(zip(WIDE, values, strict=True)) for values in itertools.product(*WIDE.values())]
+    true = Archive(2)
+    for sample in every:
+        front = wide_metrics(sample)["front"]
+        true.add("", np.stack([-np.array(front["accuracy"]), front["avg_macs"]], axis=1))
+    volume = HV(ref_point=true.points.max(axis=0) * [0.9, 1.1])
+    strategy = strategies.create("surrogate", seed=seed)
+    strategy.start(Domain(WIDE, costs=wide_costs))
+    alike = [s for s in every if all(s[f"stage{i}_width"] in widths for i in range(3)) and s["exit0"] == "no"]
+    for i in np.random.default_rng(seed).choice(len(alike), 12, replace=False):
+        strategy.tell(alike[i], wide_metrics(alike[i]))
+    for _ in range(45):
+        sample = strategy.ask()
+        strategy.tell(sample, wide_metrics(sample))
+    assert volume(strategy.archive.points) > 0.97 * volume(true.points)
+
+
+def test_the_cheapest_and_the_dearest_network_within_the_limits_are_tried_when_nothing_is_expected(monkeypatch):
+    def tried(negligible):
+        monkeypatch.setattr(surrogate, "NEGLIGIBLE", negligible)
+        strategy = strategies.create("surrogate", seed=3)
+        strategy.start(Domain(CHOICES, costs=costs, excess=lambda sample: max(0, costs(sample).macs[-1] - 1000)))
+        for _ in range(14):
+            sample = strategy.ask()
+            strategy.tell(sample, metrics(sample))
+        macs = [costs(trial.sample).macs for trial in strategy.trials.values()]
+        return min(own[0] for own in macs), max(own[-1] for own in macs)
+
+    assert tried(np.inf) == (100, 1000)
+    assert tried(0) != (100, 1000)
+
+
+def test_when_nothing_is_expected_what_models_know_least_of_is_tried(monkeypatch):
+    strategy = started(trials=20)
+    monkeypatch.setattr(surrogate, "ends", lambda objectives, domain: [])
+    models = strategy._fitted(list(strategy.trials.values()))
+
+    def deviation(negligible):
+        monkeypatch.setattr(surrogate, "NEGLIGIBLE", negligible)
+        proposals = []
+        for seed in range(5):
+            strategy.rng = np.random.default_rng(seed)
+            proposals.append(strategy.propose())
+        return np.nanmax(models.predict(strategy._targets.features(proposals))[1], axis=0).mean()
+
+    assert deviation(np.inf) > 1.2 * deviation(0)
+
+
+def test_a_restored_state_tries_the_ends_too(monkeypatch):
+    monkeypatch.setattr(surrogate, "NEGLIGIBLE", np.inf)
+    strategy, restored = started(trials=12), started(seed=9)
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(4):
+        sample = strategy.ask()
+        assert restored.ask() == sample
+        for each in (strategy, restored):
+            each.tell(sample, metrics(sample))
 
 
 @pytest.mark.parametrize(

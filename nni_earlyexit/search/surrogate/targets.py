@@ -7,6 +7,7 @@ exits, or where one point is reported, that point is predicted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
@@ -21,6 +22,8 @@ COMPUTED = {"full_macs": "macs", "params": "params", "activation_bytes": "activa
 """Metrics of the last exit that are known before training."""
 AVERAGE = {"avg_macs": "macs", "latency_s": "latency_s"}
 """Metrics that are averages over the exits, by the shares of inputs that leave at each."""
+STARTS = 3
+"""Random networks from which the cheapest and the dearest ones are looked for."""
 
 Array: TypeAlias = NDArray[np.floating]
 
@@ -46,6 +49,49 @@ def targets(objectives: Mapping[str, str], domain: Domain, whole_fronts: bool) -
     if whole_fronts and averages and rising and domain.costs is not None:
         return ExitTargets(objectives, domain)
     return PointTargets(objectives, domain)
+
+
+def ends(objectives: Mapping[str, str], domain: Domain) -> list[Sample]:
+    """The networks within the limits that cost least and most, by each objective that is a computed cost.
+
+    An average is least at the first exit, and most at the last one.
+    """
+    costs = [name for name in objectives if domain.costs is not None and name in AVERAGE | COMPUTED]
+    rng = np.random.default_rng(0)  # the ends are the same for every seed, so that no state needs to hold them
+    drawn = ({label: v[rng.integers(len(v))] for label, v in domain.choices.items()} for _ in range(1000))
+    starts = [domain.canonical(s) for s in itertools.islice(filter(domain.valid, drawn), STARTS)] if costs else []
+    if not starts:
+        return []
+    return [
+        min((_extreme(domain, start, name, sign) for start in starts), key=lambda end: end[0])[1]
+        for name in costs
+        for sign in (1, -1)
+    ]
+
+
+def _extreme(domain: Domain, sample: Sample, name: str, sign: int) -> tuple[tuple[float, float], Sample]:
+    """The network that costs least (``sign`` 1) or most (-1), an average at most its limit; before it, its excess and cost.
+
+    Choices of a sample are changed one at a time until no change brings it nearer to the limits or, within them, to the end.
+    """
+    exit = 0 if sign > 0 and name in AVERAGE else -1
+
+    def rank(sample: Sample) -> tuple[float, float]:
+        assert domain.costs is not None
+        cost = getattr(domain.costs(sample), (AVERAGE | COMPUTED)[name])[exit]
+        return domain.excess(sample), sign * min(cost, domain.limits.get(name, np.inf))
+
+    own, before = rank(sample), None
+    while own != before:
+        before = own
+        for label, values in domain.choices.items():
+            for value in values:
+                other = {**sample, label: value}
+                if value != sample[label] and domain.valid(other):
+                    other = domain.canonical(other)
+                    if (changed := rank(other)) < own:
+                        sample, own = other, changed
+    return own, sample
 
 
 class ExitTargets:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.domain import Domain
-from nni_earlyexit.search.surrogate.targets import ExitTargets, PointTargets, targets
+from nni_earlyexit.search.surrogate.targets import ExitTargets, PointTargets, ends, targets
 from nni_earlyexit.search.trials import Trial
 
 COSTS = {
@@ -153,3 +156,47 @@ def test_objectives_that_are_all_known_need_no_model(objectives):
     assert learned.shape == (0, 1)
     assert found.features([FULL]).shape[:2] == (0, 1)
     np.testing.assert_allclose(found.points([FULL], learned)[0, 0], [7, -1600][: len(objectives)])
+
+
+BLOCKS = Domain(
+    {"width": [1, 2, 4], "depth": [1, 2, 3], "exit": ["no", "plain", "deep"]},
+    valid=lambda sample: sample["width"] > 1 or sample["exit"] != "deep",
+    costs=lambda sample: ExitCosts(
+        [100 * sample["width"] + 7 * (sample["exit"] == "deep"), 300 * sample["width"] * sample["depth"]][
+            sample["exit"] == "no" :
+        ],
+        params=[5 - sample["depth"]] * (2 - (sample["exit"] == "no")),
+    ),
+)
+
+
+@pytest.mark.parametrize("most", [np.inf, 2000])
+def test_the_ends_are_the_cheapest_and_the_dearest_network_within_the_limits(most):
+    domain = replace(BLOCKS, excess=lambda sample: max(0, BLOCKS.costs(sample).macs[-1] - most))
+    every = [dict(zip(BLOCKS.choices, values, strict=True)) for values in itertools.product(*BLOCKS.choices.values())]
+    macs = [BLOCKS.costs(sample).macs for sample in every if domain.valid(sample) and domain.excess(sample) <= 0]
+    cheapest, dearest = ends(DEFAULT, domain)
+    assert BLOCKS.costs(cheapest).macs[0] == min(own[0] for own in macs)
+    assert BLOCKS.costs(dearest).macs[-1] == max(own[-1] for own in macs)
+
+
+def test_every_computed_cost_has_ends():
+    samples = ends({**DEFAULT, "params": "min"}, BLOCKS)
+    assert [BLOCKS.costs(sample).params[-1] for sample in samples[2:]] == [2, 4]
+
+
+def test_the_most_that_an_average_can_be_is_its_limit():
+    domain = replace(BLOCKS, limits={"avg_macs": 500})
+    assert BLOCKS.costs(ends(DEFAULT, domain)[1]).macs[-1] >= 500
+
+
+@pytest.mark.parametrize(
+    ("objectives", "domain"),
+    [
+        ({"accuracy": "max"}, BLOCKS),
+        (DEFAULT, replace(BLOCKS, costs=None)),
+        (DEFAULT, replace(BLOCKS, valid=lambda sample: False)),
+    ],
+)
+def test_without_costs_or_valid_networks_there_are_no_ends(objectives, domain):
+    assert ends(objectives, domain) == []
