@@ -20,7 +20,7 @@ from nni_earlyexit.search.hypervolume import Improvement
 from nni_earlyexit.search.surrogate.models import FAMILIES, Hyperparameters, Models, rank_correlation
 from nni_earlyexit.search.surrogate.targets import ends, targets
 from nni_earlyexit.search.trials import Trial
-from nni_earlyexit.utils.checks import lookup
+from nni_earlyexit.utils.checks import lookup, whole_number
 from numpy.typing import NDArray
 from pymoo.core.population import Population
 from scipy.stats import norm
@@ -74,9 +74,8 @@ class Strategy(AskTell):
         family: str = "gaussian_process",
     ) -> None:
         super().__init__(objectives, seed, initial, whole_fronts)
-        for name, value, least in (("initial_random", initial_random, 5), ("candidates", candidates, 10)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        whole_number(5)("initial_random", initial_random)
+        whole_number(10)("candidates", candidates)
         lookup({**FAMILIES, CROSS_VALIDATED: None}, family, "family")
         self.initial_random, self.candidates, self.family = initial_random, candidates, family
 

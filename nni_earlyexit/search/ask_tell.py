@@ -18,6 +18,7 @@ from nni_earlyexit.search.archive import Archive
 from nni_earlyexit.search.domain import Domain, Sample, key
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, check_objectives, to_losses
 from nni_earlyexit.search.trials import Trial
+from nni_earlyexit.utils.checks import boolean, whole_number
 
 STATE_VERSION = 3
 
@@ -55,8 +56,8 @@ class AskTell(ABC):
         self.seed = seed
         if not isinstance(initial, Sequence) or not all(isinstance(sample, Mapping) for sample in initial):
             raise ValueError(f"initial: {initial!r} is not possible; a list of samples is")
-        if not isinstance(whole_fronts, bool):
-            raise ValueError(f"whole_fronts: {whole_fronts!r} is not possible; true or false is")
+        boolean()("whole_fronts", whole_fronts)
+        whole_number(0)("seed", seed)
         self.initial = [dict(sample) for sample in initial]
         self.whole_fronts = whole_fronts
         self._domain: Domain | None = None
@@ -120,8 +121,7 @@ class AskTell(ABC):
             if missing:
                 raise ValueError(f"metrics: {missing[0]!r} is missing; the objectives are {', '.join(self.objectives)}")
             epochs = metrics.get("epochs", 0)
-            if not isinstance(epochs, int):
-                raise ValueError(f"metrics: epochs={epochs!r} is not possible; a whole number is")
+            whole_number(0)("metrics: epochs", epochs)
             losses = tuple(to_losses(metrics, self.objectives))
             if all(map(math.isfinite, losses)):
                 points = [losses, *self._front_points(metrics)] if self.whole_fronts else [losses]

@@ -16,6 +16,7 @@ from nni_earlyexit.search.ask_tell import AskTell
 from nni_earlyexit.search.domain import Domain, Sample, key
 from nni_earlyexit.search.genetics import Genetics
 from nni_earlyexit.search.trials import Trial
+from nni_earlyexit.utils.checks import optional, whole_number
 from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import binary_tournament
 from pymoo.core.population import Population
@@ -42,8 +43,7 @@ class Evolution(AskTell):
         population_size: int | None = None,
     ) -> None:
         super().__init__(objectives, seed, initial, whole_fronts)
-        if population_size is not None and (not isinstance(population_size, int) or population_size < 2):
-            raise ValueError(f"population_size: {population_size!r} is not possible; a whole number from 2 is")
+        optional(whole_number(2))("population_size", population_size)
         self.population_size = population_size
 
     def start(self, domain: Domain) -> None:

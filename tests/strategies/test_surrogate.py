@@ -262,7 +262,7 @@ def test_shorter_trainings_count_only_where_there_are_too_few_long_ones(epochs, 
 def test_epochs_that_are_no_whole_number_are_refused(epochs):
     strategy = started()
     sample = strategy.ask()
-    with pytest.raises(ValueError, match=r"metrics: epochs=.* is not possible; a whole number is"):
+    with pytest.raises(ValueError, match=r"metrics: epochs: .* is not possible; a whole number from 0 is"):
         strategy.tell(sample, {**metrics(sample), "epochs": epochs})
     assert not strategy.trials
     assert strategy.pending
