@@ -1,40 +1,41 @@
-"""What a network costs, counted while one input runs through it: the referee of every formula."""
+"""Costs of a network, counted while one input runs through it: the referee of every formula."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import inference
 from nni_earlyexit.nn.memory import peak_bytes
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-if TYPE_CHECKING:
-    from nni_earlyexit.nn.network import EarlyExitNetwork
 
+def macs(
+    stem: nn.Module, stages: Sequence[nn.Module], branches: Sequence[nn.Module | None], x: Tensor
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """MACs of the backbone up to each exit, and of each exit branch, as torch counts them for the input ``x``.
 
-def macs(network: EarlyExitNetwork) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """MACs of the backbone up to each exit, and of each exit branch, as torch counts them."""
+    The modules are in evaluation mode. ``branches`` holds one per stage, ``None`` where there is no exit.
+    """
     backbone: list[int] = []
-    branches: list[int] = []
-    with inference(network), FlopCounterMode(display=False) as counter:
+    own: list[int] = []
+    with FlopCounterMode(display=False) as counter:
 
         def counted() -> int:
             return counter.get_total_flops() // 2
 
-        x = network.stem(example(network.input_shape, device=next(network.parameters()).device))
-        for stage, blocks in enumerate(network.stages):
+        x = stem(x)
+        for blocks, branch in zip(stages, branches, strict=True):
             x = blocks(x)
-            branch = network.exit_after(stage)
             if branch is not None:
-                backbone.append(counted() - sum(branches))
+                backbone.append(counted() - sum(own))
                 before = counted()
                 branch(x)
-                branches.append(counted() - before)
-    return tuple(backbone), tuple(branches)
+                own.append(counted() - before)
+    return tuple(backbone), tuple(own)
 
 
-def activation_bytes(network: EarlyExitNetwork) -> int:
-    """The most bytes of tensors alive at once while one input runs to the last exit; the input is not counted (float32)."""
-    x = example(network.input_shape, device=next(network.parameters()).device)
+def activation_bytes(network: nn.Module, x: Tensor) -> int:
+    """The most bytes of tensors alive at once while ``x`` runs through ``network``; ``x`` itself is not counted."""
     with inference(network):
         return peak_bytes(lambda: network(x))[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from nni_earlyexit.nn import counting
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from torch import Tensor, nn
 
@@ -68,8 +68,7 @@ class EarlyExitNetwork(nn.Module):
         """The stage that each exit comes after, first exit first."""
         return tuple(int(stage) for stage in self.exits)
 
-    def exit_after(self, stage: int) -> nn.Module | None:
-        """The exit branch after ``stage``, if there is one."""
+    def _exit_after(self, stage: int) -> nn.Module | None:
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
     def outputs(self, x: Tensor) -> Iterator[Any]:
@@ -77,7 +76,7 @@ class EarlyExitNetwork(nn.Module):
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)
-            branch = self.exit_after(stage)
+            branch = self._exit_after(stage)
             if branch is not None:
                 yield branch(x)
 
@@ -136,7 +135,7 @@ class EarlyExitNetwork(nn.Module):
         return EarlyExitNetwork(
             self.stem,
             list(self.stages)[: stages[-1] + 1],
-            [self.exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
+            [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
         )
@@ -148,7 +147,9 @@ class EarlyExitNetwork(nn.Module):
     @cached_property
     def _macs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """MACs of the backbone up to each exit, and of each exit branch, counted by torch while one input runs."""
-        return counting.macs(self)
+        branches = [self._exit_after(stage) for stage in range(len(self.stages))]
+        with inference(self):
+            return counting.macs(self.stem, list(self.stages), branches, self._example())
 
     @property
     def exit_costs(self) -> list[int]:
@@ -164,7 +165,11 @@ class EarlyExitNetwork(nn.Module):
     @cached_property
     def exit_activation_bytes(self) -> list[int]:
         """The most bytes of tensors alive at once until each exit, for one input, which is not counted (float32)."""
-        return [counting.activation_bytes(self.truncate(k)) for k in range(len(self.exits))]
+        x = self._example()
+        return [counting.activation_bytes(self.truncate(k), x) for k in range(len(self.exits))]
+
+    def _example(self) -> Tensor:
+        return example(self.input_shape, device=next(self.parameters()).device)
 
     @property
     def branch_costs(self) -> list[int]:

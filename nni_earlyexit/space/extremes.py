@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT
 
-if TYPE_CHECKING:
-    from nni_earlyexit.space.base import EarlyExitSpace
+
+class Choosable(Protocol):
+    """What is needed of a space to walk through it."""
+
+    @property
+    def choices(self) -> Mapping[str, list[Any]]:
+        """Every label with its values."""
+
+    @property
+    def optional_exits(self) -> list[str]:
+        """The labels that say whether an exit is there."""
+
+    def violation(self, sample: Mapping[str, Any]) -> str | None:
+        """The rule that a sample breaks, if it breaks one."""
+
+    def canonical(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """The one form that all samples of the same network share."""
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A random valid sample."""
 
 
 def extreme(
-    space: EarlyExitSpace, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
+    space: Choosable, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
 ) -> tuple[dict[str, Any], Any]:
     """A canonical sample with the least (or most) ``cost(sample)[exit]``, and that cost.
 
@@ -39,7 +57,7 @@ def extreme(
     return sample, sign * best
 
 
-def _starts(space: EarlyExitSpace) -> Iterator[dict[str, Any]]:
+def _starts(space: Choosable) -> Iterator[dict[str, Any]]:
     """Valid samples with at most one optional exit, where there are any."""
     first = {label: values[0] for label, values in space.choices.items()}
     none = {**first, **dict.fromkeys(space.optional_exits, ABSENT)}

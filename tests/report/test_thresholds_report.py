@@ -143,7 +143,7 @@ def test_without_a_goal_it_is_that_of_the_trial(monkeypatch, capsys, experiment)
         ),
         (["abc123xy", "--trial", "good1", "--max-drop", "x"], "--max-drop: 'x' is not a share; examples: 0.01, 1%"),
         (["abc123xy", "--trial", "good1", "--max-drop", "1%", "--knee"], "max_drop and knee: only one of them can be"),
-        (["abc123xy", "--trial", "good1", "--guarantee", "0"], "max_drop: 0.0 of a guarantee is not possible"),
+        (["abc123xy", "--trial", "good1", "--guarantee", "0"], "max_drop of a guarantee: 0.0 is not possible"),
         (["abc123xy", "--trial", "good1", "--results", f"{__file__}/x"], f"results: '{__file__}"),
     ],
 )

@@ -145,10 +145,10 @@ def test_a_drop_that_nothing_can_exceed_lets_everything_leave(pool):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"max_drop": 0}, "max_drop: 0 of a guarantee is not possible; a positive number is"),
-        ({"max_drop": 0.01, "confidence": 1.0}, "confidence: 1.0 of a guarantee is not possible; a fraction between"),
-        ({"max_drop": 0.01, "test_size": 0}, "test_size: 0 of a guarantee is not possible"),
-        ({"max_drop": "1%"}, "max_drop: '1%' of a guarantee is not possible"),
+        ({"max_drop": 0}, "max_drop of a guarantee: 0 is not possible; a positive number is"),
+        ({"max_drop": 0.01, "confidence": 1.0}, "confidence of a guarantee: 1.0 is not possible; a fraction between"),
+        ({"max_drop": 0.01, "test_size": 0}, "test_size of a guarantee: 0 is not possible"),
+        ({"max_drop": "1%"}, "max_drop of a guarantee: '1%' is not possible"),
     ],
 )
 def test_a_guarantee_that_cannot_be_given_is_refused(arguments, sentence):
