@@ -27,12 +27,12 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()
         self.bytes = 0
         self.peak_bytes = 0
-        self._known: dict[int, weakref.ref[Any]] = {}
+        self._storages: dict[int, weakref.ref[Any]] = {}
 
     def ignore(self, tensor: Tensor) -> None:
         """Do not count ``tensor``, which existed before, when an operator gives it back."""
         storage = tensor.untyped_storage()
-        self._known[id(storage)] = weakref.ref(storage)
+        self._storages[id(storage)] = weakref.ref(storage)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
@@ -44,15 +44,15 @@ class LiveTensors(TorchDispatchMode):
         return result
 
     def _count(self, storage: Any) -> None:
-        if id(storage) in self._known:
+        if id(storage) in self._storages:
             return
         key, size = id(storage), storage.nbytes()
 
         def gone(_: Any) -> None:
             self.bytes -= size
-            self._known.pop(key, None)
+            self._storages.pop(key, None)
 
-        self._known[key] = weakref.ref(storage, gone)
+        self._storages[key] = weakref.ref(storage, gone)
         self.bytes += size
 
 

@@ -259,21 +259,21 @@ def _piece(source: fx.Node, nodes: Sequence[fx.Node], constants: Mapping[fx.Node
     ``constants`` are arguments of the model that keep their default.
     """
     graph = fx.Graph()
-    known = {source: graph.placeholder("x")}
+    copies = {source: graph.placeholder("x")}
 
     def copied(node: fx.Node) -> Any:
         if node in constants:
             return constants[node]
-        if node not in known and node.op == "get_attr":
-            known[node] = graph.get_attr(str(node.target))  # a parameter of the model itself
-        if node not in known:
+        if node not in copies and node.op == "get_attr":
+            copies[node] = graph.get_attr(str(node.target))  # a parameter of the model itself
+        if node not in copies:
             raise ValueError(
                 f"model: {name} cannot be cut into stages: beside the tensor of {source.target!r}, that of {node.target!r} "
                 f"is needed later"
             )
-        return known[node]
+        return copies[node]
 
     for node in nodes:
-        known[node] = graph.node_copy(node, copied)
-    graph.output(known[nodes[-1]])
+        copies[node] = graph.node_copy(node, copied)
+    graph.output(copies[nodes[-1]])
     return graph

@@ -109,11 +109,12 @@ def measure_in_turns(
     medians: list[list[list[float]]] = [[] for _ in networks]
     with measuring(threads):
         for _ in range(rounds):
-            for found, (copied, x) in zip(medians, copies, strict=True):
+            for network_medians, (copied, x) in zip(medians, copies, strict=True):
                 passes = _passes(copied, x, 2, repeats)
-                found.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
+                network_medians.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
     return [
-        [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*found, strict=True)] for found in medians
+        [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*network_medians, strict=True)]
+        for network_medians in medians
     ]
 
 
@@ -155,8 +156,8 @@ def machine() -> dict[str, str]:
     processor, cores = platform.processor(), os.cpu_count()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
-        processor = found[1].strip() if found else processor
+        model_name = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
+        processor = model_name[1].strip() if model_name else processor
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
     return {
         "processor": f"{processor}, {cores} cores",

@@ -30,10 +30,10 @@ class AdditiveCosts:
     """
 
     def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], float]) -> None:
-        known = {unit.name: cost(unit) for unit in units(parts)}
-        self._stem = _sum(parts[0].nodes, known)
-        self._stages = [_sum(part.nodes, known) for part in parts[1:]]
-        self._exits = [_sum(part.branch or (), known) for part in parts[1:]]
+        costs = {unit.name: cost(unit) for unit in units(parts)}
+        self._stem = _sum(parts[0].nodes, costs)
+        self._stages = [_sum(part.nodes, costs) for part in parts[1:]]
+        self._exits = [_sum(part.branch or (), costs) for part in parts[1:]]
         self._present = ExitPresence(network)
 
     def __call__(self, sample: Mapping[str, Any]) -> list[Any]:
@@ -48,16 +48,16 @@ class AdditiveCosts:
         return costs
 
 
-def _sum(nodes: Sequence[Node], known: Mapping[str, float]) -> Function:
+def _sum(nodes: Sequence[Node], costs: Mapping[str, float]) -> Function:
     def function(node: Node) -> Function:
         if isinstance(node, Unit):
-            constant = known[node.name]
+            constant = costs[node.name]
             return lambda sample: constant
-        cases = {value: _sum(case, known) for value, case in node.cases.items()}
+        cases = {value: _sum(case, costs) for value, case in node.cases.items()}
         label = node.label
         return lambda sample: cases[sample[label]](sample)
 
-    fixed = sum(known[node.name] for node in nodes if isinstance(node, Unit))
+    fixed = sum(costs[node.name] for node in nodes if isinstance(node, Unit))
     return added([lambda sample: fixed, *(function(node) for node in nodes if isinstance(node, Alternatives))])
 
 
@@ -70,7 +70,7 @@ class PeakMemory:
 
     def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part]) -> None:
         with inference(network):
-            self._known = {unit.name: _Allocation.of(unit) for unit in units(parts)}
+            self._allocations = {unit.name: _Allocation.measure(unit) for unit in units(parts)}
         self._parts = parts
         self._present = ExitPresence(network)
         self._logits = 4 * network.num_classes
@@ -93,7 +93,7 @@ class PeakMemory:
         """Peak of a stage or branch whose input has ``held`` bytes, and the bytes of its output."""
         peak, current, same = held, held, True
         for unit in _chosen(nodes, sample):
-            allocation = self._known[unit.name]
+            allocation = self._allocations[unit.name]
             # the stage's input stays alive; a unit's input is another tensor once something was made
             alive = held if same else held + current
             peak = max(peak, alive + allocation.peak)
@@ -103,13 +103,13 @@ class PeakMemory:
 
 
 def _chosen(nodes: Sequence[Node], sample: Mapping[str, Any]) -> list[Unit]:
-    found: list[Unit] = []
+    chosen: list[Unit] = []
     for node in nodes:
         if isinstance(node, Unit):
-            found.append(node)
+            chosen.append(node)
         else:
-            found += _chosen(node.cases[sample[node.label]], sample)
-    return found
+            chosen += _chosen(node.cases[sample[node.label]], sample)
+    return chosen
 
 
 class _Allocation:
@@ -119,7 +119,7 @@ class _Allocation:
         self.peak, self.output, self.passes = peak, output, passes
 
     @classmethod
-    def of(cls, unit: Unit) -> _Allocation:
+    def measure(cls, unit: Unit) -> _Allocation:
         peak, y = peak_bytes(lambda: unit.module(unit.x))
         storage = y.untyped_storage()
         return cls(peak, storage.nbytes(), storage.data_ptr() == unit.x.untyped_storage().data_ptr())

@@ -74,10 +74,10 @@ class Evolution(AskTell):
         return children[self.rng.integers(len(children))]
 
     def told(self, trial: Trial) -> None:
-        known = [parent for parent in self.parents if key(parent.sample) != key(trial.sample)]
+        candidates = [parent for parent in self.parents if key(parent.sample) != key(trial.sample)]
         if trial.losses is not None:
-            known.append(trial)
-        self.parents = [known[i] for i in self._best(known).get("owner")] if known else []
+            candidates.append(trial)
+        self.parents = [candidates[i] for i in self._best(candidates).get("owner")] if candidates else []
         self._sorted = None
 
     def _best(self, trials: list[Trial]) -> Population:

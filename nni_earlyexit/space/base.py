@@ -123,11 +123,11 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     @classmethod
     def _checked(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """``arguments`` without those that equal their default."""
-        known = {**ExitRules._field_defaults, **_defaults(cls.parts)}
+        defaults = {**ExitRules._field_defaults, **_defaults(cls.parts)}
         for name in arguments:
-            if name not in known:
-                raise unknown(f"space {cls.name}", name, list(known))
-        missing = [name for name, default in known.items() if default is inspect.Parameter.empty]
+            if name not in defaults:
+                raise unknown(f"space {cls.name}", name, list(defaults))
+        missing = [name for name, default in defaults.items() if default is inspect.Parameter.empty]
         for name in missing:
             if name not in arguments:
                 raise ValueError(f"space {cls.name}: {name} is missing")
@@ -138,7 +138,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return {
             name: value
             for name, value in given.items()
-            if value != known[name] or isinstance(value, bool) != isinstance(known[name], bool)
+            if value != defaults[name] or isinstance(value, bool) != isinstance(defaults[name], bool)
         }
 
     @staticmethod
@@ -169,14 +169,14 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     @cached_property
     def _conditions(self) -> list[tuple[Categorical, tuple[Condition, ...]]]:
         """Each choice with what must hold for it to mean anything: (label, values) of the choices above it."""
-        found = list(walk_choices(self.network, ()))
-        labels = [choice.label for choice, _ in found]
+        conditions = list(walk_choices(self.network, ()))
+        labels = [choice.label for choice, _ in conditions]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(
                 f"{type(self).__name__}: label {twice[0]!r} stands for two choices; every label must stand for one"
             )
-        return found
+        return conditions
 
     @cached_property
     def choices(self) -> dict[str, list[Any]]:
@@ -192,7 +192,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             if label not in self.choices:
                 raise ValueError(f"sample: {label!r} is not a label of space {self.identity()}")
             # True == 1 in Python, but not in a search space
-            if not any(value == known and type(value) is type(known) for known in self.choices[label]):
+            if not any(value == possible and type(value) is type(possible) for possible in self.choices[label]):
                 raise ValueError(
                     f"sample: {label}={value!r} is not possible in space {self.identity()}; it can be "
                     f"{', '.join(map(repr, self.choices[label]))}"

@@ -199,10 +199,10 @@ def latencies(table: str | None, space: EarlyExitSpace) -> Latencies | None:
     return None if table is None else LatencyTable.load(table, space).predictor(space)
 
 
-def _measure_units(found: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:
+def _measure_units(space_units: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:
     """Seconds of each unit; those of the same layers on the same shape are measured as one."""
     kinds: dict[tuple[str, tuple[int, ...]], list[Unit]] = {}
-    for unit in found:
+    for unit in space_units:
         kinds.setdefault((repr(unit.module), tuple(unit.x.shape)), []).append(unit)
     taken: list[list[float]] = [[] for _ in kinds]
     for turn in range(UNIT_ROUNDS):

@@ -117,8 +117,8 @@ class _NamedBatches:
                 yield batch, name
 
 
-def hooks(of: Any) -> list[Callable[..., Any]]:
+def hooks(oneshot_strategy: Any) -> list[Callable[..., Any]]:
     """Mutation hooks for a one-shot strategy; those of differentiable ones raise ``ValueError`` at an optional exit."""
-    if isinstance(of, Proxyless):
+    if isinstance(oneshot_strategy, Proxyless):
         return [_refuse, ProxylessBranch.mutate]
-    return [_refuse if isinstance(of, DARTS) else SampledExit.mutate]
+    return [_refuse if isinstance(oneshot_strategy, DARTS) else SampledExit.mutate]

@@ -29,8 +29,8 @@ def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None
         return goal.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
 
     def costs(sample: Mapping[str, Any]) -> ExitCosts:
-        known = space.all_costs(sample)
-        return known if latencies is None else replace(known, latency_s=latencies(sample))
+        exit_costs = space.all_costs(sample)
+        return exit_costs if latencies is None else replace(exit_costs, latency_s=latencies(sample))
 
     return Domain(
         space.choices,

@@ -22,11 +22,11 @@ MAX_PASSES = 2
 def descend(problem: Problem, prices: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:
     """The local optimum at each price and its value, each from the one at the next higher price."""
     levels = np.where(allowed, np.array(problem.levels) - 1, -1)
-    found = []
+    optima = []
     for price in prices[::-1]:
         levels, value = ascend(problem, price, levels, allowed)
-        found.append((levels, value))
-    return found[::-1]
+        optima.append((levels, value))
+    return optima[::-1]
 
 
 def ascend(

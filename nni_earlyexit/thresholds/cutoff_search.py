@@ -50,14 +50,14 @@ def search(problem: Problem) -> Points:
     if math.prod(count + 1 for count in problem.levels) <= MAX_CELLS:
         return all_combinations(problem)
     starts = {tuple(levels.tolist()) for levels in _path(problem)}
-    found = _around(problem, starts)
+    points = _around(problem, starts)
     for _ in range(GAP_ROUNDS):
-        more = _in_gaps(problem, found) - starts
+        more = _in_gaps(problem, points) - starts
         if not more:
             break
         starts |= more
-        found = _front([found, _around(problem, more)])
-    return found
+        points = _front([points, _around(problem, more)])
+    return points
 
 
 def prices_along_front(scores: Array, full_cost: float) -> Array:
@@ -78,16 +78,16 @@ def _path(problem: Problem) -> list[Levels]:
     path = prices_along_front(own, float(problem.segments.sum() + problem.branches.sum()))
     allowed = np.ones(len(problem.levels), dtype=bool)
     rough = _rough(problem)
-    found = []
+    policies = []
     for price in path:
         start = rough.levels[int((rough.score - price * rough.cost).argmax())]
-        found.append(ascend(problem, price, start, allowed)[0])
+        policies.append(ascend(problem, price, start, allowed)[0])
     if problem.branches[:-1].any() and len(problem.levels) < MAX_SUBSET_EXITS:
-        found += [
+        policies += [
             ascend(problem, price, start, allowed)[0]
             for price, start in _best_subsets(problem, path[::SCREENING_PRICES])
         ]
-    return found
+    return policies
 
 
 def _around(problem: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
@@ -96,20 +96,20 @@ def _around(problem: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
 
 
 def _front(points: Iterable[Points]) -> Points:
-    found = concatenate(points)
-    return found.take(cheapest_first(found.cost, found.score))
+    union = concatenate(points)
+    return union.take(cheapest_first(union.cost, union.score))
 
 
-def _in_gaps(problem: Problem, found: Points) -> set[tuple[int, ...]]:
+def _in_gaps(problem: Problem, front: Points) -> set[tuple[int, ...]]:
     """Where to look for what the path of prices jumped over: around the cheap end of the widest gaps, and uphill of it.
 
     Where the front is nearly straight, no price leads to the policies between two that are far apart.
     """
-    dearer, better = np.diff(found.cost), np.diff(found.score)
+    dearer, better = np.diff(front.cost), np.diff(front.score)
     widest = np.argsort(-dearer * better, kind="stable")[:GAPS]
     starts = []
     for gap in widest:
-        end = found.levels[gap]
+        end = front.levels[gap]
         uphill, _ = ascend(problem, better[gap] / dearer[gap], end, np.ones(len(end), dtype=bool))
         starts += [end, uphill]
     return {tuple(levels.tolist()) for levels in starts}
@@ -147,6 +147,6 @@ def _best_subsets(problem: Problem, prices: Array) -> list[tuple[float, Levels]]
     sampled = problem.sample(SCREENING_INPUTS)
     best = [(np.full(len(problem.levels), -1), -math.inf)] * len(prices)
     for kept in itertools.product([False, True], repeat=len(problem.levels)):
-        found = descend(sampled, prices, np.array(kept))
-        best = [max(pair, key=lambda levels_value: levels_value[1]) for pair in zip(best, found, strict=True)]
+        optima = descend(sampled, prices, np.array(kept))
+        best = [max(pair, key=lambda levels_value: levels_value[1]) for pair in zip(best, optima, strict=True)]
     return [(price, levels) for price, (levels, _) in zip(prices, best, strict=True)]

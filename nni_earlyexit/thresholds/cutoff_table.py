@@ -38,10 +38,10 @@ def all_combinations(problem: Problem) -> Points:
         cost = cost[..., None] + reaching * pays
         remaining.append(_after(index, problem.weights, shape))
     flat = cheapest_first(cost.ravel(), score.ravel())
-    at = np.unravel_index(flat, score.shape) if exits > 1 else ()
-    after = np.stack([table[at[: table.ndim]] * np.ones(len(flat)) for table in remaining], axis=1)
+    cells = np.unravel_index(flat, score.shape) if exits > 1 else ()
+    after = np.stack([table[cells[: table.ndim]] * np.ones(len(flat)) for table in remaining], axis=1)
     left = np.append(-np.diff(after, axis=1), after[:, -1:], axis=1)
-    levels = np.stack(at, axis=1) - 1 if exits > 1 else np.empty((len(flat), 0), dtype=np.intp)
+    levels = np.stack(cells, axis=1) - 1 if exits > 1 else np.empty((len(flat), 0), dtype=np.intp)
     return Points(levels, score.ravel()[flat], cost.ravel()[flat], left)
 
 

@@ -110,12 +110,12 @@ def search_policies(
         paid = backbone + branch_costs[list(kept)]
         return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
 
-    found = []
+    fronts = []
     for kept in _worth_a_search(problem_of, confidences, scores, weights, costs, branch_costs):
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
-        found.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
-    return _front(found, weights, exits)
+        fronts.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
+    return _front(fronts, weights, exits)
 
 
 def _worth_a_search(
@@ -145,14 +145,14 @@ def _worth_a_search(
     return [sets[i] for i in sorted({len(sets) - 1, *values.argmax(axis=0).tolist()})]
 
 
-def _front(found: Sequence[tuple[Kept, Points, list[Array]]], weights: Array, exits: int) -> Front:
-    """The front of what was found with several sets of kept exits.
+def _front(fronts: Sequence[tuple[Kept, Points, list[Array]]], weights: Array, exits: int) -> Front:
+    """The front over those of several sets of kept exits.
 
     The cutoffs of a level are those at its position; the last is that of level -1, where nothing leaves.
     """
     total = weights.sum()
     columns = []
-    for kept, points, cutoffs in found:
+    for kept, points, cutoffs in fronts:
         every = np.full((len(points.cost), exits), np.inf)
         left = np.zeros((len(points.cost), exits))
         left[:, kept] = np.maximum(points.left, 0)  # sums can be rounded below

@@ -35,9 +35,9 @@ class LearnedConfidence:
 
     def __call__(self, logits: Array) -> Array:
         """Confidence (inputs,) of the last of the exits in ``logits`` (inputs, kept exits so far, classes)."""
-        return self.of(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
+        return self.from_features(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
 
-    def of(self, seen: Array, answer: NDArray[np.intp]) -> Array:
+    def from_features(self, seen: Array, answer: NDArray[np.intp]) -> Array:
         """The same, of :func:`features` and the exit's classes (inputs,)."""
         sure = self.intercept + seen @ np.array(self.coefficients)
         if self.offsets:
@@ -143,5 +143,5 @@ def cross_fitted(logits: Array, gain: Array, weights: Array, seed: int) -> Array
     confidence = np.empty(len(gain))
     for fitted, judged in KFold(folds, shuffle=True, random_state=seed).split(gain):
         model = _fit(seen[fitted], answer[fitted], classes, gain[fitted], weights[fitted])
-        confidence[judged] = model.of(seen[judged], answer[judged])
+        confidence[judged] = model.from_features(seen[judged], answer[judged])
     return confidence

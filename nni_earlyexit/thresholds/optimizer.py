@@ -334,16 +334,16 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         labels = None if y is None else np.asarray(y)[fitted]
         return outputs.take(fitted), labels, outputs.take(order[:count])
 
-    def _warn_if_nothing_is_certified(self, guarantee: Guarantee, found: Certificate) -> None:
-        if found.certified:
+    def _warn_if_nothing_is_certified(self, guarantee: Guarantee, certificate: Certificate) -> None:
+        if certificate.certified:
             return
         more = (
             "no number of inputs would help, because policies that leave early lose more than that"
-            if found.more_inputs is None
-            else f"about {found.more_inputs} more inputs would help"
+            if certificate.more_inputs is None
+            else f"about {certificate.more_inputs} more inputs would help"
         )
         warnings.warn(
-            f"guarantee: {found.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that leaving "
-            f"early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
+            f"guarantee: {certificate.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that "
+            f"leaving early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
             stacklevel=4,
         )
