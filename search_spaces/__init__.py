@@ -90,8 +90,10 @@ def check_allowed(space: str) -> None:
 
 
 def restore(space: str) -> EarlyExitSpace:
-    """The space whose identity ``space`` stands in a stored file. ``ValueError`` as of :func:`create`, and for a module that
-    may not be imported (see :func:`check_allowed`)."""
+    """The space whose identity ``space`` stands in a stored file.
+
+    Raises ``ValueError`` as :func:`create` does, and for a module that may not be imported (see :func:`check_allowed`).
+    """
     check_allowed(space)
     return create(space)
 

@@ -1,4 +1,4 @@
-"""What a network costs, counted while one input runs through it: the referee of every formula."""
+"""Costs of a network, counted while one input runs through it: the referee of every formula."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 class LiveTensors(TorchDispatchMode):
     """Counts the tensors that are made while it is entered, as long as they live.
 
-    What an operator uses inside itself is not seen, and neither is what existed before.
+    Memory that an operator uses inside itself is not seen, and neither are tensors that existed before.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ class EarlyExitNetwork(nn.Module):
     Parameters
     ----------
     stem
-        What comes before the first stage.
+        The layers before the first stage.
     stages
         Runs of blocks, first to last.
     exits

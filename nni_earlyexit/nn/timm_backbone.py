@@ -44,6 +44,7 @@ class FixedStage(nn.Module):
         self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
+        """The piece's output for ``x``."""
         return self.body(x)
 
     def freeze(self) -> None:
@@ -53,6 +54,7 @@ class FixedStage(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> FixedStage:
+        """Set the mode; a frozen piece stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 
     @cached_property
@@ -83,7 +85,7 @@ class StagedModel:
     channels
         Channels that come out of each stage.
     input_shape, num_classes
-        Of the model.
+        Shape of one input and number of classes of the model.
     """
 
     stem: nn.Module

@@ -57,7 +57,7 @@ def added(functions: Sequence[Function]) -> Function:
 
 
 def _terms(expression: Any) -> list[Any]:
-    """What a chain of additions adds."""
+    """The terms that a chain of additions adds."""
     pending, terms = [expression], []
     while pending:
         term = pending.pop()

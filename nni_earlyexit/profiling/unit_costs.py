@@ -113,7 +113,7 @@ def _chosen(nodes: Sequence[Node], sample: Mapping[str, Any]) -> list[Unit]:
 
 
 class _Allocation:
-    """What one unit makes: at most at once, what comes out, and whether that is only its input again (all in bytes)."""
+    """Memory of one unit: bytes at most at once, bytes of its output, and ``True`` if that is only its input again."""
 
     def __init__(self, peak: int, output: int, passes: bool) -> None:
         self.peak, self.output, self.passes = peak, output, passes

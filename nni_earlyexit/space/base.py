@@ -23,17 +23,17 @@ from torch import Tensor, nn
 
 
 class Parts(NamedTuple):
-    """What a network is put together from.
+    """The pieces that a network is put together from.
 
     Attributes
     ----------
     stem
-        What comes before the first stage.
+        The layers before the first stage.
     stages
         Runs of blocks, first to last.
     exits
-        One per stage but the last: what builds the exit branch after it, called only if there is one. ``None`` where
-        there can be none.
+        One per stage but the last: a function that builds the exit branch after it, called only if there is one. ``None``
+        where there can be none.
     head
         The backbone's own classifier, after the last stage.
     input_shape
@@ -62,9 +62,9 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     Parameters
     ----------
     max_exits, first_exit, fixed_exits, banned_exits
-        Which exits can be there; see :class:`ExitRules`.
+        Rules for the exits that can be there; see :class:`ExitRules`.
     **arguments
-        Those of :meth:`parts`.
+        Arguments of :meth:`parts`.
 
     Raises
     ------
@@ -158,6 +158,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             return type(self)(**self.arguments)  # type: ignore[return-value]  # create_fixed_module
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Logits of every exit, first exit first, each (batch, classes)."""
         return self.network(x)
 
     def identity(self) -> str:
@@ -202,7 +203,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             raise ValueError(f"sample: {violation}, which space {self.identity()} does not allow")
 
     def violation(self, sample: Mapping[str, Any]) -> str | None:
-        """What is wrong with a combination of choices that are possible one by one; ``None`` when nothing is.
+        """A sentence on a combination of choices that are possible one by one but not together; ``None`` when all is well.
 
         A subclass with constraints of its own extends this.
         """
@@ -283,7 +284,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return " | ".join(parts).replace("| [", "[")
 
     def extra_oneshot_hooks(self, strategy: Any) -> list[Callable[..., Any]]:
-        """What NNI's one-shot strategies ask for: how an optional exit becomes part of a supernet."""
+        """Hooks for NNI's one-shot strategies, which make an optional exit part of a supernet."""
         from nni_earlyexit.space.oneshot import hooks
 
         return hooks(strategy)
@@ -332,9 +333,9 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def extreme(
         self, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
     ) -> tuple[dict[str, Any], Any]:
-        """A sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
+        """Find a sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
 
-        Found by changing one choice at a time until nothing gets better, from samples with every single exit and with
+        One choice at a time is changed until nothing gets better, from samples with every single exit and with
         none. It is exact where the cost of a part does not depend on choices in other parts.
         """
         return extremes.extreme(self, cost, exit=exit, most=most)

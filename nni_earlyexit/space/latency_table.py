@@ -52,13 +52,13 @@ class LatencyTable:
     space
         Identity of the space.
     machine
-        As :func:`machine` gives it.
+        The machine, as :func:`machine` describes it.
     conditions
-        How it was measured.
+        Conditions of the measurement.
     factor
         Seconds of whole networks, over the sum of their units' seconds.
     seconds
-        Of each unit alone, by its name.
+        Seconds of each unit alone, by its name.
     """
 
     space: str

@@ -28,6 +28,7 @@ class SampledExit(OptionalExit, BaseSuperNetModule):
         self._sampled: str | None = None
 
     def forward(self, x: Tensor) -> Tensor | None:
+        """Logits (batch, classes), or ``None`` when the exit is sampled as absent; ``RuntimeError`` before it is sampled."""
         if self._sampled is None:
             raise RuntimeError("an exit must be sampled before the supernet runs")
         return super().forward(x) if self._sampled == PRESENT else None
@@ -99,6 +100,7 @@ class ENAS(strategy.ENAS):
     def train_dataloader(
         self, train_dataloader_fn: Callable[[], Iterable[Any]], val_dataloader_fn: Callable[[], Iterable[Any]]
     ) -> Any:
+        """The batches of both loaders, each with the name of its loader, ``train`` or ``val``."""
         return _NamedBatches({"train": train_dataloader_fn(), "val": val_dataloader_fn()})
 
 

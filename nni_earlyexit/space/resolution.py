@@ -16,6 +16,6 @@ def check_divides(resolution: object, divisor: int) -> None:
 
 
 def is_small(resolution: object) -> bool:
-    """Whether images of this ``resolution`` are so small that a network halves them three times, not five."""
+    """``True`` if images of this ``resolution`` are so small that a network halves them three times, not five."""
     check_number("resolution", resolution, 8)
     return resolution < 96  # type: ignore[operator]

@@ -62,7 +62,7 @@ def ascend(
 
 
 def _reaching(problem: Problem, levels: Levels) -> NDArray[np.bool_]:
-    """Which inputs (exits, inputs) reach each exit."""
+    """Mask (exits, inputs) of the inputs that reach each exit."""
     reaching = np.ones((len(levels) + 1, len(problem.weights)), dtype=bool)
     for k, level in enumerate(levels):
         np.logical_and(reaching[k], problem.codes[k] > level, out=reaching[k + 1])

@@ -21,7 +21,7 @@ Levels: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be searched; ``exits`` counts the last one.
+    """One search for cutoffs; ``exits`` counts the last exit too.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Points:
     left: Array
 
     def take(self, index: Levels) -> Points:
-        """Those at ``index``."""
+        """The points at ``index``."""
         return Points(self.levels[index], self.score[index], self.cost[index], self.left[index])
 
 

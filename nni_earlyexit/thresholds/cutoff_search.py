@@ -66,7 +66,7 @@ def prices_along_front(scores: Array, full_cost: float) -> Array:
 
 
 def screen(problem: Problem, prices: Array) -> Array:
-    """What the best policy is worth, roughly, at each of these prices: which of many problems are worth a search."""
+    """Rough value of the best policy at each of these prices: it tells which of many problems are worth a search."""
     sampled = problem.sample(SCREENING_INPUTS)
     values = [value for _, value in descend(sampled, prices, np.ones(len(problem.levels), dtype=bool))]
     return np.array(values) / sampled.weights.sum()
@@ -101,9 +101,9 @@ def _front(points: Iterable[Points]) -> Points:
 
 
 def _in_gaps(problem: Problem, front: Points) -> set[tuple[int, ...]]:
-    """Where to look for what the path of prices jumped over: around the cheap end of the widest gaps, and uphill of it.
+    """Starts near what the path of prices jumped over: the cheap end of the widest gaps, and the optimum uphill of it.
 
-    Where the front is nearly straight, no price leads to the policies between two that are far apart.
+    On a nearly straight part of the front, no price leads to the policies between two that are far apart.
     """
     dearer, better = np.diff(front.cost), np.diff(front.score)
     widest = np.argsort(-dearer * better, kind="stable")[:GAPS]
@@ -118,7 +118,7 @@ def _in_gaps(problem: Problem, front: Points) -> set[tuple[int, ...]]:
 def _rough(problem: Problem) -> Points:
     """The front over all combinations of a few levels of each exit: far apart, but none is overlooked.
 
-    Of more exits than there is room for, some at equal distances; the others are dropped.
+    If there are more exits than there is room for, some at equal distances stay and the others are dropped.
     """
     early = len(problem.levels)
     used = np.unique(np.linspace(0, early - 1, min(early, int(math.log2(ROUGH_CELLS)))).round().astype(int))

@@ -36,9 +36,9 @@ class Diagnostic:
     exit
         The exit it is about, from 0; ``None`` for all of them.
     numbers
-        What was measured.
+        The measurements, by their names.
     concern
-        Whether it is bad enough to say so.
+        ``True`` if it is bad enough to say so.
     message
         One sentence.
     """
@@ -65,7 +65,7 @@ def diagnose(
     sample_weight: ArrayLike | None = None,
     scores: ArrayLike | None = None,
 ) -> list[Diagnostic]:
-    """What is to be said of a fitted ``optimizer`` on the data that it was fitted to: the optimism, then each concern.
+    """Findings about a fitted ``optimizer`` on the data that it was fitted to: the optimism, then each concern.
 
     ``policy`` is the one in question, by default the chosen one. Parameters are those of :meth:`ThresholdOptimizer.fit`;
     the optimism takes five fits more.

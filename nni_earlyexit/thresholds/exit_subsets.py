@@ -43,7 +43,7 @@ class Confidences:
     weights
         (inputs,).
     seed
-        Of the split that the learned measure is cross-fitted on.
+        Seed of the split that the learned measure is cross-fitted on.
     """
 
     def __init__(self, name: str, logits: Array, scores: Array, weights: Array, seed: int) -> None:
@@ -85,7 +85,7 @@ class Confidences:
         return tuple(models)
 
     def _gain(self, prefix: Kept) -> Array:
-        """What going on to the last exit gains over leaving at the last of ``prefix``; 0 where that is nothing."""
+        """Gain (inputs,) of going on to the last exit over leaving at the last of ``prefix``; 0 where there is none."""
         return np.maximum(self._scores[:, -1] - self._scores[:, prefix[-1]], 0)
 
 
@@ -105,7 +105,7 @@ def search_policies(
         return _front([(every, cutoff_search.search(problem), [np.append(c, np.inf) for c in cutoffs])], weights, exits)
 
     def problem_of(kept: Kept) -> tuple[Problem, list[Array]]:
-        """Only with the exits ``kept``, all of which are run."""
+        """The problem with the exits ``kept`` only, all of which are run."""
         backbone = np.diff(np.cumsum(segments)[list(kept)], prepend=0.0)
         paid = backbone + branch_costs[list(kept)]
         return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
@@ -185,7 +185,7 @@ def exits_of_each(
 def judge(
     cutoffs: Array, policy: Callable[[Array], ExitPolicy], outputs: Outputs, costs: Array, branch_costs: Array
 ) -> Front:
-    """What each row of ``cutoffs`` gives on ``outputs``, in their order; a policy may be beaten by another one there."""
+    """Accuracy and cost of each row of ``cutoffs`` on ``outputs``, in their order; there, one policy may beat another."""
     total, exits = outputs.weights.sum(), len(costs)
     inputs = np.arange(len(outputs))
     shares, score = np.empty((len(cutoffs), exits)), np.empty(len(cutoffs))

@@ -72,7 +72,7 @@ class Guarantee:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the test of a guarantee found.
+    """Outcome of the test of a guarantee.
 
     Attributes
     ----------
@@ -110,12 +110,12 @@ def certify(
     heaviest = max(part.weights.max() for part in (fitted, test))
 
     def gains(part: Outputs, bet: float) -> Array:
-        """What each input adds to the logarithm of the capital at each exit, (inputs, exits)."""
+        """Amount (inputs, exits) that each input adds to the logarithm of the capital at each exit."""
         drop = part.scores[:, -1:] - part.scores
         return np.log1p(bet * part.weights[:, None] / heaviest * (guarantee.max_drop - drop))
 
     def candidates(bet: float) -> Front:
-        """Cost against gain per unit of weight; without the policy that needs no test."""
+        """The front of cost against gain per unit of weight, without the policy that needs no test."""
         own = fitted.weights[:, None]
         front = search_policies(
             confidences, gains(fitted, bet) / np.where(own > 0, own, 1), fitted.weights, costs, branch_costs

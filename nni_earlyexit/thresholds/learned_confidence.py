@@ -38,7 +38,7 @@ class LearnedConfidence:
         return self.from_features(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
 
     def from_features(self, seen: Array, answer: NDArray[np.intp]) -> Array:
-        """The same, of :func:`features` and the exit's classes (inputs,)."""
+        """Confidence (inputs,) from the :func:`features` ``seen`` and the exit's classes ``answer`` (inputs,)."""
         sure = self.intercept + seen @ np.array(self.coefficients)
         if self.offsets:
             sure = sure + np.array(self.offsets)[answer]
@@ -66,10 +66,10 @@ class LearnedConfidence:
 
 
 def features(logits: Array, of_classes: bool) -> Array:
-    """What the model sees (inputs, features) of the kept exits so far, (inputs, exits, classes), the last being its own.
+    """Features (inputs, features) from the logits (inputs, exits, classes) of the kept exits so far, the model's own the last.
 
-    Of its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin, probability and logarithms
-    of what the largest lacks; with ``of_classes`` the log-probability of every class. Of every exit before: log-probability
+    From its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin, probability and logarithms
+    of what the largest lacks; with ``of_classes`` the log-probability of every class. From every exit before: log-probability
     of this exit's class, whether it agrees, and its own largest log-probability.
     """
     if not np.issubdtype(logits.dtype, np.floating):

@@ -1,4 +1,4 @@
-"""The operating point: which policy of a front is wanted."""
+"""The operating point: the goal that picks one policy of a front."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Unreachable(ValueError):
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Which policy of a front is wanted; :class:`ThresholdOptimizer` documents the fields. ``ValueError`` if impossible."""
+    """The goal that picks a policy of a front; :class:`ThresholdOptimizer` documents the fields.
+
+    Raises ``ValueError`` for a goal that is impossible.
+    """
 
     max_cost: float | None = None
     min_accuracy: float | None = None

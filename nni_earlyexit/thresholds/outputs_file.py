@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class OutputsFile:
-    """What a file of outputs holds; ``logits`` and ``labels`` by the name of the set of inputs."""
+    """Contents of a file of outputs; ``logits`` and ``labels`` by the name of the set of inputs."""
 
     logits: dict[str, NDArray[np.floating]]
     labels: dict[str, NDArray[np.integer]]

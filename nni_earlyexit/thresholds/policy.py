@@ -1,4 +1,4 @@
-"""The exit policy: at which exit an input leaves.
+"""The exit policy: it decides at which exit an input leaves.
 
 An input leaves at the first exit whose confidence is at least that exit's cutoff; the last exit takes the rest. An exit
 whose cutoff is ``inf`` is dropped: nothing leaves there, so its branch need not be run.
@@ -95,7 +95,7 @@ class ExitPolicy:
         )
 
     def leaves(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.bool_]:
-        """Which inputs (inputs,) leave at the kept ``exit``, given the logits of the kept exits up to it.
+        """Mask (inputs,) of the inputs that leave at the kept ``exit``, given the logits of the kept exits up to it.
 
         ``logits`` is (inputs, kept exits up to this one, classes).
         """

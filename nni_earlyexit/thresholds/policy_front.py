@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TradeOff:
-    """One policy and what it gives on the data that it was fitted to.
+    """One policy, with its accuracy and cost on the data that it was fitted to.
 
     Attributes
     ----------
