@@ -61,7 +61,14 @@ class Space(EarlyExitSpace):
         if resolution is not None:
             check_number("resolution", resolution, 8)
         changed = Path(weights).stat().st_mtime if Path(weights).is_file() else 0.0
-        taken, own_classes = _taken(str(model), num_classes, resolution, str(weights), pretrained, changed)
+        taken, own_classes = _taken(
+            str(model),
+            num_classes=num_classes,
+            resolution=resolution,
+            weights=str(weights),
+            pretrained=pretrained,
+            changed=changed,
+        )
         taken = taken.copy()
         if frozen:
             keep = [taken.stem, *taken.stages, *([taken.head] if own_classes else [])]
@@ -83,7 +90,7 @@ class Space(EarlyExitSpace):
 
 @lru_cache(maxsize=4)
 def _taken(
-    model: str, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
+    model: str, *, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
 ) -> tuple[timm_stages.StagedModel, bool]:
     """The model taken apart, and ``True`` if its classifier came with its weights; ``changed`` is the time of the file."""
     created, input_shape = timm_stages.load(

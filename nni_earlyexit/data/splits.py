@@ -109,7 +109,7 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
 
     if _are_tokens(x):
         prepared = x.astype(np.int64)  # token ids
-        return Data(source, len(classes), *(take(name) for name in SHARES))
+        return Data(source, len(classes), **{name: take(name) for name in SHARES})
 
     axes = (0, *range(2, x.ndim))
     with np.errstate(over="ignore", invalid="ignore"):  # it is looked at afterwards
@@ -120,4 +120,4 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
     if not np.isfinite(prepared).all():
         raise ValueError(f"data: in {source!r}, x runs from {x.min()} to {x.max()}, which is too far to be normalised")
 
-    return Data(source, len(classes), *(take(name) for name in SHARES))
+    return Data(source, len(classes), **{name: take(name) for name in SHARES})

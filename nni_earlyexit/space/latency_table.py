@@ -84,7 +84,7 @@ class LatencyTable:
         with measuring(threads):
             seconds = _measure_units(list(units(take_apart(network, x))), say)
         del network  # whole networks are measured next, and memory of a space's is theirs
-        alone = cls(space.identity(), machine(), conditions, 1.0, seconds)
+        alone = cls(space=space.identity(), machine=machine(), conditions=conditions, factor=1.0, seconds=seconds)
         say(f"measuring {CALIBRATION_NETWORKS} whole networks")
         return replace(alone, factor=alone._measured_factor(space))
 

@@ -33,14 +33,16 @@ def domain(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None = None
         return exit_costs if latencies is None else replace(exit_costs, latency_s=latencies(sample))
 
     return Domain(
-        space.choices,
-        space.canonical,
-        excess if goal.limits() else lambda sample: 0.0,
-        lambda s: not space.violation(s),
-        costs,
-        space.identity(),
-        space.size(),
-        {name: limit for name, limit in (("avg_macs", goal.max_avg_macs), ("latency_s", goal.max_latency_s)) if limit},
+        choices=space.choices,
+        canonical=space.canonical,
+        excess=excess if goal.limits() else lambda sample: 0.0,
+        valid=lambda sample: not space.violation(sample),
+        costs=costs,
+        name=space.identity(),
+        size=space.size(),
+        limits={
+            name: limit for name, limit in (("avg_macs", goal.max_avg_macs), ("latency_s", goal.max_latency_s)) if limit
+        },
     )
 
 

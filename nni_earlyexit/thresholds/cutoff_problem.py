@@ -115,7 +115,15 @@ def build_problem(
     for k, own in enumerate(cutoffs):
         codes[k] = len(own) - np.searchsorted(own[::-1], confidences[:, k], side="right")
     levels = tuple(len(own) for own in cutoffs)
-    return Problem(codes, levels, np.ascontiguousarray(scores.T) * weights, weights, segments, branches), cutoffs
+    problem = Problem(
+        codes=codes,
+        levels=levels,
+        scores=np.ascontiguousarray(scores.T) * weights,
+        weights=weights,
+        segments=segments,
+        branches=branches,
+    )
+    return problem, cutoffs
 
 
 def _thin(cutoffs: Array, confidence: Array) -> Array:

@@ -114,10 +114,10 @@ def _optimism(
     gap, cost = float(np.mean(gaps)), float(np.mean(cost_gaps))
     return Diagnostic(
         "optimism",
-        None,
-        {"accuracy": gap, "cost": cost, "inputs": len(outputs)},
-        gap > OPTIMISM,
-        f"fitted to {len(outputs)} inputs, other inputs get {-gap:+.4f} accuracy at {cost:+.1%} cost",
+        exit=None,
+        numbers={"accuracy": gap, "cost": cost, "inputs": len(outputs)},
+        concern=gap > OPTIMISM,
+        message=f"fitted to {len(outputs)} inputs, other inputs get {-gap:+.4f} accuracy at {cost:+.1%} cost",
     )
 
 
@@ -127,7 +127,7 @@ def _idle(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
         share = float(outputs.weights[exits == k].sum() / outputs.weights.sum())
         if share < IDLE:
             how = "nothing leaves" if share == 0 else f"only {share:.2%} of the inputs leave"
-            diagnostics.append(Diagnostic("idle_exit", k, {"share": share}, True, f"{how} at exit {k}"))
+            diagnostics.append(Diagnostic("idle_exit", k, {"share": share}, concern=True, message=f"{how} at exit {k}"))
     return diagnostics
 
 
@@ -142,7 +142,7 @@ def _wrong(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
         if last - here > WRONG:
             numbers = {"accuracy": here, "last_accuracy": last, "share": float(weights.sum() / outputs.weights.sum())}
             message = f"what leaves at exit {k} is right for {here:.1%}, at the last exit for {last:.1%}"
-            diagnostics.append(Diagnostic("wrong_exit", k, numbers, True, message))
+            diagnostics.append(Diagnostic("wrong_exit", k, numbers, concern=True, message=message))
     return diagnostics
 
 
@@ -156,5 +156,6 @@ def _weak(outputs: Outputs) -> list[Diagnostic]:
         if worse > 2 * float(np.sqrt(((change + worse) ** 2) @ weights**2)) and worse > 0:
             before, here = (float(outputs.scores[:, exit] @ weights) for exit in (k - 1, k))
             message = f"exit {k} is right for {here:.1%}, exit {k - 1} before it for {before:.1%}"
-            diagnostics.append(Diagnostic("weak_exit", k, {"accuracy": here, "accuracy_before": before}, True, message))
+            numbers = {"accuracy": here, "accuracy_before": before}
+            diagnostics.append(Diagnostic("weak_exit", k, numbers, concern=True, message=message))
     return diagnostics

@@ -111,7 +111,9 @@ def search_policies(
         return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
 
     fronts = []
-    for kept in _worth_a_search(problem_of, confidences, scores, weights, costs, branch_costs):
+    for kept in _worth_a_search(
+        problem_of, confidences, scores=scores, weights=weights, costs=costs, branch_costs=branch_costs
+    ):
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
         fronts.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))

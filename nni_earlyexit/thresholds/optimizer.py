@@ -229,7 +229,15 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         if self.guarantee is None:
             front = search_policies(confidences, fitted.scores, fitted.weights, exit_costs, branches)
         else:
-            front, certificate = certify(self.guarantee, confidences, fitted, judged, exit_costs, branches, policy)
+            front, certificate = certify(
+                self.guarantee,
+                confidences,
+                fitted=fitted,
+                test=judged,
+                costs=exit_costs,
+                branch_costs=branches,
+                policy=policy,
+            )
             self._warn_if_nothing_is_certified(self.guarantee, certificate)
         _, one_of_each = np.unique(front.cutoffs < np.inf, axis=0, return_index=True)
         for cutoffs in front.cutoffs[one_of_each]:
