@@ -6,8 +6,9 @@ judges, in final tables only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -45,11 +46,23 @@ class Data:
         return tuple(self.train.x.shape[1:])
 
 
-def _are_tokens(x: NDArray[np.generic]) -> bool:
+class Classifier(Protocol):
+    """A network, or a space of networks, that takes inputs of one shape and tells classes apart."""
+
+    @property
+    def input_shape(self) -> Sequence[int]:
+        """Shape of one input, without the batch."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+
+def _are_tokens(x: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
     return x.ndim == 2 and x.dtype.kind in "iu"
 
 
-def check_fits(task: Data, network: Any) -> None:
+def check_fits(task: Data, network: Classifier) -> None:
     """``ValueError`` unless ``network`` (or a space) takes the inputs of ``task`` and has its classes."""
     if (task.input_shape, task.num_classes) != (tuple(network.input_shape), network.num_classes):
         resize = f"; give input_shape {' '.join(map(str, network.input_shape))}" if len(task.input_shape) == 3 else ""

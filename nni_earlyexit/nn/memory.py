@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+T = TypeVar("T")
 
 
 class LiveTensors(TorchDispatchMode):
@@ -27,7 +29,7 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()
         self.bytes = 0
         self.peak_bytes = 0
-        self._storages: dict[int, weakref.ref[Any]] = {}
+        self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def ignore(self, tensor: Tensor) -> None:
         """Do not count ``tensor``, which existed before, when an operator gives it back."""
@@ -43,7 +45,7 @@ class LiveTensors(TorchDispatchMode):
         self.peak_bytes = max(self.peak_bytes, self.bytes)
         return result
 
-    def _count(self, storage: Any) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         if id(storage) in self._storages:
             return
         key, size = id(storage), storage.nbytes()
@@ -56,7 +58,7 @@ class LiveTensors(TorchDispatchMode):
         self.bytes += size
 
 
-def peak_bytes(run: Callable[[], Any]) -> tuple[int, Any]:
+def peak_bytes(run: Callable[[], T]) -> tuple[int, T]:
     """The most bytes of tensors that ``run`` makes and holds at once, what it returns included, and what it returns."""
     with LiveTensors() as live, torch.no_grad():
         result = run()

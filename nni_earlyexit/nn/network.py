@@ -72,8 +72,11 @@ class EarlyExitNetwork(nn.Module):
         """The exit branch after ``stage``, if there is one."""
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
-    def outputs(self, x: Tensor) -> Iterator[Any]:
-        """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
+    def outputs(self, x: Tensor) -> Iterator[Tensor | None]:
+        """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for.
+
+        ``None`` stands for an exit of a supernet that was not sampled.
+        """
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)

@@ -178,7 +178,7 @@ def cut_into_stages(model: nn.Module, input_shape: tuple[int, ...], name: str) -
                 f"resolution: {name} does not take images of {'x'.join(map(str, input_shape[1:]))} pixels: {reason}"
             ) from None
         pieces = _cut(model, modules, name)
-        taken: list[nn.Module] = []
+        taken: list[FixedStage] = []
         for piece in pieces:
             y = piece(x)
             if not isinstance(y, Tensor):
@@ -187,12 +187,12 @@ def cut_into_stages(model: nn.Module, input_shape: tuple[int, ...], name: str) -
             x = y
     stem, *stages, head = taken
     return StagedModel(
-        stem,
-        stages,
-        head,
-        [int(feature["num_chs"]) for feature in info[1:]],
-        input_shape,
-        x.shape[1],  # type: ignore[arg-type]
+        stem=stem,
+        stages=stages,
+        head=head,
+        channels=[int(feature["num_chs"]) for feature in info[1:]],
+        input_shape=input_shape,
+        num_classes=x.shape[1],
     )
 
 

@@ -6,7 +6,7 @@ Parameters and seconds add up; of memory the largest counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.nn.memory import peak_bytes
@@ -15,8 +15,10 @@ from nni_earlyexit.profiling.expressions import Function, added
 from nni_earlyexit.profiling.macs import ExitPresence
 from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, take_apart, units
 
+Number = TypeVar("Number", int, float)
 
-class AdditiveCosts:
+
+class AdditiveCosts(Generic[Number]):
     """Costs that add up over what runs.
 
     Parameters
@@ -29,14 +31,14 @@ class AdditiveCosts:
         Cost of one unit.
     """
 
-    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], float]) -> None:
+    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], Number]) -> None:
         costs = {unit.name: cost(unit) for unit in units(parts)}
         self._stem = _sum(parts[0].nodes, costs)
         self._stages = [_sum(part.nodes, costs) for part in parts[1:]]
         self._exits = [_sum(part.branch or (), costs) for part in parts[1:]]
         self._present = ExitPresence(network)
 
-    def __call__(self, sample: Mapping[str, Any]) -> list[Any]:
+    def __call__(self, sample: Mapping[str, Any]) -> list[Number]:
         """The cost to leave at each present exit of ``sample``."""
         costs = []
         spent = self._stem(sample)

@@ -98,11 +98,11 @@ class Evolution(AskTell):
         _, first = np.unique(points.get("owner"), return_index=True)
         return points[np.sort(first)[: self.size]]
 
-    def own_state(self) -> Any:
+    def own_state(self) -> list[Sample]:
         """The samples of the parents, best first."""
         return [parent.sample for parent in self.parents]
 
-    def load_own_state(self, state: Any) -> None:
+    def load_own_state(self, state: Sequence[Sample]) -> None:
         """Take the parents from ``state``, the inverse of :meth:`own_state`."""
         self.parents = [self.trials[key(sample)] for sample in state]
 

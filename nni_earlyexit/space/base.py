@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from nni.mutable import Categorical, Sample
@@ -18,8 +18,13 @@ from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space import extremes, identity
 from nni_earlyexit.space.choice_tree import Condition, count_networks, walk_choices
 from nni_earlyexit.space.exit_rules import ExitRules
+from nni_earlyexit.space.extremes import Number
 from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from nni_earlyexit.profiling.macs import ExitPresence, SymbolicMacs
+    from nni_earlyexit.profiling.unit_costs import UnitCosts
 
 
 class Parts(NamedTuple):
@@ -292,19 +297,19 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     # --- costs -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _macs(self) -> Any:
+    def _macs(self) -> SymbolicMacs:
         from nni_earlyexit.profiling.macs import SymbolicMacs
 
         return SymbolicMacs(self.network)
 
     @cached_property
-    def _exit_presence(self) -> Any:
+    def _exit_presence(self) -> ExitPresence:
         from nni_earlyexit.profiling.macs import ExitPresence
 
         return ExitPresence(self.network)
 
     @cached_property
-    def _unit_costs(self) -> Any:
+    def _unit_costs(self) -> UnitCosts:
         from nni_earlyexit.profiling.unit_costs import UnitCosts
 
         return UnitCosts(self.network)
@@ -331,8 +336,8 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         )
 
     def extreme(
-        self, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
-    ) -> tuple[dict[str, Any], Any]:
+        self, cost: Callable[[Mapping[str, Any]], Sequence[Number]], *, exit: int, most: bool = False
+    ) -> tuple[dict[str, Any], Number]:
         """Find a sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
 
         One choice at a time is changed until nothing gets better, from samples with every single exit and with

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT
@@ -11,10 +11,12 @@ from nni_earlyexit.nn.mutables import ABSENT, PRESENT
 if TYPE_CHECKING:
     from nni_earlyexit.space.base import EarlyExitSpace
 
+Number = TypeVar("Number", int, float)
+
 
 def extreme(
-    space: EarlyExitSpace, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
-) -> tuple[dict[str, Any], Any]:
+    space: EarlyExitSpace, cost: Callable[[Mapping[str, Any]], Sequence[Number]], *, exit: int, most: bool = False
+) -> tuple[dict[str, Any], Number]:
     """A canonical sample with the least (or most) ``cost(sample)[exit]``, and that cost.
 
     One choice at a time is changed until nothing gets better, from samples with every single exit and with none. It is exact

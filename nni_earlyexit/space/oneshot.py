@@ -7,7 +7,7 @@ candidates of a choice by weights, and there is nothing to mix an exit with: its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from nni.mutable import Categorical
 from nni.nas import strategy
@@ -49,7 +49,9 @@ class SampledExit(OptionalExit, BaseSuperNetModule):
         return {}
 
     @classmethod
-    def mutate(cls, module: nn.Module, name: str, memo: Mapping[str, Any], mutate_kwargs: Mapping[str, Any]) -> Any:
+    def mutate(
+        cls, module: nn.Module, name: str, memo: Mapping[str, Any], mutate_kwargs: Mapping[str, Any]
+    ) -> tuple[SampledExit, bool] | None:
         """NNI's hook that replaces an :class:`OptionalExit`."""
         if type(module) is OptionalExit:
             return cls(module.branch, label=module.presence.label), True
@@ -79,12 +81,14 @@ class ProxylessBranch(nn.Sequential, BaseSuperNetModule):
     export_probs = resample
 
     @classmethod
-    def mutate(cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
+    def mutate(
+        cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]
+    ) -> tuple[ProxylessBranch, bool] | None:
         """NNI's hook that replaces a ``Repeat`` whose first block is always there."""
         if type(module) is Repeat and not isinstance(module.depth_choice, (int, Categorical)):
             choice, lengths = depths(module)
             if choice is not None and all(depth == value + 1 for value, depth in lengths.items()):
-                first, *others = module.blocks
+                first, *others = cast(nn.ModuleList, module.blocks)
                 repeat = Repeat([lambda _, block=block: block for block in others], choice)
                 return cls(first, ProxylessMixedRepeat.mutate(repeat, name, memo, mutate_kwargs)), True
         return None
@@ -99,7 +103,7 @@ class ENAS(strategy.ENAS):
 
     def train_dataloader(
         self, train_dataloader_fn: Callable[[], Iterable[Any]], val_dataloader_fn: Callable[[], Iterable[Any]]
-    ) -> Any:
+    ) -> Iterable[tuple[Any, str]]:
         """The batches of both loaders, each with the name of its loader, ``train`` or ``val``."""
         return _NamedBatches({"train": train_dataloader_fn(), "val": val_dataloader_fn()})
 

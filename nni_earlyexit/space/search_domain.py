@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,7 +71,9 @@ def check_limits(space: EarlyExitSpace, goal: Goal, latencies: Latencies | None 
             )
 
 
-def _cost(space: EarlyExitSpace, name: str, latencies: Latencies | None) -> Callable[[Mapping[str, Any]], Any]:
+def _cost(
+    space: EarlyExitSpace, name: str, latencies: Latencies | None
+) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
     if name == "latency_s":
         if latencies is None:
             raise ValueError("max_latency_s: it needs a latency table")

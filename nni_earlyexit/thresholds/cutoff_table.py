@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 from nni_earlyexit.thresholds.cutoff_problem import (
@@ -49,7 +50,8 @@ def _after(index: Levels, values: Array, shape: tuple[int, ...]) -> Array:
     """The sum of ``values`` over the inputs that remain after exits of these levels: (levels + 1, ...), level -1 first."""
     if not shape:
         return np.asarray(values.sum())
-    table = np.bincount(index, weights=values, minlength=math.prod(shape)).reshape(shape)
+    # numpy's annotations only know the counts that it gives without weights
+    table = cast(Array, np.bincount(index, weights=values, minlength=math.prod(shape))).reshape(shape)
     for axis in range(len(shape)):
         # level t leaves over the codes above t
         table = np.flip(np.flip(table, axis).cumsum(axis), axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nni_earlyexit.utils.checks import unknown
@@ -73,8 +74,8 @@ def checked(
     return Outputs(outputs, (predicted == labels[:, None]).astype(np.float64), weights)
 
 
-def _array(name: str, value: ArrayLike, kind: type | None = None) -> NDArray[np.generic]:
-    """``value`` as an array; ``ValueError`` with its name when it is none."""
+def _array(name: str, value: ArrayLike, kind: type[np.float64] | None = None) -> NDArray[Any]:
+    """``value`` as an array of type ``kind`` or, by default, of its own; ``ValueError`` with its name when it is none."""
     try:
         return np.asarray(value, dtype=kind)
     except (TypeError, ValueError):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.exit_outputs import Outputs, checked, checked_costs
-from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, judge, kept_by, search_policies
+from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, Kept, judge, kept_by, search_policies
 from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee, certify
+from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.thresholds.operating_point import OperatingPoint, Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy, scaled
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
@@ -217,7 +218,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         tempered = fitted.logits if temperatures is None else scaled(fitted.logits, temperatures)
         confidences = Confidences(self.confidence, tempered, fitted.scores, fitted.weights, self.random_state)
 
-        models: dict[tuple[int, ...], Any] = {}
+        models: dict[Kept, tuple[LearnedConfidence | None, ...] | None] = {}
 
         def policy(cutoffs: Array) -> ExitPolicy:
             kept = kept_by(cutoffs)
