@@ -21,7 +21,7 @@ class Strategy(Evolution):
     """Non-dominated sorting and reference directions, as many as there are parents; parents are drawn at random."""
 
     def start(self, domain: Domain) -> None:
-        """Begin to explore ``domain``, with as many reference directions as there are parents."""
+        """Begin to explore ``domain``, with at most as many reference directions as there are parents."""
         super().start(domain)
         objectives, partitions = len(self.objectives), 1
         while math.comb(partitions + objectives, objectives - 1) <= self.size and objectives > 1:

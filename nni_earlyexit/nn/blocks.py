@@ -44,7 +44,7 @@ from torch import nn
 Builder = Callable[..., nn.Module]
 
 _builders: dict[str, Builder] = {}
-"""By the pattern of their names."""
+"""Builders by the pattern of their blocks' names."""
 
 
 def register(pattern: str) -> Callable[[Builder], Builder]:

@@ -22,7 +22,7 @@ class LiveTensors(TorchDispatchMode):
     Attributes
     ----------
     bytes, peak_bytes
-        Now, and the largest number so far.
+        Bytes alive now, and the most so far.
     """
 
     def __init__(self) -> None:

@@ -81,7 +81,7 @@ class StagedModel:
     Attributes
     ----------
     stem, stages, head
-        One after another, they are the model.
+        Pieces that are the model, one after another.
     channels
         Channels that come out of each stage.
     input_shape, num_classes

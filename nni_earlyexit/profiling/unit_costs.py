@@ -26,7 +26,7 @@ class AdditiveCosts(Generic[Number]):
     network
         The network of a space, its choices open.
     parts
-        It taken apart.
+        The network taken apart (:func:`take_apart`).
     cost
         Cost of one unit.
     """
@@ -66,8 +66,8 @@ def _sum(nodes: Sequence[Node], costs: Mapping[str, float]) -> Function:
 class PeakMemory:
     """Activation memory to leave at each exit, in bytes, for one float32 input.
 
-    It is what torch holds at once as it runs a network unit by unit: what a unit makes, its input, the input of its stage
-    or exit branch, and the outputs of earlier exits; neither weights nor the network's own input.
+    It counts the tensors that torch holds at once as it runs a network unit by unit: those that a unit makes, its input,
+    the input of its stage or exit branch, and the outputs of earlier exits; neither weights nor the network's own input.
     """
 
     def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part]) -> None:

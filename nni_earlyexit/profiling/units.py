@@ -26,7 +26,7 @@ class Unit(NamedTuple):
 
 
 class Alternatives(NamedTuple):
-    """One of several: by the value of a label, the units and choices that run one after another."""
+    """A choice: by the value of its label, the units and choices that run one after another."""
 
     label: str
     cases: Mapping[Any, Sequence[Node]]

@@ -14,7 +14,7 @@ class Trial:
     Attributes
     ----------
     sample
-        In canonical form.
+        The sample in canonical form.
     losses
         The objectives of the point that it reported, smaller is better; ``None`` if it failed.
     points

@@ -11,13 +11,13 @@ class ExitRules(NamedTuple):
     Attributes
     ----------
     max_exits
-        At most so many, the last one not counted.
+        Most exits, the last one not counted; ``None`` for no limit.
     first_exit
-        None before this stage.
+        First stage that can have one.
     fixed_exits
-        Always after these stages.
+        Stages that always have one.
     banned_exits
-        Never after these stages.
+        Stages that never have one.
     """
 
     max_exits: int | None = None

@@ -45,7 +45,7 @@ class SampledExit(OptionalExit, BaseSuperNetModule):
         return {} if label in memo else {label: self.presence.random()}
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing: no probabilities are learned here."""
+        """No probabilities, because none are learned here."""
         return {}
 
     @classmethod
@@ -74,7 +74,7 @@ class ProxylessBranch(nn.Sequential, BaseSuperNetModule):
     """
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing of its own: the layers sample themselves."""
+        """No choices of its own: the layers sample themselves."""
         return {}
 
     export = resample

@@ -85,7 +85,7 @@ def neighbours(problem: Problem, levels: Levels) -> Iterator[Points]:
         count, code = problem.levels[k], problem.codes[k]
 
         def sums(values: Array, code: Levels = code, count: int = count, k: int = k) -> Array:
-            """Over the inputs that reach the exit and leave there, at each level."""
+            """Sums of ``values`` over the inputs that reach the exit and leave there, at each level."""
             return np.append(0, np.bincount(code, values * reaching[k], count).cumsum())
 
         own = np.arange(-1, count)

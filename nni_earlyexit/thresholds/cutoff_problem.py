@@ -127,7 +127,7 @@ def build_problem(
 
 
 def _thin(cutoffs: Array, confidence: Array) -> Array:
-    """At most ``MAX_LEVELS`` of the cutoffs, so that about equally many inputs lie between them; the lowest is kept."""
+    """A part of the cutoffs, at most ``MAX_LEVELS``, so that about equally many inputs lie between them; the lowest is kept."""
     if len(cutoffs) <= MAX_LEVELS:
         return cutoffs
     leaving = np.searchsorted(-np.sort(confidence)[::-1], -cutoffs, side="right")

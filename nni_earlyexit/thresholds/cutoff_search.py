@@ -143,7 +143,7 @@ def _rough(problem: Problem) -> Points:
 
 
 def _best_subsets(problem: Problem, prices: Array) -> list[tuple[float, Levels]]:
-    """For every price, the best policy among those of every subset of the exits, on some of the inputs."""
+    """The best policy over all subsets of the exits for every price, on some of the inputs."""
     sampled = problem.sample(SCREENING_INPUTS)
     best = [(np.full(len(problem.levels), -1), -math.inf)] * len(prices)
     for kept in itertools.product([False, True], repeat=len(problem.levels)):

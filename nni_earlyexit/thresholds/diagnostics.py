@@ -1,4 +1,4 @@
-"""When cutoffs should not be trusted: the ways in which early exits fail, each named and with its numbers."""
+"""Reasons not to trust cutoffs: the ways in which early exits fail, each named and with its numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Diagnostic:
         there. ``wrong_exit``: what leaves there is wrong where the last exit is right. ``weak_exit``: less accurate than the
         exit before.
     exit
-        The exit it is about, from 0; ``None`` for all of them.
+        Exit that it is about, from 0; ``None`` for all of them.
     numbers
         The measurements, by their names.
     concern

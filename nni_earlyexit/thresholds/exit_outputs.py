@@ -24,7 +24,7 @@ class Outputs:
         return len(self.logits)
 
     def take(self, index: NDArray[np.intp]) -> Outputs:
-        """Only the inputs at ``index``."""
+        """The outputs of the inputs at ``index`` only."""
         return Outputs(self.logits[index], self.scores[index], self.weights[index])
 
 

@@ -40,7 +40,7 @@ MOST = 1e6
 
 @dataclass(frozen=True)
 class Guarantee:
-    """With probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
+    """A promise: with probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     single_exit_costs_, single_exit_accuracies_ : arrays of shape (exits,)
         Cost and accuracy of each exit alone for every input, no other one run.
     temperatures_ : tuple of float or None
-        One per exit.
+        Temperature of each exit.
     certificate_ : Certificate or None
         Outcome of the guarantee's test.
     classes_ : array of shape (classes,)

@@ -25,13 +25,13 @@ class ExitPolicy:
     Parameters
     ----------
     cutoffs
-        One per exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
+        Cutoff of each exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
     confidence
         Name of a measure in :mod:`nni_earlyexit.thresholds.confidence`.
     temperatures
-        One per exit, by which the exit's logits are divided before the measure sees them; ``None`` for all one.
+        Temperature of each exit, by which its logits are divided before the measure sees them; ``None`` for all one.
     models
-        For the learned measure: one :class:`LearnedConfidence` per exit, ``None`` for the last and for dropped ones.
+        Model of each exit for the learned measure, ``None`` for the last and for dropped ones.
     """
 
     cutoffs: tuple[float, ...]
