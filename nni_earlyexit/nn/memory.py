@@ -50,7 +50,7 @@ class LiveTensors(TorchDispatchMode):
             return
         key, size = id(storage), storage.nbytes()
 
-        def gone(_: Any) -> None:
+        def gone(_: weakref.ref[torch.UntypedStorage]) -> None:
             self.bytes -= size
             self._storages.pop(key, None)
 

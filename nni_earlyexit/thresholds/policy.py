@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ExitPolicy:
     def pruned(self) -> ExitPolicy:
         """The same policy for the network without the dropped exits (:meth:`EarlyExitNetwork.prune`)."""
 
-        def take(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        def take(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
             return None if values is None else tuple(values[exit] for exit in self.kept)
 
         return replace(
