@@ -62,16 +62,16 @@ def find(name: str) -> type[EarlyExitSpace]:
         return importlib.import_module(f"{__name__}.{name}").Space
     module = installed().get(name, name)
     try:
-        found = importlib.import_module(module).Space
+        space_class = importlib.import_module(module).Space
     except ModuleNotFoundError as error:
         raise ValueError(f"space: {module!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
     except AttributeError:
         raise ValueError(f"space: the module {module!r} has no class Space") from None
-    if getattr(found, "name", None) != name:
+    if getattr(space_class, "name", None) != name:
         raise ValueError(
-            f"space: the class Space of {module!r} calls itself {getattr(found, 'name', None)!r}; it must be {name!r}"
+            f"space: the class Space of {module!r} calls itself {getattr(space_class, 'name', None)!r}; it must be {name!r}"
         )
-    return found
+    return space_class
 
 
 def check_allowed(space: str) -> None:
@@ -90,8 +90,10 @@ def check_allowed(space: str) -> None:
 
 
 def restore(space: str) -> EarlyExitSpace:
-    """The space whose identity ``space`` stands in a stored file. ``ValueError`` as of :func:`create`, and for a module that
-    may not be imported (see :func:`check_allowed`)."""
+    """The space whose identity ``space`` stands in a stored file.
+
+    Raises ``ValueError`` as :func:`create` does, and for a module that may not be imported (see :func:`check_allowed`).
+    """
     check_allowed(space)
     return create(space)
 

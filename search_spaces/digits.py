@@ -23,6 +23,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, num_classes: int = 10) -> Parts:
+        """Stem, four stages, an exit after each of the first three, and the classifier."""
         in_chs = [STEM_CHANNELS, *(channels for channels, _ in STAGES)]
         return Parts(
             stem=ConvNormAct(1, STEM_CHANNELS, kernel_size=3),

@@ -49,6 +49,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> Parts:
+        """Stem, four stages, an exit after each of the first three, and MobileNetV4's classifier."""
         check_number("width", width, 0.1)
         small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)

@@ -38,6 +38,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, resolution: int = 32, num_classes: int = 10, channels: int = 64) -> Parts:
+        """Stem, four stages, an exit after each of the first three, and the classifier."""
         check_number("channels", channels, 8, multiple_of=8)
         small = is_small(resolution)
         check_divides(resolution, 8 if small else 32)

@@ -38,6 +38,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, tokens: int = 64, vocabulary: int = 8192, channels: int = 128, num_classes: int = 2) -> Parts:
+        """Embedding, four stages, an exit after each of the first three, and the classifier."""
         check_number("tokens", tokens, 1)
         check_number("vocabulary", vocabulary, 2)
         check_number("channels", channels, 8, multiple_of=8)

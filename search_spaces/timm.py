@@ -34,9 +34,9 @@ class Space(EarlyExitSpace):
     weights
         A safetensors file with the model's weights.
     pretrained
-        Whether timm downloads its pretrained weights.
+        ``True``: timm downloads its pretrained weights.
     frozen
-        Whether stem and stages, and a classifier that is not new, keep their weights: only exits learn.
+        ``True``: stem and stages, and a classifier that is not new, keep their weights, and only exits learn.
     """
 
     name = "timm"
@@ -52,12 +52,23 @@ class Space(EarlyExitSpace):
         pretrained: bool = False,
         frozen: bool = False,
     ) -> Parts:
+        """The model cut into stages, an exit after each but the last, and the model's own classifier.
+
+        Raises ``ValueError`` for an unknown model, one that cannot be cut, and weights that do not fit or cannot be had.
+        """
         if num_classes is not None:
             check_number("num_classes", num_classes, 2)
         if resolution is not None:
             check_number("resolution", resolution, 8)
         changed = Path(weights).stat().st_mtime if Path(weights).is_file() else 0.0
-        taken, own_classes = _taken(str(model), num_classes, resolution, str(weights), pretrained, changed)
+        taken, own_classes = _taken(
+            str(model),
+            num_classes=num_classes,
+            resolution=resolution,
+            weights=str(weights),
+            pretrained=pretrained,
+            changed=changed,
+        )
         taken = taken.copy()
         if frozen:
             keep = [taken.stem, *taken.stages, *([taken.head] if own_classes else [])]
@@ -79,9 +90,9 @@ class Space(EarlyExitSpace):
 
 @lru_cache(maxsize=4)
 def _taken(
-    model: str, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
+    model: str, *, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
 ) -> tuple[timm_stages.StagedModel, bool]:
-    """The model taken apart, and whether its classifier came with its weights; ``changed`` is when the file was."""
+    """The model taken apart, and ``True`` if its classifier came with its weights; ``changed`` is the time of the file."""
     created, input_shape = timm_stages.load(
         model, num_classes=num_classes, resolution=resolution, weights=weights, pretrained=pretrained
     )
@@ -89,7 +100,7 @@ def _taken(
 
 
 def _exit(shape: tuple[int, ...], channels: int, num_classes: int, label: str) -> Callable[[], nn.Module]:
-    """What builds the exit branch for a stage whose outputs have this ``shape``."""
+    """A function that builds the exit branch for a stage whose outputs have this ``shape``."""
     if len(shape) == 2:  # tokens, channels
         heads = next(heads for heads in (4, 3, 2, 1) if channels % heads == 0)
         return partial(

@@ -36,6 +36,7 @@ class Space(EarlyExitSpace):
 
     @classmethod
     def parts(cls, resolution: int = 32, patch: int = 4, channels: int = 128, num_classes: int = 10) -> Parts:
+        """Patch embedding, four stages, an exit after each of the first three, and the classifier."""
         check_number("patch", patch, 1)
         check_number("channels", channels, 8, multiple_of=8)
         check_divides(resolution, patch)

@@ -1,4 +1,4 @@
-"""How a space is explored, one file each; the file's name is the strategy's name.
+"""Strategies that explore a space, one file each; the file's name is the strategy's name.
 
 Every strategy is an ask/tell object (see :mod:`nni_earlyexit.search.ask_tell`) and knows no NNI.
 """

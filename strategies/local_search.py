@@ -13,10 +13,12 @@ class Strategy(AskTell):
     """A neighbour of each network of the front, in turn; random networks while there is no front, or no new neighbour."""
 
     def start(self, domain: Domain) -> None:
+        """Begin to explore ``domain``, at the first network of the front."""
         super().start(domain)
         self._turn = 0
 
     def propose(self) -> Sample:
+        """A new neighbour of the network whose turn it is; a random sample where there is none."""
         front = self.front()
         for i in range(len(front)):
             for neighbour in self.neighbours(front[(self._turn + i) % len(front)].sample):
@@ -26,7 +28,9 @@ class Strategy(AskTell):
         return self.random_sample()
 
     def own_state(self) -> int:
+        """The number of the network whose turn it is."""
         return self._turn
 
     def load_own_state(self, state: int) -> None:
+        """Take the turn from ``state``."""
         self._turn = state

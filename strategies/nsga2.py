@@ -16,6 +16,7 @@ class Strategy(Evolution):
     """Non-dominated sorting and crowding; parents win tournaments of two."""
 
     def sort(self, points: Population, rng: np.random.Generator) -> Population:
+        """Points by rank, then by crowding distance, the largest first; those over a limit follow by their excess."""
         points = RankAndCrowding().do(CONSTRAINED, points, n_survive=len(points), random_state=rng)
         excess = points.get("G")[:, 0]
         rank = np.where(excess <= 0, points.get("rank"), np.inf).astype(float)
@@ -23,4 +24,5 @@ class Strategy(Evolution):
         return points[np.lexsort((excess, -crowding, rank))]
 
     def select(self, points: Population, pairs: int) -> NDArray[np.intp]:
+        """Pairs of parents (pairs, 2) that won tournaments of two."""
         return tournament(points, pairs, self.rng)

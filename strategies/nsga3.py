@@ -21,6 +21,7 @@ class Strategy(Evolution):
     """Non-dominated sorting and reference directions, as many as there are parents; parents are drawn at random."""
 
     def start(self, domain: Domain) -> None:
+        """Begin to explore ``domain``, with at most as many reference directions as there are parents."""
         super().start(domain)
         objectives, partitions = len(self.objectives), 1
         while math.comb(partitions + objectives, objectives - 1) <= self.size and objectives > 1:
@@ -28,6 +29,7 @@ class Strategy(Evolution):
         self._directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
 
     def sort(self, points: Population, rng: np.random.Generator) -> Population:
+        """Points that survive by reference directions, then the others; each by rank, then by excess."""
         excess, losses = points.get("G")[:, 0], points.get("F")
         if losses.shape[1] == 1:
             return points[np.lexsort((losses[:, 0], excess))]

@@ -10,4 +10,5 @@ class Strategy(AskTell):
     """Every choice drawn uniformly."""
 
     def propose(self) -> Sample:
+        """A random sample."""
         return self.random_sample()

@@ -1,4 +1,4 @@
-"""Where inputs and classes come from."""
+"""Sources of inputs and classes."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ judges, in final tables only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -45,11 +46,23 @@ class Data:
         return tuple(self.train.x.shape[1:])
 
 
-def _are_tokens(x: NDArray[np.generic]) -> bool:
+class Classifier(Protocol):
+    """A network, or a space of networks, that takes inputs of one shape and tells classes apart."""
+
+    @property
+    def input_shape(self) -> Sequence[int]:
+        """Shape of one input, without the batch."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+
+def _are_tokens(x: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
     return x.ndim == 2 and x.dtype.kind in "iu"
 
 
-def check_fits(task: Data, network: Any) -> None:
+def check_fits(task: Data, network: Classifier) -> None:
     """``ValueError`` unless ``network`` (or a space) takes the inputs of ``task`` and has its classes."""
     if (task.input_shape, task.num_classes) != (tuple(network.input_shape), network.num_classes):
         resize = f"; give input_shape {' '.join(map(str, network.input_shape))}" if len(task.input_shape) == 3 else ""
@@ -109,7 +122,7 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
 
     if _are_tokens(x):
         prepared = x.astype(np.int64)  # token ids
-        return Data(source, len(classes), *(take(name) for name in SHARES))
+        return Data(source, len(classes), **{name: take(name) for name in SHARES})
 
     axes = (0, *range(2, x.ndim))
     with np.errstate(over="ignore", invalid="ignore"):  # it is looked at afterwards
@@ -120,4 +133,4 @@ def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int
     if not np.isfinite(prepared).all():
         raise ValueError(f"data: in {source!r}, x runs from {x.min()} to {x.max()}, which is too far to be normalised")
 
-    return Data(source, len(classes), *(take(name) for name in SHARES))
+    return Data(source, len(classes), **{name: take(name) for name in SHARES})

@@ -1,4 +1,4 @@
-"""Named timm blocks: what a layer choice chooses from.
+"""Named timm blocks: the candidates of a layer choice.
 
 A name such as ``mb_k3_e4_se`` says everything: the timm block and its arguments. A name means the same in a backbone, in
 an exit branch, in NNI's web UI and in a saved result.
@@ -44,7 +44,7 @@ from torch import nn
 Builder = Callable[..., nn.Module]
 
 _builders: dict[str, Builder] = {}
-"""By the pattern of their names."""
+"""Builders by the pattern of their blocks' names."""
 
 
 def register(pattern: str) -> Callable[[Builder], Builder]:

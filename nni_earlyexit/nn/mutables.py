@@ -76,7 +76,7 @@ def exit_branch(
     act_layer: str = "relu",
     head: Callable[[str], nn.Module] | None = None,
 ) -> nn.Module:
-    """A searchable exit branch: how many layers (0: classifier only), which one at each place, and which head.
+    """A searchable exit branch: the number of layers (0: classifier only), the layer at each place, and the head.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def exit_branch(
     label
         Start of its labels: ``label_depth``, ``label_layer0``, ..., ``label_head``.
     layers, depth, heads
-        What can be chosen.
+        The possible layers, numbers of layers, and heads.
     pool
         Images are averaged over squares of this size first, which makes the layers cheaper.
     head
@@ -130,15 +130,17 @@ class OptionalExit(MutableModule):
 
     @classmethod
     def create_fixed_module(cls, sample: Sample, build: Callable[[], nn.Module], *, label: str) -> nn.Module | None:
+        """The branch if ``sample`` has it, else ``None``: NNI calls this instead of the constructor."""
         return build() if cls._presence(label).freeze(sample) == PRESENT else None
 
     def forward(self, x: Tensor) -> Tensor | None:
+        """Logits (batch, classes) of the branch."""
         # A view, because NNI's shape inference writes the shape of what comes out of a Repeat onto the tensor itself, which
         # may be the one that went in and that the next stage reads too.
         return self.branch(x.view(x.shape))
 
     def _count_flops(self, inputs: Any, outputs: Any, *, name: str, shapes: Any, config: Any) -> FlopsResult:
-        """How NNI's profiler counts this module: an absent exit costs nothing."""
+        """Costs of this module for NNI's profiler: an absent exit costs nothing."""
         branch = count_flops_params(f"{name}.branch", self.branch, shapes, config)
         return FlopsResult(
             MutableExpression.switch_case(self.presence, {PRESENT: branch.flops, ABSENT: 0}),

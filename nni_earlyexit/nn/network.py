@@ -22,7 +22,7 @@ class EarlyExitNetwork(nn.Module):
     Parameters
     ----------
     stem
-        What comes before the first stage.
+        The layers before the first stage.
     stages
         Runs of blocks, first to last.
     exits
@@ -71,8 +71,11 @@ class EarlyExitNetwork(nn.Module):
     def _exit_after(self, stage: int) -> nn.Module | None:
         return self.exits[str(stage)] if str(stage) in self.exits else None  # noqa: SIM401  # ModuleDict lacks get()
 
-    def outputs(self, x: Tensor) -> Iterator[Any]:
-        """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for."""
+    def outputs(self, x: Tensor) -> Iterator[Tensor | None]:
+        """Logits of each exit in turn; what comes after an exit is computed only when the next one is asked for.
+
+        ``None`` stands for an exit of a supernet that was not sampled.
+        """
         x = self.stem(x)
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)

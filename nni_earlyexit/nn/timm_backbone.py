@@ -44,6 +44,7 @@ class FixedStage(nn.Module):
         self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
+        """The piece's output for ``x``."""
         return self.body(x)
 
     def freeze(self) -> None:
@@ -53,6 +54,7 @@ class FixedStage(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> FixedStage:
+        """Set the mode; a frozen piece stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 
     @cached_property
@@ -79,11 +81,11 @@ class StagedModel:
     Attributes
     ----------
     stem, stages, head
-        One after another, they are the model.
+        Pieces that are the model, one after another.
     channels
         Channels that come out of each stage.
     input_shape, num_classes
-        Of the model.
+        Shape of one input and number of classes of the model.
     """
 
     stem: nn.Module
@@ -176,7 +178,7 @@ def cut_into_stages(model: nn.Module, input_shape: tuple[int, ...], name: str) -
                 f"resolution: {name} does not take images of {'x'.join(map(str, input_shape[1:]))} pixels: {reason}"
             ) from None
         pieces = _cut(model, modules, name)
-        taken: list[nn.Module] = []
+        taken: list[FixedStage] = []
         for piece in pieces:
             y = piece(x)
             if not isinstance(y, Tensor):
@@ -185,12 +187,12 @@ def cut_into_stages(model: nn.Module, input_shape: tuple[int, ...], name: str) -
             x = y
     stem, *stages, head = taken
     return StagedModel(
-        stem,
-        stages,
-        head,
-        [int(feature["num_chs"]) for feature in info[1:]],
-        input_shape,
-        x.shape[1],  # type: ignore[arg-type]
+        stem=stem,
+        stages=stages,
+        head=head,
+        channels=[int(feature["num_chs"]) for feature in info[1:]],
+        input_shape=input_shape,
+        num_classes=x.shape[1],
     )
 
 
@@ -259,21 +261,21 @@ def _piece(source: fx.Node, nodes: Sequence[fx.Node], constants: Mapping[fx.Node
     ``constants`` are arguments of the model that keep their default.
     """
     graph = fx.Graph()
-    known = {source: graph.placeholder("x")}
+    copies = {source: graph.placeholder("x")}
 
     def copied(node: fx.Node) -> Any:
         if node in constants:
             return constants[node]
-        if node not in known and node.op == "get_attr":
-            known[node] = graph.get_attr(str(node.target))  # a parameter of the model itself
-        if node not in known:
+        if node not in copies and node.op == "get_attr":
+            copies[node] = graph.get_attr(str(node.target))  # a parameter of the model itself
+        if node not in copies:
             raise ValueError(
                 f"model: {name} cannot be cut into stages: beside the tensor of {source.target!r}, that of {node.target!r} "
                 f"is needed later"
             )
-        return known[node]
+        return copies[node]
 
     for node in nodes:
-        known[node] = graph.node_copy(node, copied)
-    graph.output(known[nodes[-1]])
+        copies[node] = graph.node_copy(node, copied)
+    graph.output(copies[nodes[-1]])
     return graph

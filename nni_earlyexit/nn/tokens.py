@@ -17,12 +17,12 @@ PADDING = 0
 
 
 def is_token(x: Tensor) -> Tensor:
-    """Which of the tokens ``x`` (batch, tokens, channels) are there, (batch, tokens)."""
+    """Mask (batch, tokens) of the tokens ``x`` (batch, tokens, channels) that are no padding."""
     return (x != 0).any(dim=-1)
 
 
 class _KeepsShape(nn.Module):
-    """For NNI's profiler: what comes out has the shape of what goes in."""
+    """A module whose output has the shape of its input, as it tells NNI's profiler."""
 
     def _shape_forward(self, x: ShapeTensor) -> MutableShape:
         return x.real_shape
@@ -37,6 +37,7 @@ class TokenMlp(_KeepsShape):
         self.mlp = Mlp(channels, channels * ratio)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens of the same shape (batch, tokens, channels)."""
         return x + self.mlp(self.norm(x))
 
 
@@ -48,6 +49,7 @@ class PaddedAttention(_KeepsShape):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens of the same shape (batch, tokens, channels), padding zero."""
         there = is_token(x)
         # finite, because a row without any token must not become NaN
         mask = torch.zeros_like(there, dtype=x.dtype).masked_fill_(~there, torch.finfo(x.dtype).min / 2)
@@ -62,6 +64,7 @@ class PaddedMlp(_KeepsShape):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens of the same shape (batch, tokens, channels), padding zero."""
         return self.block(x) * is_token(x)[..., None]
 
 
@@ -75,6 +78,7 @@ class ImageTokens(nn.Module):
         nn.init.trunc_normal_(self.places, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (batch, tokens, channels) of images (batch, in_chans, resolution, resolution)."""
         return self.patches(x) + self.places
 
     def _shape_forward(self, x: ShapeTensor) -> MutableShape:
@@ -92,6 +96,7 @@ class WordTokens(nn.Module):
         nn.init.trunc_normal_(self.places, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Tokens (batch, tokens, channels) of ids (batch, tokens)."""
         return (self.words(ids) + self.places[: ids.shape[1]]) * (ids != PADDING)[..., None]
 
     def _shape_forward(self, ids: ShapeTensor) -> MutableShape:
@@ -102,6 +107,7 @@ class ChannelsFirst(nn.Module):
     """Images (batch, height, width, channels) as (batch, channels, height, width)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """The images (batch, channels, height, width)."""
         return x.permute(0, 3, 1, 2)
 
     def _shape_forward(self, x: ShapeTensor) -> MutableShape:
@@ -123,6 +129,7 @@ class TokenPool(nn.Module):
         self.padded = padded
 
     def forward(self, x: Tensor) -> Tensor:
+        """One vector for each input: (batch, channels), or (batch, 2 * channels) with the maximum."""
         if not self.padded:
             average, largest = x.mean(dim=1), x.amax(dim=1) if self.with_max else None
         else:
@@ -139,6 +146,7 @@ class TokenPool(nn.Module):
         return FlopsResult(0, 0)
 
     def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
         return f"with_max={self.with_max}, padded={self.padded}"
 
 

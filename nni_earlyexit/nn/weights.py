@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 
 def read_weights(weights: str) -> dict[str, Tensor]:
+    """The tensors of the safetensors file ``weights`` by their names.
+
+    Raises ``FileNotFoundError`` when there is no such file, ``ValueError`` when it is of another kind.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -20,6 +24,7 @@ def read_weights(weights: str) -> dict[str, Tensor]:
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], weights: str) -> None:
+    """Load ``state`` into ``model``; ``ValueError`` that names the file ``weights`` unless names and shapes agree."""
     own = model.state_dict()
     for name in (*own, *state):
         if name not in state:

@@ -57,12 +57,12 @@ def added(functions: Sequence[Function]) -> Function:
 
 
 def _terms(expression: Any) -> list[Any]:
-    """What a chain of additions adds."""
-    pending, found = [expression], []
+    """The terms that a chain of additions adds."""
+    pending, terms = [expression], []
     while pending:
         term = pending.pop()
         if isinstance(term, MutableExpression) and term.function is operator.add:
             pending += reversed(term.arguments)
         else:
-            found.append(term)
-    return found
+            terms.append(term)
+    return terms

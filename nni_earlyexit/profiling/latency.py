@@ -36,9 +36,9 @@ class Measurement(NamedTuple):
     Attributes
     ----------
     median
-        Of all repetitions.
+        Median of all repetitions.
     spread
-        Between the first and the third quartile.
+        Distance between the first and the third quartile.
     """
 
     median: float
@@ -47,7 +47,7 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True)
 class Conditions:
-    """How latency is measured: inputs at once, CPU threads, and the type of weights and activations."""
+    """Conditions of a measurement: inputs at once, CPU threads, and the type of weights and activations."""
 
     batch_size: int = 1
     threads: int = 1
@@ -103,17 +103,18 @@ def measure_in_turns(
     rounds: int = NETWORK_ROUNDS,
     repeats: int = 5,
 ) -> list[list[Measurement]]:
-    """As :func:`measure` for several networks that are to be compared: each is measured in every one of the rounds."""
+    """Measure several networks that are to be compared as :func:`measure` does, each in every one of the rounds."""
     conditions = Conditions(batch_size, threads, dtype)
     copies = [(conditions.prepared(network), conditions.inputs(network.input_shape)) for network in networks]
     medians: list[list[list[float]]] = [[] for _ in networks]
     with measuring(threads):
         for _ in range(rounds):
-            for found, (copied, x) in zip(medians, copies, strict=True):
+            for network_medians, (copied, x) in zip(medians, copies, strict=True):
                 passes = _passes(copied, x, 2, repeats)
-                found.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
+                network_medians.append([statistics.median(exit) for exit in zip(*passes, strict=True)])
     return [
-        [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*found, strict=True)] for found in medians
+        [Measurement(statistics.median(exit), _spread(exit)) for exit in zip(*network_medians, strict=True)]
+        for network_medians in medians
     ]
 
 
@@ -137,7 +138,7 @@ def _spread(seconds: Sequence[float]) -> float:
 
 @contextmanager
 def measuring(threads: int) -> Iterator[None]:
-    """So many CPU threads and no gradients; the number of threads that there was comes back afterwards."""
+    """A context with so many CPU threads and no gradients; the earlier number of threads comes back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     # glibc gives large blocks back to the system, and takes page faults to have them again, until it has seen one that
@@ -151,12 +152,12 @@ def measuring(threads: int) -> Iterator[None]:
 
 
 def machine() -> dict[str, str]:
-    """What latency depends on beside the conditions: the processor and the versions of what runs on it."""
+    """The processor and the versions of what runs on it: latency depends on them beside the conditions."""
     processor, cores = platform.processor(), os.cpu_count()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
-        processor = found[1].strip() if found else processor
+        model_name = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
+        processor = model_name[1].strip() if model_name else processor
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
     return {
         "processor": f"{processor}, {cores} cores",

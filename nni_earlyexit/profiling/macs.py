@@ -19,7 +19,7 @@ from nni_earlyexit.profiling.expressions import Function, compiled
 
 
 class ExitPresence:
-    """Which stages have an exit in a sample."""
+    """The stages that have an exit in a sample."""
 
     def __init__(self, network: EarlyExitNetwork) -> None:
         self._labels: dict[int, str | None] = {
@@ -29,7 +29,7 @@ class ExitPresence:
         self.stages = len(network.stages)
 
     def __call__(self, sample: Mapping[str, Any]) -> list[bool]:
-        """For each stage, whether an exit follows it."""
+        """One entry per stage: ``True`` if an exit follows it in ``sample``."""
         return [
             stage in self._labels and ((label := self._labels[stage]) is None or sample[label] == PRESENT)
             for stage in range(self.stages)

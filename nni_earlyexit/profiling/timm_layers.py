@@ -1,4 +1,4 @@
-"""What NNI's profiler needs to know about timm's layers: the shape that comes out, and multiply-accumulates.
+"""Formulas of timm's layers for NNI's profiler: the shape that comes out, and multiply-accumulates.
 
 Convolutions and linear layers inside timm's blocks are NNI's own business. It stops at the layers between them, which keep
 a shape, pool it or rescale it, and it does not see the products inside attention.

@@ -6,7 +6,7 @@ Parameters and seconds add up; of memory the largest counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.nn.memory import peak_bytes
@@ -15,8 +15,10 @@ from nni_earlyexit.profiling.expressions import Function, added
 from nni_earlyexit.profiling.macs import ExitPresence
 from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, take_apart, units
 
+Number = TypeVar("Number", int, float)
 
-class AdditiveCosts:
+
+class AdditiveCosts(Generic[Number]):
     """Costs that add up over what runs.
 
     Parameters
@@ -24,19 +26,19 @@ class AdditiveCosts:
     network
         The network of a space, its choices open.
     parts
-        It taken apart.
+        The network taken apart (:func:`take_apart`).
     cost
         Cost of one unit.
     """
 
-    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], float]) -> None:
-        known = {unit.name: cost(unit) for unit in units(parts)}
-        self._stem = _sum(parts[0].nodes, known)
-        self._stages = [_sum(part.nodes, known) for part in parts[1:]]
-        self._exits = [_sum(part.branch or (), known) for part in parts[1:]]
+    def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part], cost: Callable[[Unit], Number]) -> None:
+        costs = {unit.name: cost(unit) for unit in units(parts)}
+        self._stem = _sum(parts[0].nodes, costs)
+        self._stages = [_sum(part.nodes, costs) for part in parts[1:]]
+        self._exits = [_sum(part.branch or (), costs) for part in parts[1:]]
         self._present = ExitPresence(network)
 
-    def __call__(self, sample: Mapping[str, Any]) -> list[Any]:
+    def __call__(self, sample: Mapping[str, Any]) -> list[Number]:
         """The cost to leave at each present exit of ``sample``."""
         costs = []
         spent = self._stem(sample)
@@ -48,29 +50,29 @@ class AdditiveCosts:
         return costs
 
 
-def _sum(nodes: Sequence[Node], known: Mapping[str, float]) -> Function:
+def _sum(nodes: Sequence[Node], costs: Mapping[str, float]) -> Function:
     def function(node: Node) -> Function:
         if isinstance(node, Unit):
-            constant = known[node.name]
+            constant = costs[node.name]
             return lambda sample: constant
-        cases = {value: _sum(case, known) for value, case in node.cases.items()}
+        cases = {value: _sum(case, costs) for value, case in node.cases.items()}
         label = node.label
         return lambda sample: cases[sample[label]](sample)
 
-    fixed = sum(known[node.name] for node in nodes if isinstance(node, Unit))
+    fixed = sum(costs[node.name] for node in nodes if isinstance(node, Unit))
     return added([lambda sample: fixed, *(function(node) for node in nodes if isinstance(node, Alternatives))])
 
 
 class PeakMemory:
     """Activation memory to leave at each exit, in bytes, for one float32 input.
 
-    It is what torch holds at once as it runs a network unit by unit: what a unit makes, its input, the input of its stage
-    or exit branch, and the outputs of earlier exits; neither weights nor the network's own input.
+    It counts the tensors that torch holds at once as it runs a network unit by unit: those that a unit makes, its input,
+    the input of its stage or exit branch, and the outputs of earlier exits; neither weights nor the network's own input.
     """
 
     def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part]) -> None:
         with inference(network):
-            self._known = {unit.name: _Allocation.of(unit) for unit in units(parts)}
+            self._allocations = {unit.name: _Allocation.measure(unit) for unit in units(parts)}
         self._parts = parts
         self._present = ExitPresence(network)
         self._logits = 4 * network.num_classes
@@ -93,7 +95,7 @@ class PeakMemory:
         """Peak of a stage or branch whose input has ``held`` bytes, and the bytes of its output."""
         peak, current, same = held, held, True
         for unit in _chosen(nodes, sample):
-            allocation = self._known[unit.name]
+            allocation = self._allocations[unit.name]
             # the stage's input stays alive; a unit's input is another tensor once something was made
             alive = held if same else held + current
             peak = max(peak, alive + allocation.peak)
@@ -103,23 +105,23 @@ class PeakMemory:
 
 
 def _chosen(nodes: Sequence[Node], sample: Mapping[str, Any]) -> list[Unit]:
-    found: list[Unit] = []
+    chosen: list[Unit] = []
     for node in nodes:
         if isinstance(node, Unit):
-            found.append(node)
+            chosen.append(node)
         else:
-            found += _chosen(node.cases[sample[node.label]], sample)
-    return found
+            chosen += _chosen(node.cases[sample[node.label]], sample)
+    return chosen
 
 
 class _Allocation:
-    """What one unit makes: at most at once, what comes out, and whether that is only its input again (all in bytes)."""
+    """Memory of one unit: bytes at most at once, bytes of its output, and ``True`` if that is only its input again."""
 
     def __init__(self, peak: int, output: int, passes: bool) -> None:
         self.peak, self.output, self.passes = peak, output, passes
 
     @classmethod
-    def of(cls, unit: Unit) -> _Allocation:
+    def measure(cls, unit: Unit) -> _Allocation:
         peak, y = peak_bytes(lambda: unit.module(unit.x))
         storage = y.untyped_storage()
         return cls(peak, storage.nbytes(), storage.data_ptr() == unit.x.untyped_storage().data_ptr())

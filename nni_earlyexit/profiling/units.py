@@ -26,7 +26,7 @@ class Unit(NamedTuple):
 
 
 class Alternatives(NamedTuple):
-    """One of several: by the value of a label, the units and choices that run one after another."""
+    """A choice: by the value of its label, the units and choices that run one after another."""
 
     label: str
     cases: Mapping[Any, Sequence[Node]]
@@ -93,12 +93,12 @@ def depths(repeat: Repeat) -> tuple[Categorical | None, dict[Any, int]]:
 
 
 def is_fixed(module: nn.Module) -> bool:
-    """Whether there are no choices in ``module``."""
+    """``True`` if there are no choices in ``module``."""
     return not any(isinstance(child, MutableModule) for child in module.modules())
 
 
 def _nodes(name: str, module: nn.Module, x: Tensor) -> tuple[list[Node], Tensor]:
-    """What runs in ``module``, and what comes out; where shapes could differ between choices, that of the last one."""
+    """Units and choices of ``module``, and its output; where shapes could differ between choices, that of the last one."""
     if is_fixed(module):
         return [Unit(name, module, x)], module(x)
     if isinstance(module, LayerChoice):

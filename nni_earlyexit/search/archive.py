@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 class Archive:
     """Non-dominated points of several losses (smaller is better), each with an owner.
 
-    Of equal points of two owners, that of the first stays.
+    If two owners have equal points, that of the first stays.
 
     Attributes
     ----------

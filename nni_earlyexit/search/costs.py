@@ -1,4 +1,4 @@
-"""What it costs to leave at each exit of a network: plain data, first exit first."""
+"""Costs of leaving at each exit of a network: plain data, first exit first."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Domain:
-    """What a strategy needs to know of a space.
+    """A space as far as a strategy needs to know it.
 
     Parameters
     ----------
@@ -23,11 +23,11 @@ class Domain:
     canonical
         The one form that all samples of the same network share.
     excess
-        By how much a sample is known to miss the limits before it is tried; 0 when it may meet them.
+        Amount by which a sample is known to miss the limits before it is tried; 0 when it may meet them.
     valid
-        Whether a sample keeps the space's constraints; ``canonical`` and ``excess`` are only asked of those that do.
+        ``True`` if a sample keeps the space's constraints; only such samples are given to ``canonical`` and ``excess``.
     costs
-        What a sample is known to cost before it is tried, if anything is.
+        Costs of a sample that are known before it is tried, if any are.
     name
         Name and version of the space.
     size
@@ -58,7 +58,7 @@ class Domain:
                 raise ValueError(f"sample: {label!r} is not a label of the space")
 
     def is_ordered(self, label: str) -> bool:
-        """Whether the values of a choice have an order, so that near ones are alike: they are numbers."""
+        """``True`` if the values of a choice have an order, so that near ones are alike: they are numbers."""
         return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.choices[label])
 
 

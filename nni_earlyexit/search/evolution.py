@@ -1,4 +1,4 @@
-"""What evolutionary strategies share: samples as arrays, children of good networks, and the networks that stay.
+"""Common part of the evolutionary strategies: samples as arrays, children of good networks, and the networks that stay.
 
 Operators, sorting and survival are pymoo's. They work on points, of which a trained network has a whole front: a network is
 as good as the best of its points.
@@ -47,6 +47,7 @@ class Evolution(AskTell):
         self.population_size = population_size
 
     def start(self, domain: Domain) -> None:
+        """Begin to explore ``domain``; ``ValueError`` if it has fewer networks than ``population_size``."""
         super().start(domain)
         size = self.population_size
         if size is not None and domain.size is not None and size > domain.size:
@@ -66,6 +67,7 @@ class Evolution(AskTell):
         return self.rng.integers(len(points), size=(pairs, 2))
 
     def propose(self) -> Sample:
+        """A random sample at first, then a child of two parents."""
         if len(self.trials) + len(self.pending) < self.size or len(self.parents) < 2:
             return self.random_sample()
         if self._sorted is None:
@@ -74,10 +76,11 @@ class Evolution(AskTell):
         return children[self.rng.integers(len(children))]
 
     def told(self, trial: Trial) -> None:
-        known = [parent for parent in self.parents if key(parent.sample) != key(trial.sample)]
+        """Keep the best of the parents and the new network as parents."""
+        candidates = [parent for parent in self.parents if key(parent.sample) != key(trial.sample)]
         if trial.losses is not None:
-            known.append(trial)
-        self.parents = [known[i] for i in self._best(known).get("owner")] if known else []
+            candidates.append(trial)
+        self.parents = [candidates[i] for i in self._best(candidates).get("owner")] if candidates else []
         self._sorted = None
 
     def _best(self, trials: list[Trial]) -> Population:
@@ -95,10 +98,12 @@ class Evolution(AskTell):
         _, first = np.unique(points.get("owner"), return_index=True)
         return points[np.sort(first)[: self.size]]
 
-    def own_state(self) -> Any:
+    def own_state(self) -> list[Sample]:
+        """The samples of the parents, best first."""
         return [parent.sample for parent in self.parents]
 
-    def load_own_state(self, state: Any) -> None:
+    def load_own_state(self, state: Sequence[Sample]) -> None:
+        """Take the parents from ``state``, the inverse of :meth:`own_state`."""
         self.parents = [self.trials[key(sample)] for sample in state]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from nni_earlyexit.search.domain import Domain, Sample, key
 
 RESTARTS, LEVEL_STEPS = 20, 30
-"""How often a walk begins anew, and how many steps of it may lead nowhere in a row."""
+"""Times that a walk begins anew, and steps of it in a row that may lead nowhere."""
 
 
 def neighbours(domain: Domain, sample: Sample, rng: np.random.Generator) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""A trial: a sample and what it gave."""
+"""A trial: a sample and its results."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from nni_earlyexit.search.domain import Sample
 
 @dataclass(frozen=True)
 class Trial:
-    """What a sample gave.
+    """A sample with its results.
 
     Attributes
     ----------
     sample
-        In canonical form.
+        The sample in canonical form.
     losses
         The objectives of the point that it reported, smaller is better; ``None`` if it failed.
     points
         Losses of every point of its trade-off, the reported one included; empty if it failed.
     excess
-        By how much it misses the limits; 0 when it keeps them.
+        Amount by which it misses the limits; 0 when it keeps them.
     epochs
         Epochs that it was trained for, fewer than those of others if it was stopped early; 0 where that is not told.
     """
@@ -33,5 +33,5 @@ class Trial:
 
     @property
     def within(self) -> bool:
-        """Whether it gave a result within the limits."""
+        """``True`` if it gave a result within the limits."""
         return self.losses is not None and self.excess <= 0

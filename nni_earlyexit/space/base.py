@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from nni.mutable import Categorical, Sample
@@ -18,22 +18,27 @@ from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space import extremes, identity
 from nni_earlyexit.space.choice_tree import Condition, count_networks, walk_choices
 from nni_earlyexit.space.exit_rules import ExitRules
+from nni_earlyexit.space.extremes import Number
 from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from nni_earlyexit.profiling.macs import ExitPresence, SymbolicMacs
+    from nni_earlyexit.profiling.unit_costs import UnitCosts
+
 
 class Parts(NamedTuple):
-    """What a network is put together from.
+    """The pieces that a network is put together from.
 
     Attributes
     ----------
     stem
-        What comes before the first stage.
+        The layers before the first stage.
     stages
         Runs of blocks, first to last.
     exits
-        One per stage but the last: what builds the exit branch after it, called only if there is one. ``None`` where
-        there can be none.
+        One per stage but the last: a function that builds the exit branch after it, called only if there is one. ``None``
+        where there can be none.
     head
         The backbone's own classifier, after the last stage.
     input_shape
@@ -62,9 +67,9 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     Parameters
     ----------
     max_exits, first_exit, fixed_exits, banned_exits
-        Which exits can be there; see :class:`ExitRules`.
+        Rules for the exits that can be there; see :class:`ExitRules`.
     **arguments
-        Those of :meth:`parts`.
+        Arguments of :meth:`parts`.
 
     Raises
     ------
@@ -123,11 +128,11 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     @classmethod
     def _checked(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """``arguments`` without those that equal their default."""
-        known = {**ExitRules._field_defaults, **_defaults(cls.parts)}
+        defaults = {**ExitRules._field_defaults, **_defaults(cls.parts)}
         for name in arguments:
-            if name not in known:
-                raise unknown(f"space {cls.name}", name, list(known))
-        missing = [name for name, default in known.items() if default is inspect.Parameter.empty]
+            if name not in defaults:
+                raise unknown(f"space {cls.name}", name, list(defaults))
+        missing = [name for name, default in defaults.items() if default is inspect.Parameter.empty]
         for name in missing:
             if name not in arguments:
                 raise ValueError(f"space {cls.name}: {name} is missing")
@@ -138,7 +143,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return {
             name: value
             for name, value in given.items()
-            if value != known[name] or isinstance(value, bool) != isinstance(known[name], bool)
+            if value != defaults[name] or isinstance(value, bool) != isinstance(defaults[name], bool)
         }
 
     @staticmethod
@@ -158,6 +163,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             return type(self)(**self.arguments)  # type: ignore[return-value]  # create_fixed_module
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Logits of every exit, first exit first, each (batch, classes)."""
         return self.network(x)
 
     def identity(self) -> str:
@@ -169,14 +175,14 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     @cached_property
     def _conditions(self) -> list[tuple[Categorical, tuple[Condition, ...]]]:
         """Each choice with what must hold for it to mean anything: (label, values) of the choices above it."""
-        found = list(walk_choices(self.network, ()))
-        labels = [choice.label for choice, _ in found]
+        conditions = list(walk_choices(self.network, ()))
+        labels = [choice.label for choice, _ in conditions]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(
                 f"{type(self).__name__}: label {twice[0]!r} stands for two choices; every label must stand for one"
             )
-        return found
+        return conditions
 
     @cached_property
     def choices(self) -> dict[str, list[Any]]:
@@ -192,7 +198,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             if label not in self.choices:
                 raise ValueError(f"sample: {label!r} is not a label of space {self.identity()}")
             # True == 1 in Python, but not in a search space
-            if not any(value == known and type(value) is type(known) for known in self.choices[label]):
+            if not any(value == possible and type(value) is type(possible) for possible in self.choices[label]):
                 raise ValueError(
                     f"sample: {label}={value!r} is not possible in space {self.identity()}; it can be "
                     f"{', '.join(map(repr, self.choices[label]))}"
@@ -202,7 +208,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             raise ValueError(f"sample: {violation}, which space {self.identity()} does not allow")
 
     def violation(self, sample: Mapping[str, Any]) -> str | None:
-        """What is wrong with a combination of choices that are possible one by one; ``None`` when nothing is.
+        """A sentence on a combination of choices that are possible one by one but not together; ``None`` when all is well.
 
         A subclass with constraints of its own extends this.
         """
@@ -283,7 +289,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return " | ".join(parts).replace("| [", "[")
 
     def extra_oneshot_hooks(self, strategy: Any) -> list[Callable[..., Any]]:
-        """What NNI's one-shot strategies ask for: how an optional exit becomes part of a supernet."""
+        """Hooks for NNI's one-shot strategies, which make an optional exit part of a supernet."""
         from nni_earlyexit.space.oneshot import hooks
 
         return hooks(strategy)
@@ -291,19 +297,19 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     # --- costs -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _macs(self) -> Any:
+    def _macs(self) -> SymbolicMacs:
         from nni_earlyexit.profiling.macs import SymbolicMacs
 
         return SymbolicMacs(self.network)
 
     @cached_property
-    def _exit_presence(self) -> Any:
+    def _exit_presence(self) -> ExitPresence:
         from nni_earlyexit.profiling.macs import ExitPresence
 
         return ExitPresence(self.network)
 
     @cached_property
-    def _unit_costs(self) -> Any:
+    def _unit_costs(self) -> UnitCosts:
         from nni_earlyexit.profiling.unit_costs import UnitCosts
 
         return UnitCosts(self.network)
@@ -330,11 +336,11 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         )
 
     def extreme(
-        self, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
-    ) -> tuple[dict[str, Any], Any]:
-        """A sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
+        self, cost: Callable[[Mapping[str, Any]], Sequence[Number]], *, exit: int, most: bool = False
+    ) -> tuple[dict[str, Any], Number]:
+        """Find a sample with the least (or most) ``cost(sample)[exit]``, such as ``exit_costs``, and that cost.
 
-        Found by changing one choice at a time until nothing gets better, from samples with every single exit and with
+        One choice at a time is changed until nothing gets better, from samples with every single exit and with
         none. It is exact where the cost of a part does not depend on choices in other parts.
         """
         return extremes.extreme(self, cost, exit=exit, most=most)

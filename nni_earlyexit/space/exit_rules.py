@@ -1,4 +1,4 @@
-"""Which exits can be there."""
+"""Rules for the exits that a network can have."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 
 class ExitRules(NamedTuple):
-    """Which exits can be there; stages count from 0, and the last exit is always there.
+    """Rules for the exits that can be there; stages count from 0, and the last exit is always there.
 
     Attributes
     ----------
     max_exits
-        At most so many, the last one not counted.
+        Most exits, the last one not counted; ``None`` for no limit.
     first_exit
-        None before this stage.
+        First stage that can have one.
     fixed_exits
-        Always after these stages.
+        Stages that always have one.
     banned_exits
-        Never after these stages.
+        Stages that never have one.
     """
 
     max_exits: int | None = None
@@ -41,5 +41,5 @@ class ExitRules(NamedTuple):
             raise ValueError(f"fixed_exits: {len(set(self.fixed_exits))} are more than max_exits={self.max_exits}")
 
     def bans(self, stage: int) -> bool:
-        """Whether there is never an exit after ``stage``."""
+        """``True`` if there is never an exit after ``stage``."""
         return stage < self.first_exit or stage in self.banned_exits

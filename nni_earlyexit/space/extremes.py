@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT
@@ -30,9 +30,12 @@ class Choosable(Protocol):
         """A random valid sample."""
 
 
+Number = TypeVar("Number", int, float)
+
+
 def extreme(
-    space: Choosable, cost: Callable[[Mapping[str, Any]], Sequence[float]], *, exit: int, most: bool = False
-) -> tuple[dict[str, Any], Any]:
+    space: Choosable, cost: Callable[[Mapping[str, Any]], Sequence[Number]], *, exit: int, most: bool = False
+) -> tuple[dict[str, Any], Number]:
     """A canonical sample with the least (or most) ``cost(sample)[exit]``, and that cost.
 
     One choice at a time is changed until nothing gets better, from samples with every single exit and with none. It is exact

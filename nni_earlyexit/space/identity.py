@@ -1,4 +1,4 @@
-"""How a space with its arguments is written in one line, in a search space file, a saved result and a command.
+"""A space with its arguments in one line, as search space files, saved results and commands hold it.
 
 ``mobilenetv3/1 max_exits=2 resolution=224`` is the space ``mobilenetv3`` in version 1 with two arguments; what equals its
 default is left out. ``timm:resnet18/1`` is short for the space ``timm`` with ``model=resnet18``. The version may be left

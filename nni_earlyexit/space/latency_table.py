@@ -52,13 +52,13 @@ class LatencyTable:
     space
         Identity of the space.
     machine
-        As :func:`machine` gives it.
+        The machine, as :func:`machine` describes it.
     conditions
-        How it was measured.
+        Conditions of the measurement.
     factor
         Seconds of whole networks, over the sum of their units' seconds.
     seconds
-        Of each unit alone, by its name.
+        Seconds of each unit alone, by its name.
     """
 
     space: str
@@ -84,7 +84,7 @@ class LatencyTable:
         with measuring(threads):
             seconds = _measure_units(list(units(take_apart(network, x))), say)
         del network  # whole networks are measured next, and memory of a space's is theirs
-        alone = cls(space.identity(), machine(), conditions, 1.0, seconds)
+        alone = cls(space=space.identity(), machine=machine(), conditions=conditions, factor=1.0, seconds=seconds)
         say(f"measuring {CALIBRATION_NETWORKS} whole networks")
         return replace(alone, factor=alone._measured_factor(space))
 
@@ -199,10 +199,10 @@ def latencies(table: str | None, space: EarlyExitSpace) -> Latencies | None:
     return None if table is None else LatencyTable.load(table, space).predictor(space)
 
 
-def _measure_units(found: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:
+def _measure_units(space_units: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:
     """Seconds of each unit; those of the same layers on the same shape are measured as one."""
     kinds: dict[tuple[str, tuple[int, ...]], list[Unit]] = {}
-    for unit in found:
+    for unit in space_units:
         kinds.setdefault((repr(unit.module), tuple(unit.x.shape)), []).append(unit)
     taken: list[list[float]] = [[] for _ in kinds]
     for turn in range(UNIT_ROUNDS):

@@ -7,7 +7,7 @@ candidates of a choice by weights, and there is nothing to mix an exit with: its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from nni.mutable import Categorical
 from nni.nas import strategy
@@ -28,6 +28,7 @@ class SampledExit(OptionalExit, BaseSuperNetModule):
         self._sampled: str | None = None
 
     def forward(self, x: Tensor) -> Tensor | None:
+        """Logits (batch, classes), or ``None`` when the exit is sampled as absent; ``RuntimeError`` before it is sampled."""
         if self._sampled is None:
             raise RuntimeError("an exit must be sampled before the supernet runs")
         return super().forward(x) if self._sampled == PRESENT else None
@@ -44,11 +45,13 @@ class SampledExit(OptionalExit, BaseSuperNetModule):
         return {} if label in memo else {label: self.presence.random()}
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing: no probabilities are learned here."""
+        """No probabilities, because none are learned here."""
         return {}
 
     @classmethod
-    def mutate(cls, module: nn.Module, name: str, memo: Mapping[str, Any], mutate_kwargs: Mapping[str, Any]) -> Any:
+    def mutate(
+        cls, module: nn.Module, name: str, memo: Mapping[str, Any], mutate_kwargs: Mapping[str, Any]
+    ) -> tuple[SampledExit, bool] | None:
         """NNI's hook that replaces an :class:`OptionalExit`."""
         if type(module) is OptionalExit:
             return cls(module.branch, label=module.presence.label), True
@@ -71,19 +74,21 @@ class ProxylessBranch(nn.Sequential, BaseSuperNetModule):
     """
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing of its own: the layers sample themselves."""
+        """No choices of its own: the layers sample themselves."""
         return {}
 
     export = resample
     export_probs = resample
 
     @classmethod
-    def mutate(cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
+    def mutate(
+        cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]
+    ) -> tuple[ProxylessBranch, bool] | None:
         """NNI's hook that replaces a ``Repeat`` whose first block is always there."""
         if type(module) is Repeat and not isinstance(module.depth_choice, (int, Categorical)):
             choice, lengths = depths(module)
             if choice is not None and all(depth == value + 1 for value, depth in lengths.items()):
-                first, *others = module.blocks
+                first, *others = cast(nn.ModuleList, module.blocks)
                 repeat = Repeat([lambda _, block=block: block for block in others], choice)
                 return cls(first, ProxylessMixedRepeat.mutate(repeat, name, memo, mutate_kwargs)), True
         return None
@@ -98,7 +103,8 @@ class ENAS(strategy.ENAS):
 
     def train_dataloader(
         self, train_dataloader_fn: Callable[[], Iterable[Any]], val_dataloader_fn: Callable[[], Iterable[Any]]
-    ) -> Any:
+    ) -> Iterable[tuple[Any, str]]:
+        """The batches of both loaders, each with the name of its loader, ``train`` or ``val``."""
         return _NamedBatches({"train": train_dataloader_fn(), "val": val_dataloader_fn()})
 
 
@@ -117,8 +123,8 @@ class _NamedBatches:
                 yield batch, name
 
 
-def hooks(of: Any) -> list[Callable[..., Any]]:
+def hooks(oneshot_strategy: Any) -> list[Callable[..., Any]]:
     """Mutation hooks for a one-shot strategy; those of differentiable ones raise ``ValueError`` at an optional exit."""
-    if isinstance(of, Proxyless):
+    if isinstance(oneshot_strategy, Proxyless):
         return [_refuse, ProxylessBranch.mutate]
-    return [_refuse if isinstance(of, DARTS) else SampledExit.mutate]
+    return [_refuse if isinstance(oneshot_strategy, DARTS) else SampledExit.mutate]

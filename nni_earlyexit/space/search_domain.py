@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,18 +29,18 @@ def domain(space: EarlyExitSpace, limits: Limits, latencies: Latencies | None = 
         return limits.excess(ExitCosts(**{name: cost(sample) for name, cost in functions.items()}))
 
     def costs(sample: Mapping[str, Any]) -> ExitCosts:
-        known = space.all_costs(sample)
-        return known if latencies is None else replace(known, latency_s=latencies(sample))
+        exit_costs = space.all_costs(sample)
+        return exit_costs if latencies is None else replace(exit_costs, latency_s=latencies(sample))
 
     return Domain(
-        space.choices,
-        space.canonical,
-        excess if limits.given() else lambda sample: 0.0,
-        lambda s: not space.violation(s),
-        costs,
-        space.identity(),
-        space.size(),
-        {
+        choices=space.choices,
+        canonical=space.canonical,
+        excess=excess if limits.given() else lambda sample: 0.0,
+        valid=lambda sample: not space.violation(sample),
+        costs=costs,
+        name=space.identity(),
+        size=space.size(),
+        limits={
             name: limit
             for name, limit in (("avg_macs", limits.max_avg_macs), ("latency_s", limits.max_latency_s))
             if limit
@@ -73,7 +73,9 @@ def check_limits(space: EarlyExitSpace, limits: Limits, latencies: Latencies | N
             )
 
 
-def _cost(space: EarlyExitSpace, name: str, latencies: Latencies | None) -> Callable[[Mapping[str, Any]], Any]:
+def _cost(
+    space: EarlyExitSpace, name: str, latencies: Latencies | None
+) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
     if name == "latency_s":
         if latencies is None:
             raise ValueError("max_latency_s: it needs a latency table")

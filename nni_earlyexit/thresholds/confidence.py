@@ -95,7 +95,7 @@ def energy(logits: NDArray[np.floating]) -> NDArray[np.floating]:
 
 @register_sequential
 def patience(logits: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How many kept exits in a row before this one gave the class that it gives (PABEE, arXiv 2006.04152)."""
+    """Number of kept exits in a row before this one that gave the class that it gives (PABEE, arXiv 2006.04152)."""
     classes = logits.argmax(axis=-1)
     agreeing = np.zeros(classes.shape)
     for k in range(1, classes.shape[1]):

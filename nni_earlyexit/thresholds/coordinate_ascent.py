@@ -22,11 +22,11 @@ MAX_PASSES = 2
 def descend(problem: Problem, prices: Array, allowed: NDArray[np.bool_]) -> list[tuple[Levels, float]]:
     """The local optimum at each price and its value, each from the one at the next higher price."""
     levels = np.where(allowed, np.array(problem.levels) - 1, -1)
-    found = []
+    optima = []
     for price in prices[::-1]:
         levels, value = ascend(problem, price, levels, allowed)
-        found.append((levels, value))
-    return found[::-1]
+        optima.append((levels, value))
+    return optima[::-1]
 
 
 def ascend(
@@ -62,7 +62,7 @@ def ascend(
 
 
 def _reaching(problem: Problem, levels: Levels) -> NDArray[np.bool_]:
-    """Which inputs (exits, inputs) reach each exit."""
+    """Mask (exits, inputs) of the inputs that reach each exit."""
     reaching = np.ones((len(levels) + 1, len(problem.weights)), dtype=bool)
     for k, level in enumerate(levels):
         np.logical_and(reaching[k], problem.codes[k] > level, out=reaching[k + 1])
@@ -85,7 +85,7 @@ def neighbours(problem: Problem, levels: Levels) -> Iterator[Points]:
         count, code = problem.levels[k], problem.codes[k]
 
         def sums(values: Array, code: Levels = code, count: int = count, k: int = k) -> Array:
-            """Over the inputs that reach the exit and leave there, at each level."""
+            """Sums of ``values`` over the inputs that reach the exit and leave there, at each level."""
             return np.append(0, np.bincount(code, values * reaching[k], count).cumsum())
 
         own = np.arange(-1, count)

@@ -21,7 +21,7 @@ Levels: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be searched; ``exits`` counts the last one.
+    """One search for cutoffs; ``exits`` counts the last exit too.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Points:
     left: Array
 
     def take(self, index: Levels) -> Points:
-        """Those at ``index``."""
+        """The points at ``index``."""
         return Points(self.levels[index], self.score[index], self.cost[index], self.left[index])
 
 
@@ -115,11 +115,19 @@ def build_problem(
     for k, own in enumerate(cutoffs):
         codes[k] = len(own) - np.searchsorted(own[::-1], confidences[:, k], side="right")
     levels = tuple(len(own) for own in cutoffs)
-    return Problem(codes, levels, np.ascontiguousarray(scores.T) * weights, weights, segments, branches), cutoffs
+    problem = Problem(
+        codes=codes,
+        levels=levels,
+        scores=np.ascontiguousarray(scores.T) * weights,
+        weights=weights,
+        segments=segments,
+        branches=branches,
+    )
+    return problem, cutoffs
 
 
 def _thin(cutoffs: Array, confidence: Array) -> Array:
-    """At most ``MAX_LEVELS`` of the cutoffs, so that about equally many inputs lie between them; the lowest is kept."""
+    """A part of the cutoffs, at most ``MAX_LEVELS``, so that about equally many inputs lie between them; the lowest is kept."""
     if len(cutoffs) <= MAX_LEVELS:
         return cutoffs
     leaving = np.searchsorted(-np.sort(confidence)[::-1], -cutoffs, side="right")

@@ -50,14 +50,14 @@ def search(problem: Problem) -> Points:
     if math.prod(count + 1 for count in problem.levels) <= MAX_CELLS:
         return all_combinations(problem)
     starts = {tuple(levels.tolist()) for levels in _path(problem)}
-    found = _around(problem, starts)
+    points = _around(problem, starts)
     for _ in range(GAP_ROUNDS):
-        more = _in_gaps(problem, found) - starts
+        more = _in_gaps(problem, points) - starts
         if not more:
             break
         starts |= more
-        found = _front([found, _around(problem, more)])
-    return found
+        points = _front([points, _around(problem, more)])
+    return points
 
 
 def prices_along_front(scores: Array, full_cost: float) -> Array:
@@ -66,7 +66,7 @@ def prices_along_front(scores: Array, full_cost: float) -> Array:
 
 
 def screen(problem: Problem, prices: Array) -> Array:
-    """What the best policy is worth, roughly, at each of these prices: which of many problems are worth a search."""
+    """Rough value of the best policy at each of these prices: it tells which of many problems are worth a search."""
     sampled = problem.sample(SCREENING_INPUTS)
     values = [value for _, value in descend(sampled, prices, np.ones(len(problem.levels), dtype=bool))]
     return np.array(values) / sampled.weights.sum()
@@ -78,16 +78,16 @@ def _path(problem: Problem) -> list[Levels]:
     path = prices_along_front(own, float(problem.segments.sum() + problem.branches.sum()))
     allowed = np.ones(len(problem.levels), dtype=bool)
     rough = _rough(problem)
-    found = []
+    policies = []
     for price in path:
         start = rough.levels[int((rough.score - price * rough.cost).argmax())]
-        found.append(ascend(problem, price, start, allowed)[0])
+        policies.append(ascend(problem, price, start, allowed)[0])
     if problem.branches[:-1].any() and len(problem.levels) < MAX_SUBSET_EXITS:
-        found += [
+        policies += [
             ascend(problem, price, start, allowed)[0]
             for price, start in _best_subsets(problem, path[::SCREENING_PRICES])
         ]
-    return found
+    return policies
 
 
 def _around(problem: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
@@ -96,20 +96,20 @@ def _around(problem: Problem, starts: Iterable[tuple[int, ...]]) -> Points:
 
 
 def _front(points: Iterable[Points]) -> Points:
-    found = concatenate(points)
-    return found.take(cheapest_first(found.cost, found.score))
+    union = concatenate(points)
+    return union.take(cheapest_first(union.cost, union.score))
 
 
-def _in_gaps(problem: Problem, found: Points) -> set[tuple[int, ...]]:
-    """Where to look for what the path of prices jumped over: around the cheap end of the widest gaps, and uphill of it.
+def _in_gaps(problem: Problem, front: Points) -> set[tuple[int, ...]]:
+    """Starts near what the path of prices jumped over: the cheap end of the widest gaps, and the optimum uphill of it.
 
-    Where the front is nearly straight, no price leads to the policies between two that are far apart.
+    On a nearly straight part of the front, no price leads to the policies between two that are far apart.
     """
-    dearer, better = np.diff(found.cost), np.diff(found.score)
+    dearer, better = np.diff(front.cost), np.diff(front.score)
     widest = np.argsort(-dearer * better, kind="stable")[:GAPS]
     starts = []
     for gap in widest:
-        end = found.levels[gap]
+        end = front.levels[gap]
         uphill, _ = ascend(problem, better[gap] / dearer[gap], end, np.ones(len(end), dtype=bool))
         starts += [end, uphill]
     return {tuple(levels.tolist()) for levels in starts}
@@ -118,7 +118,7 @@ def _in_gaps(problem: Problem, found: Points) -> set[tuple[int, ...]]:
 def _rough(problem: Problem) -> Points:
     """The front over all combinations of a few levels of each exit: far apart, but none is overlooked.
 
-    Of more exits than there is room for, some at equal distances; the others are dropped.
+    If there are more exits than there is room for, some at equal distances stay and the others are dropped.
     """
     early = len(problem.levels)
     used = np.unique(np.linspace(0, early - 1, min(early, int(math.log2(ROUGH_CELLS)))).round().astype(int))
@@ -143,10 +143,10 @@ def _rough(problem: Problem) -> Points:
 
 
 def _best_subsets(problem: Problem, prices: Array) -> list[tuple[float, Levels]]:
-    """For every price, the best policy among those of every subset of the exits, on some of the inputs."""
+    """The best policy over all subsets of the exits for every price, on some of the inputs."""
     sampled = problem.sample(SCREENING_INPUTS)
     best = [(np.full(len(problem.levels), -1), -math.inf)] * len(prices)
     for kept in itertools.product([False, True], repeat=len(problem.levels)):
-        found = descend(sampled, prices, np.array(kept))
-        best = [max(pair, key=lambda levels_value: levels_value[1]) for pair in zip(best, found, strict=True)]
+        optima = descend(sampled, prices, np.array(kept))
+        best = [max(pair, key=lambda levels_value: levels_value[1]) for pair in zip(best, optima, strict=True)]
     return [(price, levels) for price, (levels, _) in zip(prices, best, strict=True)]

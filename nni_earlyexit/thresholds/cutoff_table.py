@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 from nni_earlyexit.thresholds.cutoff_problem import (
@@ -38,10 +39,10 @@ def all_combinations(problem: Problem) -> Points:
         cost = cost[..., None] + reaching * pays
         remaining.append(_after(index, problem.weights, shape))
     flat = cheapest_first(cost.ravel(), score.ravel())
-    at = np.unravel_index(flat, score.shape) if exits > 1 else ()
-    after = np.stack([table[at[: table.ndim]] * np.ones(len(flat)) for table in remaining], axis=1)
+    cells = np.unravel_index(flat, score.shape) if exits > 1 else ()
+    after = np.stack([table[cells[: table.ndim]] * np.ones(len(flat)) for table in remaining], axis=1)
     left = np.append(-np.diff(after, axis=1), after[:, -1:], axis=1)
-    levels = np.stack(at, axis=1) - 1 if exits > 1 else np.empty((len(flat), 0), dtype=np.intp)
+    levels = np.stack(cells, axis=1) - 1 if exits > 1 else np.empty((len(flat), 0), dtype=np.intp)
     return Points(levels, score.ravel()[flat], cost.ravel()[flat], left)
 
 
@@ -49,7 +50,8 @@ def _after(index: Levels, values: Array, shape: tuple[int, ...]) -> Array:
     """The sum of ``values`` over the inputs that remain after exits of these levels: (levels + 1, ...), level -1 first."""
     if not shape:
         return np.asarray(values.sum())
-    table = np.bincount(index, weights=values, minlength=math.prod(shape)).reshape(shape)
+    # numpy's annotations only know the counts that it gives without weights
+    table = cast(Array, np.bincount(index, weights=values, minlength=math.prod(shape))).reshape(shape)
     for axis in range(len(shape)):
         # level t leaves over the codes above t
         table = np.flip(np.flip(table, axis).cumsum(axis), axis)

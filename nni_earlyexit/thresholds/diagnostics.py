@@ -1,4 +1,4 @@
-"""When cutoffs should not be trusted: the ways in which early exits fail, each named and with its numbers."""
+"""Reasons not to trust cutoffs: the ways in which early exits fail, each named and with its numbers."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Diagnostic:
         there. ``wrong_exit``: what leaves there is wrong where the last exit is right. ``weak_exit``: less accurate than the
         exit before.
     exit
-        The exit it is about, from 0; ``None`` for all of them.
+        Exit that it is about, from 0; ``None`` for all of them.
     numbers
-        What was measured.
+        The measurements, by their names.
     concern
-        Whether it is bad enough to say so.
+        ``True`` if it is bad enough to say so.
     message
         One sentence.
     """
@@ -65,7 +65,7 @@ def diagnose(
     sample_weight: ArrayLike | None = None,
     scores: ArrayLike | None = None,
 ) -> list[Diagnostic]:
-    """What is to be said of a fitted ``optimizer`` on the data that it was fitted to: the optimism, then each concern.
+    """Findings about a fitted ``optimizer`` on the data that it was fitted to: the optimism, then each concern.
 
     ``policy`` is the one in question, by default the chosen one. Parameters are those of :meth:`ThresholdOptimizer.fit`;
     the optimism takes five fits more.
@@ -106,31 +106,33 @@ def _optimism(
                 sample_weight=own.weights,
                 scores=own.scores,
             ).chosen_
-            found = fold.judge(other.logits, None, sample_weight=other.weights, scores=other.scores, points=[point])[0]
-            gaps.append(point.accuracy - found.accuracy)
-            cost_gaps.append(found.avg_cost / point.avg_cost - 1)
+            held_out = fold.judge(other.logits, None, sample_weight=other.weights, scores=other.scores, points=[point])[
+                0
+            ]
+            gaps.append(point.accuracy - held_out.accuracy)
+            cost_gaps.append(held_out.avg_cost / point.avg_cost - 1)
     gap, cost = float(np.mean(gaps)), float(np.mean(cost_gaps))
     return Diagnostic(
         "optimism",
-        None,
-        {"accuracy": gap, "cost": cost, "inputs": len(outputs)},
-        gap > OPTIMISM,
-        f"fitted to {len(outputs)} inputs, other inputs get {-gap:+.4f} accuracy at {cost:+.1%} cost",
+        exit=None,
+        numbers={"accuracy": gap, "cost": cost, "inputs": len(outputs)},
+        concern=gap > OPTIMISM,
+        message=f"fitted to {len(outputs)} inputs, other inputs get {-gap:+.4f} accuracy at {cost:+.1%} cost",
     )
 
 
 def _idle(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     for k in range(outputs.scores.shape[1]):
         share = float(outputs.weights[exits == k].sum() / outputs.weights.sum())
         if share < IDLE:
             how = "nothing leaves" if share == 0 else f"only {share:.2%} of the inputs leave"
-            found.append(Diagnostic("idle_exit", k, {"share": share}, True, f"{how} at exit {k}"))
-    return found
+            diagnostics.append(Diagnostic("idle_exit", k, {"share": share}, concern=True, message=f"{how} at exit {k}"))
+    return diagnostics
 
 
 def _wrong(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     for k in range(outputs.scores.shape[1] - 1):
         leaving = exits == k
         weights = outputs.weights[leaving]
@@ -140,12 +142,12 @@ def _wrong(exits: NDArray[np.intp], outputs: Outputs) -> list[Diagnostic]:
         if last - here > WRONG:
             numbers = {"accuracy": here, "last_accuracy": last, "share": float(weights.sum() / outputs.weights.sum())}
             message = f"what leaves at exit {k} is right for {here:.1%}, at the last exit for {last:.1%}"
-            found.append(Diagnostic("wrong_exit", k, numbers, True, message))
-    return found
+            diagnostics.append(Diagnostic("wrong_exit", k, numbers, concern=True, message=message))
+    return diagnostics
 
 
 def _weak(outputs: Outputs) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     for k in range(1, outputs.scores.shape[1]):
         change = outputs.scores[:, k] - outputs.scores[:, k - 1]
         weights = outputs.weights / outputs.weights.sum()
@@ -154,5 +156,6 @@ def _weak(outputs: Outputs) -> list[Diagnostic]:
         if worse > 2 * float(np.sqrt(((change + worse) ** 2) @ weights**2)) and worse > 0:
             before, here = (float(outputs.scores[:, exit] @ weights) for exit in (k - 1, k))
             message = f"exit {k} is right for {here:.1%}, exit {k - 1} before it for {before:.1%}"
-            found.append(Diagnostic("weak_exit", k, {"accuracy": here, "accuracy_before": before}, True, message))
-    return found
+            numbers = {"accuracy": here, "accuracy_before": before}
+            diagnostics.append(Diagnostic("weak_exit", k, numbers, concern=True, message=message))
+    return diagnostics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nni_earlyexit.utils.checks import unknown
@@ -23,7 +24,7 @@ class Outputs:
         return len(self.logits)
 
     def take(self, index: NDArray[np.intp]) -> Outputs:
-        """Only the inputs at ``index``."""
+        """The outputs of the inputs at ``index`` only."""
         return Outputs(self.logits[index], self.scores[index], self.weights[index])
 
 
@@ -39,16 +40,16 @@ def checked(
     ``scoring`` says what is worth how much when no ``scores`` (inputs, exits) are given: ``"accuracy"``,
     ``"balanced_accuracy"`` (every class weighs the same) or a matrix, the score of (class, predicted class).
     """
-    found = _array("logits", logits)
-    if found.ndim != 3:
-        raise ValueError(f"logits: shape {found.shape} does not fit; (inputs, exits, classes) is needed")
-    inputs, exits, classes = found.shape
+    outputs = _array("logits", logits)
+    if outputs.ndim != 3:
+        raise ValueError(f"logits: shape {outputs.shape} does not fit; (inputs, exits, classes) is needed")
+    inputs, exits, classes = outputs.shape
     if inputs == 0 or exits == 0 or classes < 2:
         what = "no inputs" if inputs == 0 else "no exits" if exits == 0 else f"{classes} classes"
         raise ValueError(f"logits: {what}; cutoffs can only be fitted to outputs on held-out data")
-    if not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
-        raise ValueError(f"logits: {found.dtype} are not numbers")
-    if not np.isfinite(found).all():
+    if not np.issubdtype(outputs.dtype, np.number) or np.iscomplexobj(outputs):
+        raise ValueError(f"logits: {outputs.dtype} are not numbers")
+    if not np.isfinite(outputs).all():
         raise ValueError("logits: they hold NaN or infinite values")
     weights = _checked_weights(sample_weight, inputs)
     labels = None if y is None else _checked_labels(y, inputs, classes)
@@ -58,23 +59,23 @@ def checked(
             raise ValueError(f"scores: shape {worth.shape} does not fit; {(inputs, exits)} (inputs, exits) is needed")
         if not np.isfinite(worth).all():
             raise ValueError("scores: they hold NaN or infinite values")
-        return Outputs(found, worth, weights)
+        return Outputs(outputs, worth, weights)
     if labels is None:
         raise ValueError("y: classes (inputs,) are needed where no scores are given")
-    predicted = found.argmax(axis=-1)
+    predicted = outputs.argmax(axis=-1)
     if not isinstance(scoring, str):
-        return Outputs(found, _checked_matrix(scoring, classes)[labels[:, None], predicted], weights)
+        return Outputs(outputs, _checked_matrix(scoring, classes)[labels[:, None], predicted], weights)
     if scoring not in SCORINGS:
         raise unknown("scoring", scoring, [*SCORINGS, "a matrix (classes, classes)"])
     if scoring == "balanced_accuracy":
         share = np.bincount(labels, weights=weights, minlength=classes)
         weights = np.where(weights > 0, weights / np.maximum(share[labels], 1e-300), 0)
         weights *= inputs / weights.sum()
-    return Outputs(found, (predicted == labels[:, None]).astype(np.float64), weights)
+    return Outputs(outputs, (predicted == labels[:, None]).astype(np.float64), weights)
 
 
-def _array(name: str, value: ArrayLike, kind: type | None = None) -> NDArray[np.generic]:
-    """``value`` as an array; ``ValueError`` with its name when it is none."""
+def _array(name: str, value: ArrayLike, kind: type[np.float64] | None = None) -> NDArray[Any]:
+    """``value`` as an array of type ``kind`` or, by default, of its own; ``ValueError`` with its name when it is none."""
     try:
         return np.asarray(value, dtype=kind)
     except (TypeError, ValueError):
@@ -116,21 +117,21 @@ def checked_costs(
     costs: ArrayLike, branch_costs: ArrayLike | None, exits: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Costs (exits,) of leaving at each exit, and of each branch alone: zeros where they are not given."""
-    found = _array("costs", costs, np.float64)
-    if found.shape != (exits,):
-        raise ValueError(f"costs: shape {found.shape} does not fit {exits} exits")
-    if not np.isfinite(found).all() or (np.diff(found) <= 0).any() or found[0] <= 0:
-        raise ValueError(f"costs: {found.tolist()} must be positive and strictly increasing")
+    exit_costs = _array("costs", costs, np.float64)
+    if exit_costs.shape != (exits,):
+        raise ValueError(f"costs: shape {exit_costs.shape} does not fit {exits} exits")
+    if not np.isfinite(exit_costs).all() or (np.diff(exit_costs) <= 0).any() or exit_costs[0] <= 0:
+        raise ValueError(f"costs: {exit_costs.tolist()} must be positive and strictly increasing")
     branches = np.zeros(exits) if branch_costs is None else _array("branch_costs", branch_costs, np.float64)
     if branches.shape != (exits,):
         raise ValueError(f"branch_costs: shape {branches.shape} does not fit {exits} exits")
     if not np.isfinite(branches).all() or (branches < 0).any():
         raise ValueError(f"branch_costs: {branches.tolist()} must be numbers from 0")
-    added = np.diff(found, prepend=0.0)
+    added = np.diff(exit_costs, prepend=0.0)
     # costs may be sums of rounded numbers
     if (branches > added * (1 + 1e-9)).any():
         exit = int(np.argmax(branches - added))
         raise ValueError(
             f"branch_costs: {branches[exit]:g} of exit {exit} is more than the {added[exit]:g} that costs add there"
         )
-    return found, branches
+    return exit_costs, branches

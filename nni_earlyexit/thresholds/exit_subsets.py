@@ -43,7 +43,7 @@ class Confidences:
     weights
         (inputs,).
     seed
-        Of the split that the learned measure is cross-fitted on.
+        Seed of the split that the learned measure is cross-fitted on.
     """
 
     def __init__(self, name: str, logits: Array, scores: Array, weights: Array, seed: int) -> None:
@@ -85,7 +85,7 @@ class Confidences:
         return tuple(models)
 
     def _gain(self, prefix: Kept) -> Array:
-        """What going on to the last exit gains over leaving at the last of ``prefix``; 0 where that is nothing."""
+        """Gain (inputs,) of going on to the last exit over leaving at the last of ``prefix``; 0 where there is none."""
         return np.maximum(self._scores[:, -1] - self._scores[:, prefix[-1]], 0)
 
 
@@ -105,17 +105,19 @@ def search_policies(
         return _front([(every, cutoff_search.search(problem), [np.append(c, np.inf) for c in cutoffs])], weights, exits)
 
     def problem_of(kept: Kept) -> tuple[Problem, list[Array]]:
-        """Only with the exits ``kept``, all of which are run."""
+        """The problem with the exits ``kept`` only, all of which are run."""
         backbone = np.diff(np.cumsum(segments)[list(kept)], prepend=0.0)
         paid = backbone + branch_costs[list(kept)]
         return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
 
-    found = []
-    for kept in _worth_a_search(problem_of, confidences, scores, weights, costs, branch_costs):
+    fronts = []
+    for kept in _worth_a_search(
+        problem_of, confidences, scores=scores, weights=weights, costs=costs, branch_costs=branch_costs
+    ):
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
-        found.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
-    return _front(found, weights, exits)
+        fronts.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
+    return _front(fronts, weights, exits)
 
 
 def _worth_a_search(
@@ -145,14 +147,14 @@ def _worth_a_search(
     return [sets[i] for i in sorted({len(sets) - 1, *values.argmax(axis=0).tolist()})]
 
 
-def _front(found: Sequence[tuple[Kept, Points, list[Array]]], weights: Array, exits: int) -> Front:
-    """The front of what was found with several sets of kept exits.
+def _front(fronts: Sequence[tuple[Kept, Points, list[Array]]], weights: Array, exits: int) -> Front:
+    """The front over those of several sets of kept exits.
 
     The cutoffs of a level are those at its position; the last is that of level -1, where nothing leaves.
     """
     total = weights.sum()
     columns = []
-    for kept, points, cutoffs in found:
+    for kept, points, cutoffs in fronts:
         every = np.full((len(points.cost), exits), np.inf)
         left = np.zeros((len(points.cost), exits))
         left[:, kept] = np.maximum(points.left, 0)  # sums can be rounded below
@@ -185,7 +187,7 @@ def exits_of_each(
 def judge(
     cutoffs: Array, policy: Callable[[Array], ExitPolicy], outputs: Outputs, costs: Array, branch_costs: Array
 ) -> Front:
-    """What each row of ``cutoffs`` gives on ``outputs``, in their order; a policy may be beaten by another one there."""
+    """Accuracy and cost of each row of ``cutoffs`` on ``outputs``, in their order; there, one policy may beat another."""
     total, exits = outputs.weights.sum(), len(costs)
     inputs = np.arange(len(outputs))
     shares, score = np.empty((len(cutoffs), exits)), np.empty(len(cutoffs))

@@ -44,7 +44,7 @@ _BETWEEN = Check("a fraction between 0 and 1", lambda v: is_number(v) and 0 < v 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """With probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
+    """A promise: with probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Guarantee:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the test of a guarantee found.
+    """Outcome of the test of a guarantee.
 
     Attributes
     ----------
@@ -111,34 +111,34 @@ def certify(
     heaviest = max(part.weights.max() for part in (fitted, test))
 
     def gains(part: Outputs, bet: float) -> Array:
-        """What each input adds to the logarithm of the capital at each exit, (inputs, exits)."""
+        """Amount (inputs, exits) that each input adds to the logarithm of the capital at each exit."""
         drop = part.scores[:, -1:] - part.scores
         return np.log1p(bet * part.weights[:, None] / heaviest * (guarantee.max_drop - drop))
 
     def candidates(bet: float) -> Front:
-        """Cost against gain per unit of weight; without the policy that needs no test."""
+        """The front of cost against gain per unit of weight, without the policy that needs no test."""
         own = fitted.weights[:, None]
-        found = search_policies(
+        front = search_policies(
             confidences, gains(fitted, bet) / np.where(own > 0, own, 1), fitted.weights, costs, branch_costs
         )
-        return found[np.isfinite(found.cutoffs[:, :-1]).any(axis=1)]
+        return front[np.isfinite(front.cutoffs[:, :-1]).any(axis=1)]
 
     per_input = fitted.weights.mean()  # of the front's gains, which are per unit of weight
     bet = 0.5 * limit
     for _ in range(BET_ROUNDS):
-        found = candidates(bet)
-        if not len(found):
+        front = candidates(bet)
+        if not len(front):
             break
         # the bet is made for the cheapest policy that is expected to pass
-        passing = np.flatnonzero(found.accuracy * per_input * len(test) >= guarantee.needed)
-        at = found.cutoffs[int(passing[0]) if len(passing) else int(found.accuracy.argmax())]
-        leaving = first_sure_exit(confidences.of_exits(kept_by(at)), at, kept_by(at))
+        passing = np.flatnonzero(front.accuracy * per_input * len(test) >= guarantee.needed)
+        target = front.cutoffs[int(passing[0]) if len(passing) else int(front.accuracy.argmax())]
+        leaving = first_sure_exit(confidences.of_exits(kept_by(target)), target, kept_by(target))
         bets = BETS * limit
         bet = float(bets[np.argmax([gains(fitted, b)[np.arange(len(fitted)), leaving].mean() for b in bets])])
-    found = candidates(bet)[::-1]  # safest first
-    found = found[found.accuracy > 0]  # the others lose the bet even on the data that they were fitted to
-    chosen = np.linspace(0, len(found) - 1, min(CANDIDATES, len(found))).round().astype(int)
-    cutoffs = found.cutoffs[chosen]
+    front = candidates(bet)[::-1]  # safest first
+    front = front[front.accuracy > 0]  # the others lose the bet even on the data that they were fitted to
+    chosen = np.linspace(0, len(front) - 1, min(CANDIDATES, len(front))).round().astype(int)
+    cutoffs = front.cutoffs[chosen]
 
     passed, tested = [], 0
     test_gains, inputs = gains(test, bet), np.arange(len(test))
@@ -149,7 +149,7 @@ def certify(
         passed.append(row)
     only_last = np.append(np.full(len(costs) - 1, np.inf), -np.inf)
     certified = judge(np.array([*passed, only_last]), policy, test, costs, branch_costs)
-    more = 0 if passed else _more_inputs(guarantee, found.accuracy.max(initial=0.0) * per_input, len(test))
+    more = 0 if passed else _more_inputs(guarantee, front.accuracy.max(initial=0.0) * per_input, len(test))
     best = cheapest_first(certified.avg_cost, certified.accuracy)
     return certified[best], Certificate(len(test), tested, len(passed), more)
 

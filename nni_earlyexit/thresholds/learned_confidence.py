@@ -35,10 +35,10 @@ class LearnedConfidence:
 
     def __call__(self, logits: Array) -> Array:
         """Confidence (inputs,) of the last of the exits in ``logits`` (inputs, kept exits so far, classes)."""
-        return self.of(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
+        return self.from_features(features(logits, bool(self.offsets)), logits[:, -1].argmax(axis=-1))
 
-    def of(self, seen: Array, answer: NDArray[np.intp]) -> Array:
-        """The same, of :func:`features` and the exit's classes (inputs,)."""
+    def from_features(self, seen: Array, answer: NDArray[np.intp]) -> Array:
+        """Confidence (inputs,) from the :func:`features` ``seen`` and the exit's classes ``answer`` (inputs,)."""
         sure = self.intercept + seen @ np.array(self.coefficients)
         if self.offsets:
             sure = sure + np.array(self.offsets)[answer]
@@ -66,10 +66,10 @@ class LearnedConfidence:
 
 
 def features(logits: Array, of_classes: bool) -> Array:
-    """What the model sees (inputs, features) of the kept exits so far, (inputs, exits, classes), the last being its own.
+    """Features (inputs, features) from the logits (inputs, exits, classes) of the kept exits so far, the model's own the last.
 
-    Of its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin, probability and logarithms
-    of what the largest lacks; with ``of_classes`` the log-probability of every class. Of every exit before: log-probability
+    From its own exit: the three largest log-probabilities, entropy, largest logit, energy, margin, probability and logarithms
+    of what the largest lacks; with ``of_classes`` the log-probability of every class. From every exit before: log-probability
     of this exit's class, whether it agrees, and its own largest log-probability.
     """
     if not np.issubdtype(logits.dtype, np.floating):
@@ -143,5 +143,5 @@ def cross_fitted(logits: Array, gain: Array, weights: Array, seed: int) -> Array
     confidence = np.empty(len(gain))
     for fitted, judged in KFold(folds, shuffle=True, random_state=seed).split(gain):
         model = _fit(seen[fitted], answer[fitted], classes, gain[fitted], weights[fitted])
-        confidence[judged] = model.of(seen[judged], answer[judged])
+        confidence[judged] = model.from_features(seen[judged], answer[judged])
     return confidence

@@ -1,4 +1,4 @@
-"""The operating point: which policy of a front is wanted."""
+"""The operating point: the goal that picks one policy of a front."""
 
 from __future__ import annotations
 
@@ -79,20 +79,20 @@ class OperatingPoint(PointGoal):
         if self.knee:
             return front[_knee(accuracy, cost)]
         wanted, name = self._least_accuracy(last_accuracy, float(accuracy[-1]))
-        at = int(np.searchsorted(accuracy, wanted - 1e-9))
-        if at < affordable:
-            return front[at]
+        position = int(np.searchsorted(accuracy, wanted - 1e-9))
+        if position < affordable:
+            return front[position]
         asked = f"{name}: {getattr(self, name)}"
         beyond = int(np.searchsorted(front.accuracy, wanted - 1e-9))
         if beyond < len(front):
             needed = f"{front.avg_cost[beyond]:g}"
             raise Unreachable(
-                f"{asked} cannot be met within max_cost {self.max_cost}; it costs {needed}", front[at - 1]
+                f"{asked} cannot be met within max_cost {self.max_cost}; it costs {needed}", front[position - 1]
             )
         reached = f"the most accurate policy reaches {front.accuracy[-1]:.4f}"
         if name == "max_drop":
             reached += f", the last exit {last_accuracy:.4f}"
-        raise Unreachable(f"{asked} cannot be met; {reached}", front[at - 1])
+        raise Unreachable(f"{asked} cannot be met; {reached}", front[position - 1])
 
     def _least_accuracy(self, last: float, best: float) -> tuple[float, str]:
         """The accuracy that is needed, and the parameter that says so."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.exit_outputs import Outputs, checked, checked_costs
-from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, judge, kept_by, search_policies
+from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, Kept, judge, kept_by, search_policies
 from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee, certify
+from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.thresholds.operating_point import OperatingPoint, Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy, scaled
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
@@ -55,7 +56,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     temperature_scaling : bool, default=False
         Divide each exit's logits by the temperature that makes its probabilities most likely (arXiv 1706.04599).
     scoring : {"accuracy", "balanced_accuracy"} or array of shape (classes, classes), default="accuracy"
-        What a prediction is worth: 1 if right; the same with every class weighing as much; or the score of (class,
+        Worth of a prediction: 1 if right; the same with every class weighing as much; or the score of (class,
         predicted class). Wherever accuracy is said here, it is the mean of that.
     guarantee : Guarantee, default=None
         Let only policies be chosen whose true drop is limited, with a probability (:mod:`nni_earlyexit.thresholds.guarantee`).
@@ -73,11 +74,11 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     policy_ : ExitPolicy
         The chosen policy, ready for a network.
     single_exit_costs_, single_exit_accuracies_ : arrays of shape (exits,)
-        Of each exit alone for every input, no other one run.
+        Cost and accuracy of each exit alone for every input, no other one run.
     temperatures_ : tuple of float or None
-        One per exit.
+        Temperature of each exit.
     certificate_ : Certificate or None
-        How the test of the guarantee went.
+        Outcome of the guarantee's test.
     classes_ : array of shape (classes,)
         The classes, 0 and up.
     n_exits_in_ : int
@@ -153,9 +154,9 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
             Cost of each exit branch alone, in the same unit: what every input that goes on saves when the exit is dropped.
             Without it, dropping exits saves nothing.
         sample_weight : array of shape (inputs,), default=None
-            How much each input counts.
+            Weight of each input.
         scores : array of shape (inputs, exits), default=None
-            What each input is worth when it leaves at each exit, instead of ``scoring``.
+            Worth of each input when it leaves at each exit, instead of ``scoring``.
         guarantee_data : mapping, default=None
             Other data for the test of the guarantee, with keys ``logits``, ``y`` and where they apply ``sample_weight`` and
             ``scores``. Without it, a share of the data is set aside.
@@ -181,7 +182,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         )
 
     def fit_closest(self, logits: ArrayLike, y: ArrayLike | None, costs: ArrayLike, **data: Any) -> ThresholdOptimizer:
-        """As :meth:`fit`; where no policy meets the goal, the one that comes closest is chosen."""
+        """Fit as :meth:`fit` does; where no policy meets the goal, choose the one that comes closest."""
         return self._fit(logits, y, costs, closest=True, **data)
 
     def _fit(
@@ -217,7 +218,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         tempered = fitted.logits if temperatures is None else scaled(fitted.logits, temperatures)
         confidences = Confidences(self.confidence, tempered, fitted.scores, fitted.weights, self.random_state)
 
-        models: dict[tuple[int, ...], Any] = {}
+        models: dict[Kept, tuple[LearnedConfidence | None, ...] | None] = {}
 
         def policy(cutoffs: Array) -> ExitPolicy:
             kept = kept_by(cutoffs)
@@ -229,7 +230,15 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         if self.guarantee is None:
             front = search_policies(confidences, fitted.scores, fitted.weights, exit_costs, branches)
         else:
-            front, certificate = certify(self.guarantee, confidences, fitted, judged, exit_costs, branches, policy)
+            front, certificate = certify(
+                self.guarantee,
+                confidences,
+                fitted=fitted,
+                test=judged,
+                costs=exit_costs,
+                branch_costs=branches,
+                policy=policy,
+            )
             self._warn_if_nothing_is_certified(self.guarantee, certificate)
         _, one_of_each = np.unique(front.cutoffs < np.inf, axis=0, return_index=True)
         for cutoffs in front.cutoffs[one_of_each]:
@@ -286,7 +295,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         scores: ArrayLike | None = None,
         points: Sequence[TradeOff] | None = None,
     ) -> Front:
-        """What every policy of ``front_``, or those of some ``points`` of it, give on other data, in the same order."""
+        """Accuracy and cost of every policy of ``front_``, or of some ``points`` of it, on other data, in the same order."""
         check_is_fitted(self, "front_")
         outputs = checked(logits, y, sample_weight, scores, self.scoring)
         if outputs.logits.shape[1] != self.n_exits_in_:
@@ -315,7 +324,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     def _parts(
         self, guarantee: Guarantee, outputs: Outputs, y: ArrayLike | None, given: Mapping[str, Any] | None
     ) -> tuple[Outputs, ArrayLike | None, Outputs]:
-        """What the policies are fitted to, its classes, and what the guarantee is tested on."""
+        """The outputs that policies are fitted to, their classes, and the outputs that the guarantee is tested on."""
         if given is not None:
             try:
                 test = checked(**{"y": None, **given}, scoring=self.scoring)
@@ -334,16 +343,16 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         labels = None if y is None else np.asarray(y)[fitted]
         return outputs.take(fitted), labels, outputs.take(order[:count])
 
-    def _warn_if_nothing_is_certified(self, guarantee: Guarantee, found: Certificate) -> None:
-        if found.certified:
+    def _warn_if_nothing_is_certified(self, guarantee: Guarantee, certificate: Certificate) -> None:
+        if certificate.certified:
             return
         more = (
             "no number of inputs would help, because policies that leave early lose more than that"
-            if found.more_inputs is None
-            else f"about {found.more_inputs} more inputs would help"
+            if certificate.more_inputs is None
+            else f"about {certificate.more_inputs} more inputs would help"
         )
         warnings.warn(
-            f"guarantee: {found.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that leaving "
-            f"early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
+            f"guarantee: {certificate.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that "
+            f"leaving early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
             stacklevel=4,
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class OutputsFile:
-    """What a file of outputs holds; ``logits`` and ``labels`` by the name of the set of inputs."""
+    """Contents of a file of outputs; ``logits`` and ``labels`` by the name of the set of inputs."""
 
     logits: dict[str, NDArray[np.floating]]
     labels: dict[str, NDArray[np.integer]]
@@ -30,8 +30,8 @@ def load(path: Path) -> OutputsFile:
     arrays = files.read_arrays(path, "outputs")
     missing = [n for n in ("calibration_logits", "calibration_labels", "exit_costs") if n not in arrays]
     if missing:
-        found = ", ".join(arrays) or "nothing"
-        raise ValueError(f"outputs: {str(path)!r} lacks the array {missing[0]!r}; it holds {found}")
+        names = ", ".join(arrays) or "nothing"
+        raise ValueError(f"outputs: {str(path)!r} lacks the array {missing[0]!r}; it holds {names}")
     sets = [name.removesuffix("_logits") for name in arrays if name.endswith("_logits")]
     sets = [name for name in sets if f"{name}_labels" in arrays]
     return OutputsFile(

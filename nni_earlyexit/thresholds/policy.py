@@ -1,4 +1,4 @@
-"""The exit policy: at which exit an input leaves.
+"""The exit policy: it decides at which exit an input leaves.
 
 An input leaves at the first exit whose confidence is at least that exit's cutoff; the last exit takes the rest. An exit
 whose cutoff is ``inf`` is dropped: nothing leaves there, so its branch need not be run.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,13 @@ class ExitPolicy:
     Parameters
     ----------
     cutoffs
-        One per exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
+        Cutoff of each exit, first exit first. ``inf``: the exit is dropped. The last one is ``-inf``: everything leaves.
     confidence
         Name of a measure in :mod:`nni_earlyexit.thresholds.confidence`.
     temperatures
-        One per exit, by which the exit's logits are divided before the measure sees them; ``None`` for all one.
+        Temperature of each exit, by which its logits are divided before the measure sees them; ``None`` for all one.
     models
-        For the learned measure: one :class:`LearnedConfidence` per exit, ``None`` for the last and for dropped ones.
+        Model of each exit for the learned measure, ``None`` for the last and for dropped ones.
     """
 
     cutoffs: tuple[float, ...]
@@ -84,7 +86,7 @@ class ExitPolicy:
     def pruned(self) -> ExitPolicy:
         """The same policy for the network without the dropped exits (:meth:`EarlyExitNetwork.prune`)."""
 
-        def take(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        def take(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
             return None if values is None else tuple(values[exit] for exit in self.kept)
 
         return replace(
@@ -95,7 +97,7 @@ class ExitPolicy:
         )
 
     def leaves(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.bool_]:
-        """Which inputs (inputs,) leave at the kept ``exit``, given the logits of the kept exits up to it.
+        """Mask (inputs,) of the inputs that leave at the kept ``exit``, given the logits of the kept exits up to it.
 
         ``logits`` is (inputs, kept exits up to this one, classes).
         """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TradeOff:
-    """One policy and what it gives on the data that it was fitted to.
+    """One policy, with its accuracy and cost on the data that it was fitted to.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class TradeOff:
     avg_cost
         Mean cost of an input, in the unit of the costs given.
     cutoffs
-        One per exit; ``inf`` where the exit is dropped, ``-inf`` for the last.
+        Cutoff of each exit; ``inf`` where it is dropped, ``-inf`` for the last.
     shares
         Share of inputs that leave at each exit; they sum to 1.
     """
@@ -73,7 +73,7 @@ class Front(Sequence[TradeOff]):
         return Front(self.accuracy[index], self.avg_cost[index], self.cutoffs[index], self.shares[index])
 
     def thinned(self, points: int) -> Front:
-        """At most so many of the policies, at least 2: again and again, the one with the least area of its own is left out."""
+        """A part of the front: the policy with the least area of its own is dropped until ``points`` (2 or more) are left."""
         kept = np.arange(len(self))
         while len(kept) > points:
             accuracy, cost = self.accuracy[kept], self.avg_cost[kept]

@@ -23,10 +23,10 @@ def best_temperatures(
         cooled = own / np.exp(log_temperature)
         return float(weights @ (np.log(np.exp(cooled).sum(axis=1)) - cooled[inputs, y]))
 
-    found = []
+    temperatures = []
     for exit in range(logits.shape[1]):
         own = logits[:, exit].astype(np.float64)
         own -= own.max(axis=1, keepdims=True)
         best = minimize_scalar(loss, bounds=np.log(LIMITS), args=(own,), method="bounded")
-        found.append(float(np.exp(best.x)))
-    return tuple(found)
+        temperatures.append(float(np.exp(best.x)))
+    return tuple(temperatures)
