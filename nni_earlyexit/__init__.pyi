@@ -1,6 +1,6 @@
 # The public names, each imported when it is first used.
-from . import search_spaces as search_spaces
-from . import strategies as strategies
+from . import search_spaces as search_spaces  # type: ignore[attr-defined]  # beside this folder in a checkout
+from . import strategies as strategies  # type: ignore[attr-defined]
 from .integration.evaluator import EarlyExitEvaluator as EarlyExitEvaluator
 from .integration.nas_strategy import SearchStrategy as SearchStrategy
 from .nn import EarlyExitNetwork as EarlyExitNetwork

@@ -26,6 +26,7 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from nni_earlyexit.nn.tokens import PaddedAttention, PaddedMlp, TokenMlp
 from timm.layers import ConvNormAct, create_conv2d, get_act_layer, make_divisible
@@ -84,7 +85,7 @@ def _number(text: str | None) -> int | bool | None:
 
 
 # as in MobileNetV3; the same in every block, so that "_se" means one thing
-_squeeze_excite = partial(
+_squeeze_excite: Any = partial(
     SqueezeExcite, gate_layer="hard_sigmoid", force_act_layer=nn.ReLU, rd_round_fn=partial(make_divisible, divisor=8)
 )
 

@@ -6,7 +6,7 @@ a shape, pool it or rescale it, and it does not see the products inside attentio
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from nni.nas.profiler.pytorch import flops
@@ -62,7 +62,7 @@ def _vectors(module: nn.Embedding, x: ShapeTensor) -> MutableShape:
 
 def _query_attention_shape(module: MultiQueryAttention2d, x: ShapeTensor, *args: Any) -> MutableShape:
     shape = list(x.real_shape)
-    shape[1] = module.output.proj.out_channels
+    shape[1] = _projection(module.output).out_channels
     return MutableShape(*shape)
 
 
@@ -84,10 +84,15 @@ def _query_attention(
     if module.has_query_strides or module.kv_stride > 1:
         raise NotImplementedError("MultiQueryAttention2d with strides has no formula")
     pixels = x[0][2] * x[0][3]
-    layers = (module.query.proj, module.key.proj, module.value.proj, module.output.proj)
+    layers = [_projection(part) for part in (module.query, module.key, module.value, module.output)]
     macs = sum(pixels * layer.out_channels * (layer.in_channels + _bias(layer, count_bias)) for layer in layers)
     macs = macs + pixels * pixels * module.num_heads * (module.key_dim + module.value_dim)
     return FlopsResult(macs, sum(parameter.numel() for parameter in module.parameters()))
+
+
+def _projection(part: nn.Module) -> nn.Conv2d:
+    """The 1x1 convolution of a part of multi-query attention."""
+    return cast(nn.Conv2d, part.proj)
 
 
 def _bias(layer: nn.Module, count_bias: bool) -> int:
