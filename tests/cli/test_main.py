@@ -53,6 +53,18 @@ def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
     assert table.conditions == latency_table.Conditions(batch_size=2)
 
 
+def test_check_only_checks_and_says_that_nni_must_be_told_of_the_tuner(monkeypatch, capsys):
+    monkeypatch.setattr("nni.tools.package_utils.get_algo_meta", lambda name: None)
+    ran = []
+    real = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (ran.append(a), real(*a, **k))[1])
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, "check", EXAMPLE / "experiment.yml")
+    assert end.value.code == 2
+    assert "tuner: NNI does not know EarlyExit as it is now; run 'nni-earlyexit register'" in capsys.readouterr().err
+    assert not [command for command in ran if "algo" in str(command)]
+
+
 def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
     call(monkeypatch, "check", EXAMPLE / "experiment.yml")
     assert capsys.readouterr().out == f"{EXAMPLE / 'experiment.yml'} can be run\n"
