@@ -73,3 +73,37 @@ def test_every_private_name_of_nni_is_touched_in_one_place():
         and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
     }
     assert touched == THEIR_PLACES
+
+
+WORDS = {"found", "known"}
+"""Names that say nothing of what they hold."""
+
+
+def test_names_are_nouns_of_the_field():
+    vague = [
+        f"{module}:{node.lineno} {node.id}"
+        for module, path in imports.files().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in WORDS
+    ]
+    vague += [
+        f"{module}:{node.lineno} {argument.arg}"
+        for module, path in imports.files().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        if argument.arg in ("of", "at")
+    ]
+    assert vague == []
+
+
+def test_docstrings_lead_with_the_noun_or_the_verb():
+    leading = [
+        f"{module}:{node.lineno} {docstring.split()[0]}"
+        for module, path in imports.files().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and (docstring := ast.get_docstring(node))
+        and docstring.split()[0] in ("What", "How", "Whether", "Which", "Where", "Why")
+    ]
+    assert leading == []

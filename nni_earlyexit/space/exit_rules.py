@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nni_earlyexit.utils.checks import is_whole, optional, whole_number
+
 
 class ExitRules(NamedTuple):
     """Rules for the exits that can be there; stages count from 0, and the last exit is always there.
@@ -27,12 +29,11 @@ class ExitRules(NamedTuple):
 
     def check(self, stages: int) -> None:
         """``ValueError`` unless the rules can be kept by a network of so many ``stages``."""
-        for name, value, least in (("max_exits", self.max_exits, 0), ("first_exit", self.first_exit, 0)):
-            if value is not None and (type(value) is not int or value < least):
-                raise ValueError(f"{name}: {value!r} is not possible; a whole number from {least} is")
+        optional(whole_number(0))("max_exits", self.max_exits)
+        whole_number(0)("first_exit", self.first_exit)
         for name, given in (("fixed_exits", self.fixed_exits), ("banned_exits", self.banned_exits)):
             for stage in given:
-                if type(stage) is not int or not 0 <= stage < stages - 1:
+                if not is_whole(stage) or not 0 <= stage < stages - 1:
                     raise ValueError(f"{name}: {stage!r} is not possible; stages 0 to {stages - 2} are")
         for stage in self.fixed_exits:
             if self.bans(stage):
