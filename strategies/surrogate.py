@@ -93,8 +93,8 @@ class Strategy(AskTell):
         self._models = None
 
     def propose(self) -> Sample:
-        known = [trial for trial in self.trials.values() if trial.within]
-        if len(self.trials) + len(self.pending) < self.initial_random or len(known) < 5:
+        feasible = [trial for trial in self.trials.values() if trial.within]
+        if len(self.trials) + len(self.pending) < self.initial_random or len(feasible) < 5:
             return self.random_sample()
         tried = len(self.trials), len(self.pending)
         candidates = [] if tried == self._none_left else self._candidates()
@@ -104,7 +104,7 @@ class Strategy(AskTell):
         # threads would only wait for each other, matrices being small, and for the trials that run beside this
         with threadpool_limits(1):
             if self._models is None:
-                self._models = self._fitted(known)
+                self._models = self._fitted(feasible)
             gains = self._expected_gains(self._models, candidates)
             if gains.max() < NEGLIGIBLE:
                 if self._ends is None:
@@ -124,7 +124,7 @@ class Strategy(AskTell):
             improvement.add(expected.reshape(-1, expected.shape[-1]))
         mean, deviation = models.predict(self._targets.features(candidates))
         possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
-        return np.mean([improvement.of(points) for points in self._targets.points(candidates, possible)], axis=0)
+        return np.mean([improvement.gains(points) for points in self._targets.points(candidates, possible)], axis=0)
 
     def _luck(self, targets: int) -> NDArray[np.floating]:
         """Standard normal draws (draws, targets) with a part in common, every part a Latin hypercube's."""
@@ -132,13 +132,13 @@ class Strategy(AskTell):
         drawn = np.stack([self.rng.permutation(levels) for _ in range(1 + targets)], axis=1)
         return np.sqrt(IN_COMMON) * drawn[:, :1] + np.sqrt(1 - IN_COMMON) * drawn[:, 1:]
 
-    def _fitted(self, known: list[Trial]) -> Models:
-        known = trained_longest(known)
-        if len(known) > MAX_FITTED:
+    def _fitted(self, trials: list[Trial]) -> Models:
+        trials = trained_longest(trials)
+        if len(trials) > MAX_FITTED:
             best = set(self.archive.owners)
-            latest = {key(trial.sample) for trial in known[-MAX_FITTED:]}
-            known = [trial for trial in known if key(trial.sample) in best | latest]
-        x, y = self._targets.features([trial.sample for trial in known]), self._targets.learn(known)
+            latest = {key(trial.sample) for trial in trials[-MAX_FITTED:]}
+            trials = [trial for trial in trials if key(trial.sample) in best | latest]
+        x, y = self._targets.features([trial.sample for trial in trials]), self._targets.learn(trials)
         if len(self.trials) >= RESELECT * self._chosen_at:
             self._chosen = self.family if self.family != CROSS_VALIDATED else self._best_family(x, y)
             self._chosen_at, self._settings = len(self.trials), None
@@ -153,17 +153,17 @@ class Strategy(AskTell):
         """New networks that may meet the limits: the front's with a change or two, and some at random."""
         parents = [self._genetics.encode(trial.sample) for trial in self.front()]
         population = Population.new(X=np.array(parents, dtype=object))
-        found: dict[str, Sample] = {}
+        samples: dict[str, Sample] = {}
         drawn = [self.random_sample() for _ in range(math.ceil(RANDOM_SHARE * self.candidates))]
         for _ in range(ROUNDS):
             drawn += self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
             for sample in map(self.possible, drawn):
                 if sample is not None:
-                    found[key(sample)] = sample
-            if len(found) >= self.candidates:
+                    samples[key(sample)] = sample
+            if len(samples) >= self.candidates:
                 break
             drawn = []
-        return list(found.values())[: self.candidates]
+        return list(samples.values())[: self.candidates]
 
     def own_state(self) -> dict[str, Any]:
         return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}

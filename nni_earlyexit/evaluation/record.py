@@ -141,13 +141,17 @@ def load(folder: Path) -> Record | None:
 def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings, space: str | None) -> Record | None:
     """The trial that was finished in ``folder``, whole, if it was this training of this network; ``space=None``: of any."""
     try:
-        found = load(folder)
-        if found is None or (found.sample, found.settings) != (sample, settings) or space not in (None, found.space):
+        record = load(folder)
+        if (
+            record is None
+            or (record.sample, record.settings) != (sample, settings)
+            or space not in (None, record.space)
+        ):
             return None
-        if found.policy is not None:
+        if record.policy is not None:
             for name in (WEIGHTS, OUTPUTS):
-                found.file(name)
-        return found
+                record.file(name)
+        return record
     except Damaged as error:
         _logger.error("What this trial had finished is damaged, it is trained again: %s", error)
         return None

@@ -49,9 +49,9 @@ class Manager:
                 command, capture_output=True, text=True, env=environment(config), start_new_session=True, check=False
             )
             said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
-            found = re.search(r"Experiment ID:\s*(\w+)", said)
-            if done.returncode == 0 and found is not None:
-                return cls(found.group(1), port)
+            match = re.search(r"Experiment ID:\s*(\w+)", said)
+            if done.returncode == 0 and match is not None:
+                return cls(match.group(1), port)
             if "is not idle" in said or "EADDRINUSE" in said:
                 check_port(port)  # somebody else was faster
             raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
@@ -69,10 +69,10 @@ class Manager:
     @classmethod
     def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
         """The manager of an experiment that runs on this machine; ``ValueError`` when it does not."""
-        found = {process.id: process for process in nni_processes.managers()}
-        if id not in found:
-            raise unknown("experiment that runs on this machine", id, sorted(found))
-        return cls(id, found[id].port), found[id]
+        processes = {process.id: process for process in nni_processes.managers()}
+        if id not in processes:
+            raise unknown("experiment that runs on this machine", id, sorted(processes))
+        return cls(id, processes[id].port), processes[id]
 
     @property
     def address(self) -> str:
@@ -155,12 +155,12 @@ def _starting_on(port: int) -> Iterator[None]:
 
 def reasons(folder: Path) -> str:
     """Why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
-    found = []
+    errors = []
     for name, who in (("dispatcher.log", "tuner"), ("nnimanager.log", "manager")):
         error = _last_error(folder / "log" / name)
         if error is not None:
-            found.append(error if who == "tuner" else f"NNI's manager says: {error}")
-    return "; ".join(found) or f"no reason is in its logs, {folder / 'log'}"
+            errors.append(error if who == "tuner" else f"NNI's manager says: {error}")
+    return "; ".join(errors) or f"no reason is in its logs, {folder / 'log'}"
 
 
 def _last_error(log: Path) -> str | None:

@@ -50,7 +50,7 @@ class EarlyExitEvaluator(Lightning):
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         if settings is not None and options:
             raise ValueError(f"settings: it holds every option, so {next(iter(options))} cannot be given beside it")
-        self.settings = Settings.of(**options) if settings is None else settings
+        self.settings = Settings.from_options(**options) if settings is None else settings
         recipe = self.settings.training
         self.data = data_sets.load_settings(self.settings.data, recipe.seed)
         self._latencies: dict[str, Latencies | None] = {}

@@ -139,7 +139,7 @@ class SearchStrategy(Strategy):
         best = [
             self._finished[key(trial.sample)] for trial in self.strategy.front() if key(trial.sample) in self._finished
         ]
-        best.sort(key=lambda found: found[1]["default"], reverse=True)
+        best.sort(key=lambda finished: finished[1]["default"], reverse=True)
         yield from (model for model, _ in best[:limit])
 
     def state_dict(self) -> dict[str, Any]:

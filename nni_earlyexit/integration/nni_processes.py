@@ -59,14 +59,14 @@ def managers() -> Iterator[ManagerProcess]:
 
 def of_experiment(id: str) -> list[psutil.Process]:
     """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
-    found: dict[int, psutil.Process] = {}
+    processes: dict[int, psutil.Process] = {}
     for process, command, variables in _all():
         try:
             if _belongs(id, command, variables):
-                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+                processes |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return list(found.values())
+    return list(processes.values())
 
 
 def _belongs(id: str, command: list[str], variables: dict[str, str]) -> bool:

@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
     """What a command line says; ``ValueError`` in one sentence when it cannot work."""
     given = vars(parser(helps).parse_args(arguments))
     timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
-    return Arguments(Settings.of(**given), timeout, tuple(allowed))
+    return Arguments(Settings.from_options(**given), timeout, tuple(allowed))
 
 
 def of_command(command: str) -> list[str] | None:

@@ -19,9 +19,9 @@ from nni_earlyexit.utils.tables import aligned
 POLICY, PICTURE = "policy.json", "thresholds.png"
 
 
-def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
+def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
     """Fit, say what came out, and write the policy and a picture to ``results``."""
-    stored = outputs_file.load(found.outputs)
+    stored = outputs_file.load(source.outputs)
     logits, labels = stored.logits["calibration"], stored.labels["calibration"]
     costs, branch_costs = stored.exit_costs, stored.branch_costs
     with warnings.catch_warnings(record=True) as warned:
@@ -40,8 +40,8 @@ def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Call
         say(f"concern: {warning.message}")
     for diagnostic in diagnostics:
         say(f"{'concern' if diagnostic.concern else 'note'}: {diagnostic.message}")
-    write(found, optimizer, diagnostics, test, results)
-    say(f"wrote {results / (found.prefix + POLICY)} and {results / (found.prefix + PICTURE)}")
+    write(source, optimizer, diagnostics, test, results)
+    say(f"wrote {results / (source.prefix + POLICY)} and {results / (source.prefix + PICTURE)}")
 
 
 def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
@@ -58,7 +58,7 @@ def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
 
 
 def write(
-    found: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
+    source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
 ) -> None:
     """The policy as JSON, with what it was fitted to and gives; the trade-off as PNG."""
     from matplotlib.figure import Figure
@@ -74,9 +74,9 @@ def write(
         "certificate": None if optimizer.certificate_ is None else asdict(optimizer.certificate_),
         "confidence_macs": optimizer.policy_.confidence_macs,
         "diagnostics": [diagnostic.to_dict() for diagnostic in diagnostics],
-        "outputs": str(found.outputs),
+        "outputs": str(source.outputs),
     }
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     optimizer.plot(figure.subplots())
-    files.write_whole(results / (found.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
-    files.write_json(results / (found.prefix + POLICY), content)
+    files.write_whole(results / (source.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
+    files.write_json(results / (source.prefix + POLICY), content)

@@ -174,8 +174,10 @@ class AskTell(ABC):
             ("objectives", "objectives"),
         ):
             if name not in state or state[name] != here[name]:
-                found = state.get(name)
-                differs = f"{found!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
+                stored = state.get(name)
+                differs = (
+                    f"{stored!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
+                )
                 raise ValueError(f"state: it is of {what} {differs}")
         self.start(self.domain)
         for sample, losses, points, excess, epochs in state["trials"]:
@@ -233,13 +235,13 @@ class AskTell(ABC):
 
     def _next(self) -> Sample:
         for sample in self.initial:
-            found = self.possible(sample)
-            if found is not None:
-                return found
+            candidate = self.possible(sample)
+            if candidate is not None:
+                return candidate
         for _ in range(self.TRIES):
-            found = self.possible(self.propose())
-            if found is not None:
-                return found
+            candidate = self.possible(self.propose())
+            if candidate is not None:
+                return candidate
         nearby = feasible_walk.nearest_new(self.domain, self._valid_sample, self.is_new, self.rng)
         if nearby is None:
             raise Exhausted("every network that may meet the limits has been proposed")
@@ -258,13 +260,13 @@ class AskTell(ABC):
 
     def _remember(self, trial: Trial) -> None:
         name = key(trial.sample)
-        known_before = self.trials.pop(name, None)
+        previous = self.trials.pop(name, None)
         self.trials[name] = trial
-        if known_before is not None and known_before.within:  # what it gave before may stand in the archive
+        if previous is not None and previous.within:  # what it gave before may stand in the archive
             self.archive = Archive(len(self.objectives))
-            for other, known_trial in self.trials.items():
-                if known_trial.within:
-                    self.archive.add(other, known_trial.points)
+            for other_name, other in self.trials.items():
+                if other.within:
+                    self.archive.add(other_name, other.points)
         elif trial.within:
             self.archive.add(name, trial.points)
 

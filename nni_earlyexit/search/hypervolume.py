@@ -69,6 +69,6 @@ class Improvement:
         """Count points (points, losses) as part of the front from now on."""
         self._reached = np.maximum(self._reached, self._reach(points[None])[0])
 
-    def of(self, sets: Array) -> Array:
+    def gains(self, sets: Array) -> Array:
         """What each of the sets (sets, points, losses) would add (sets,), as a share of the box."""
         return np.maximum(self._reach(sets) - self._reached, 0).mean(axis=1) / self._scale

@@ -45,7 +45,7 @@ class Settings:
         return flat(self)
 
     @classmethod
-    def of(cls, **options: Any) -> Settings:
+    def from_options(cls, **options: Any) -> Settings:
         """Settings from options by their names; ``ValueError`` with the nearest names for an unknown one."""
         return build(cls, options, "settings")
 

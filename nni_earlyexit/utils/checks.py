@@ -113,11 +113,11 @@ def unknown(what: str, name: object, names: Collection[str]) -> ValueError:
     return ValueError(f"{what}: {name!r} is unknown; {hint}")
 
 
-def check_known(what: str, names: Iterable[object], known: Collection[str]) -> None:
-    """``ValueError`` with the nearest names unless all ``names`` are ``known``."""
+def check_known(what: str, names: Iterable[object], allowed: Collection[str]) -> None:
+    """``ValueError`` with the nearest names unless all ``names`` are ``allowed``."""
     for name in names:
-        if name not in known:
-            raise unknown(what, name, known)
+        if name not in allowed:
+            raise unknown(what, name, allowed)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:

@@ -104,14 +104,14 @@ class Models:
     def __init__(
         self, family: str, x: Array, y: Array, settings: Sequence[Hyperparameters | None] | None = None
     ) -> None:
-        known_y = y[np.isfinite(y)]
-        self._mean, self._deviation = (float(known_y.mean()), float(known_y.std())) if known_y.size else (0.0, 1.0)
+        finite = y[np.isfinite(y)]
+        self._mean, self._deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 1.0)
         self._models: list[Model | None] = []
         for i, (own_x, own_y) in enumerate(zip(x, y, strict=True)):
             there = np.isfinite(own_y)
-            known = None if settings is None else settings[i]
+            own_settings = None if settings is None else settings[i]
             enough = there.sum() >= FEWEST
-            self._models.append(FAMILIES[family](own_x[there], own_y[there], known) if enough else None)
+            self._models.append(FAMILIES[family](own_x[there], own_y[there], own_settings) if enough else None)
 
     @property
     def settings(self) -> list[Hyperparameters | None]:
@@ -141,9 +141,9 @@ def rank_correlation(family: str, x: Array, y: Array, seed: int, folds: int = 4)
         held = order[fold::folds]
         rest = np.setdiff1d(order, held)
         predicted[:, held] = Models(family, x[:, rest], y[:, rest]).predict(x[:, held])[0]
-    found = []
+    correlations = []
     for truth, guess in zip(y, predicted, strict=True):
         there = np.isfinite(truth) & np.isfinite(guess)
         if there.sum() > 2 and np.ptp(truth[there]) > 0 and np.ptp(guess[there]) > 0:
-            found.append(float(spearmanr(truth[there], guess[there]).statistic))
-    return float(np.mean(found)) if found else 0.0
+            correlations.append(float(spearmanr(truth[there], guess[there]).statistic))
+    return float(np.mean(correlations)) if correlations else 0.0

@@ -132,7 +132,7 @@ class ExitTargets:
 
     def learn(self, trials: Sequence[Trial]) -> Array:
         costs = self._costs([trial.sample for trial in trials])
-        found = np.full((1 + _stages(costs[0])[-1], len(trials)), np.nan)
+        accuracies = np.full((1 + _stages(costs[0])[-1], len(trials)), np.nan)
         rises = []
         for i, (trial, c) in enumerate(zip(trials, costs, strict=True)):
             points = np.array(trial.points) * self._signs
@@ -140,13 +140,13 @@ class ExitTargets:
             spent = points[:, self._names.index(self._averages[0])]
             exits = self._spent(c, self._averages[0])
             at_exits = _reached(accuracy, spent, exits)
-            found[_stages(c), i] = at_exits
+            accuracies[_stages(c), i] = at_exits
             for first, rise in enumerate(np.diff(at_exits)):
                 if rise >= self.LEAST_RISE:
                     on_the_way = exits[first] + self.WAY * (exits[first + 1] - exits[first])
                     rises.append((_reached(accuracy, spent, on_the_way) - at_exits[first]) / rise)
         self._rise = np.mean(rises, axis=0) if len(rises) > 2 else self.WAY
-        return found
+        return accuracies
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
         costs = self._costs(samples)
@@ -188,9 +188,9 @@ class PointTargets:
         self._names = list(objectives)
         self._signs = _signs(objectives)
         self._choices, self._domain = SampleFeatures(domain), domain
-        known = domain.costs is not None
-        self._computed = [name for name in self._names if known and name in COMPUTED]
-        self._averages = [name for name in self._names if known and name in AVERAGE]
+        computable = domain.costs is not None
+        self._computed = [name for name in self._names if computable and name in COMPUTED]
+        self._averages = [name for name in self._names if computable and name in AVERAGE]
         self._predicted = [name for name in self._names if name not in self._computed]
 
     def _costs(self, samples: Sequence[Sample]) -> list[ExitCosts]:
@@ -205,13 +205,13 @@ class PointTargets:
     def learn(self, trials: Sequence[Trial]) -> Array:
         costs = self._costs([trial.sample for trial in trials])
         losses = np.array([trial.losses for trial in trials]) * self._signs
-        found = losses.T[[self._names.index(name) for name in self._predicted]]
-        for row, name in zip(found, self._predicted, strict=True):
+        values = losses.T[[self._names.index(name) for name in self._predicted]]
+        for row, name in zip(values, self._predicted, strict=True):
             if name in self._averages:
                 first, last = self._ends(costs, name)
                 way = np.where(last > first, last - first, 1)
                 row[:] = (np.log(np.maximum(row, 1e-300)) - first) / way
-        return found
+        return values
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
         costs = self._costs(samples)
