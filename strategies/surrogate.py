@@ -34,7 +34,7 @@ FEWEST_WHOLE = 8
 LATEST = 100
 """Trials among which the longest training is looked for, lest longer ones of an earlier search count alone for ever."""
 RESELECT = 1.5
-"""The family of models and its settings are found again when there are so many times the trials."""
+"""Growth of the number of trials at which the family of models and its settings are found again."""
 RANDOM_SHARE = 0.05
 """Share of the candidates that are drawn at random."""
 ROUNDS = 4
@@ -44,7 +44,7 @@ DRAWS = 32
 NEGLIGIBLE = 1e-5
 """Expected improvement, as a share of the front's box, below which it seems that the models are wrong or all is found."""
 DOUBT = 4
-"""So many times as wrong are models then taken to be as they say, so that what they know least of is tried."""
+"""Factor by which models are then taken to be more wrong than they say, so that what they know least of is tried."""
 IN_COMMON = 0.64
 """Share of what is uncertain about a network's exits that they have in common, being trained together."""
 

@@ -113,7 +113,7 @@ def measured(
 
 
 def diagnosed(settings: Settings, costs: ExitCosts, network: Measured, y: NDArray[np.integer]) -> list[Diagnostic]:
-    """When the cutoffs of a network should not be trusted, from its outputs on validation data."""
+    """Reasons not to trust the cutoffs of a network, from its outputs on validation data."""
     optimizer = settings.goal.optimizer(settings.limits.max_avg_macs)
     return diagnose(optimizer, network.logits, y, costs.macs, policy=network.policy, branch_costs=costs.branch_macs)
 
@@ -146,7 +146,7 @@ def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
 
 
 def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]:
-    """What is known of a network without training, but for the shares of inputs that leave at each exit."""
+    """Metrics of a network that need no training, given the shares of inputs that leave at each exit."""
     costs = network.costs
     values: dict[str, Any] = {"full_macs": costs.macs[-1]}
     if costs.params is not None:

@@ -35,7 +35,7 @@ class Member:
     test
         Metrics on the test split under ``policy``, those that can be objectives; see :mod:`nni_earlyexit.search.metrics`.
     interval
-        Within which the accuracy on inputs to come lies, with 95% confidence (Wilson, 1927).
+        Bounds of the accuracy on inputs to come, with 95% confidence (Wilson, 1927).
     shares
         Share of test inputs that leave at each exit.
     exit_costs
@@ -43,7 +43,7 @@ class Member:
     architecture
         The network in one line.
     diagnostics
-        How far ``policy`` can be trusted, by the calibration split.
+        Diagnostics of ``policy`` by the calibration split: how far it can be trusted.
     """
 
     record: record.Record
@@ -203,7 +203,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
 
 
 def beaten_by(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[int | None]:
-    """For each of ``members``, the position of one that beats it on the test split in every objective, if there is one."""
+    """Position of a member that beats each of ``members`` on the test split in every objective, if there is one."""
     losses = np.array([to_losses(member.test, objectives) for member in members]).reshape(len(members), -1)
     positions: list[int | None] = []
     for own in losses:

@@ -1,4 +1,4 @@
-"""What a finished trial leaves in its folder: all that is needed to use the network later without training again.
+"""The record of a finished trial in its folder: all that is needed to use the network later without training again.
 
 ===================== ==========================================================================
 ``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
@@ -34,12 +34,12 @@ _logger = logging.getLogger(__name__)
 
 FORMAT = 2
 UNCHECKED_FORMAT = 1
-"""Trials of this format have no checksums, and are read without."""
+"""Format of trials that have no checksums, and are read without."""
 SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
 
 
 class Damaged(ValueError):
-    """A trial's folder holds something else than what was written there."""
+    """A trial's folder holds something else than the trial wrote there."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,6 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
 
 
 def _checksum(summary: Mapping[str, Any]) -> str:
-    """Of plain data, however its JSON is laid out."""
+    """SHA-256 of plain data, however its JSON is laid out."""
     text = json.dumps(summary, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Fit cutoffs to stored outputs, for another goal than the search's: no training, no network, no test data.
 
-What is fitted to are the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
+Cutoffs are fitted to the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
 trial leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
 """
 
@@ -17,7 +17,7 @@ from nni_earlyexit.utils.checks import unknown
 
 @dataclass(frozen=True)
 class Source:
-    """Where outputs come from, where results go, and the optimizer's arguments if none are given."""
+    """The file of outputs, the folder for results, and the optimizer's arguments if none are given."""
 
     outputs: Path
     folder: Path

@@ -205,7 +205,7 @@ def _check_assessor(assessor: Any, settings: Settings) -> None:
 
 
 def _check_interpreter(python: str, folder: Path) -> None:
-    """Trials must run in the environment that this runs in: its packages are the ones that were checked."""
+    """Check that trials run in the environment that this runs in: its packages are the ones that were checked."""
     program = shutil.which(python, path=environment()["PATH"])
     if program is None:
         raise ValueError(f"trialCommand: there is no program {python!r}")
@@ -273,7 +273,7 @@ def _check_tuner_space(asked: str, written: str, space: str) -> None:
 
 
 def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> None:
-    """``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
+    """Raise ``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
     strategy.start(domain)
     for sample in strategy.initial:
         if violation := space.violation(sample):

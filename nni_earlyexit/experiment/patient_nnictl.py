@@ -13,7 +13,10 @@ from nni_earlyexit.integration import nni_private, rest
 
 
 def _request(method: str, port: int, api: str, data: Any = None, prefix: str | None = None) -> Any:
-    """As NNI's, asked again. What starts an experiment would start it twice, so it is only sent again if it has not arrived."""
+    """NNI's ``request``, asked again.
+
+    A request that starts an experiment would start it twice, so it is only sent again if it has not arrived.
+    """
     address = "/".join(part.strip("/") for part in (f"http://localhost:{port}", prefix, "api/v1/nni") if part)
     starts = method.lower() == "post" and api.strip("/") == "experiment"
 

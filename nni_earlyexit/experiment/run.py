@@ -26,7 +26,7 @@ from nni_earlyexit.utils.checks import check_port, check_writable
 from nni_earlyexit.utils.progress import Say
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
-"""How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
+"""Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
 REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
 
@@ -131,7 +131,7 @@ class _Watch:
     shown: str = ""
     shown_at: float = 0.0
     over_since: float | None = None
-    """When NNI's time for the experiment was over."""
+    """Time, by :func:`time.monotonic`, at which NNI's time for the experiment was over."""
     said_failures: set[str] = field(default_factory=set)
     """Trials that failed, and reasons."""
 
@@ -162,7 +162,7 @@ class _Watch:
                 return 1
 
     def _look(self) -> _Look | None:
-        """``None`` when there is no answer, or one that is not NNI's."""
+        """The experiment as it is now; ``None`` when there is no answer, or one that is not NNI's."""
         try:
             profile = self.manager.get("experiment")
             params = profile["params"]
@@ -202,7 +202,7 @@ class _Watch:
         return max(GRACE_S, GRACE_SHARE * limit_s) if self.grace_s is None else self.grace_s
 
     def _say_failures(self, trials: list[dict[str, Any]]) -> None:
-        """Why trials failed, each reason once."""
+        """Say why trials failed, each reason once."""
         for trial_job in trials:
             if trial_job["status"] != "FAILED" or trial_job["trialJobId"] in self.said_failures:
                 continue

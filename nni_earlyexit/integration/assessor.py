@@ -23,7 +23,7 @@ FILE = "halving.json"
 
 
 class EarlyExitAssessorClassArgsValidator(ClassArgsValidator):
-    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+    """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
         SuccessiveHalving.parse(kwargs)
@@ -51,7 +51,7 @@ class EarlyExitAssessor(Assessor):
         return AssessResult.Good if goes_on else AssessResult.Bad
 
     def load_checkpoint(self) -> None:
-        """What NNI calls when it resumes. A file that is missing or damaged is as good as none: rungs fill again."""
+        """Read the state when NNI resumes. A file that is missing or damaged is as good as none: rungs fill again."""
         path = self._file
         if path is not None:
             try:
@@ -68,6 +68,6 @@ class EarlyExitAssessor(Assessor):
 
     @property
     def _file(self) -> Path | None:
-        """In NNI's folder for what a resumed experiment needs, if there is one."""
+        """The file in NNI's folder for what a resumed experiment needs, if there is one."""
         folder = self.get_checkpoint_path()
         return None if folder is None else Path(folder) / FILE

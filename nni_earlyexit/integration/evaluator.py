@@ -1,6 +1,6 @@
 """The evaluator: the shell that lets NNI evaluate one network of a space.
 
-It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of NNI both accept it. What it evaluates with is
+It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of NNI both accept it. It evaluates with
 :mod:`nni_earlyexit.evaluation.evaluation`; here is what an NNI trial needs beside: reports, files, signals and threads.
 """
 
@@ -106,7 +106,7 @@ class EarlyExitEvaluator(Lightning):
     def end_training(self) -> None:
         """Make the epoch that is being reported the last one; the result is what the network is worth after it.
 
-        For whoever listens to the reports in this process and finds that going on is not worth the time.
+        It is for whoever listens to the reports in this process and finds that going on is not worth the time.
         """
         self._goes_on = False
 
@@ -127,7 +127,7 @@ class EarlyExitEvaluator(Lightning):
         return None if seconds is None else seconds(model.sample)
 
     def _execute(self, model: Any) -> Any:
-        """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""
+        """Build the network that ``model`` stands for, then evaluate it; NNI's hook in the trial of a strategy."""
         trial_channel.be_patient()
         if nni.get_current_parameter() is model:
             model = own_parameters()

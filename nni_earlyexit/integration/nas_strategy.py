@@ -35,9 +35,9 @@ class SearchStrategy(Strategy):
     Parameters
     ----------
     strategy
-        What proposes networks; see :mod:`nni_earlyexit.strategies`.
+        Ask/tell strategy that proposes networks; see :mod:`nni_earlyexit.strategies`.
     halving
-        Which networks go on training; all by default. A stopped one counts with what it gave after its last epoch.
+        Rule for which networks go on training; all do by default. A stopped one counts with what it gave after its last epoch.
 
     A resumed experiment goes on where it was. Networks that were interrupted are tried again.
     """
@@ -169,7 +169,7 @@ class SearchStrategy(Strategy):
         return model
 
     def _settle(self) -> None:
-        """After a resume: take in what NNI knows and the state does not, as it is only saved at the start and at the end."""
+        """Take in after a resume what NNI knows and the state does not, as it is only saved at the start and at the end."""
         settled = self.session.settle(nas_resume.submitted(self.engine))
         for trial in settled.taken:
             if trial.metrics["sample"]:

@@ -19,8 +19,14 @@ class ManagerProcess:
 
     Attributes
     ----------
+    process
+        The process itself.
+    id
+        The experiment's ID.
+    port
+        Port of this machine that it listens on.
     folder
-        The experiment's.
+        The experiment's folder.
     file
         The experiment file that ``nni-earlyexit run`` started it from, if it did.
     starter
@@ -36,7 +42,7 @@ class ManagerProcess:
 
 
 def managers() -> Iterator[ManagerProcess]:
-    """All that run and may be looked at."""
+    """All managers that run and may be looked at."""
     for process, command, variables in _all():
         options = {name: value for name, value in pairwise(command) if name.startswith("--")}
         port = options.get("--port", "")

@@ -29,7 +29,7 @@ def written_identity(search_space: Mapping[str, Any]) -> str:
 
 
 def check_search_space(search_space: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:
-    """``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
+    """Raise ``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
     check_same(written_identity(search_space), identity)
     for label in [*expected, *search_space]:
         if search_space.get(label) != expected.get(label):

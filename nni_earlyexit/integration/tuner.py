@@ -35,14 +35,14 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class EarlyExitClassArgsValidator(ClassArgsValidator):
-    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+    """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
         TunerArguments.parse(kwargs)
 
 
 def _visible_failure(method: Method) -> Method:
-    """One call at a time, and the tuner's process ends when ``method`` raises."""
+    """Let in one call at a time, and end the tuner's process when ``method`` raises."""
 
     @functools.wraps(method)
     def run(self: EarlyExitTuner, *args: Any, **kwargs: Any) -> Any:
@@ -70,7 +70,7 @@ class EarlyExitTuner(Tuner):
         nni_private.hear_of_stopped_trials()
 
     def load_checkpoint(self) -> None:
-        """What NNI calls when it resumes, before there is a space."""
+        """Note that NNI resumes; it calls this before there is a space."""
         self._resumed = True
         if self._checkpoint is not None:
             for folder in (self._checkpoint, *self._checkpoint.parent.glob("environments/*/trials/*")):
@@ -92,7 +92,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def import_data(self, data: list[dict[str, Any]]) -> None:
-        """Results of an earlier run when NNI resumes, those of its interrupted trials later, and what a user imports."""
+        """Take in results of an earlier run when NNI resumes, those of its interrupted trials later, and a user's imports."""
         resumed, self._resumed = self._resumed, False
         restored = resumed and self._restore()
         for entry in data:
@@ -125,7 +125,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
-        """A final result, or the last intermediate one of a trial that an assessor stops."""
+        """Take in a final result, or the last intermediate one of a trial that an assessor stops."""
         if self.session.tell(parameter_id, value):
             self._save()
         self._end_if_exhausted()
@@ -173,7 +173,7 @@ class EarlyExitTuner(Tuner):
         return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
 
     def _settle(self) -> None:
-        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it.
+        """Learn after a resume which samples NNI runs again and which have failed, and try again those that never reached it.
 
         NNI drops the results of those interrupted trials that are faster than the tuner's start.
         """

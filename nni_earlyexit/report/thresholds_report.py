@@ -20,7 +20,7 @@ POLICY, PICTURE = "policy.json", "thresholds.png"
 
 
 def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
-    """Fit, say what came out, and write the policy and a picture to ``results``."""
+    """Fit ``optimizer``, say the result, and write the policy and a picture to ``results``."""
     stored = outputs_file.load(source.outputs)
     logits, labels = stored.logits["calibration"], stored.labels["calibration"]
     costs, branch_costs = stored.exit_costs, stored.branch_costs
@@ -60,7 +60,7 @@ def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
 def write(
     source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
 ) -> None:
-    """The policy as JSON, with what it was fitted to and gives; the trade-off as PNG."""
+    """Write the policy as JSON, with its data and results, and the trade-off as PNG."""
     from matplotlib.figure import Figure
 
     results.mkdir(parents=True, exist_ok=True)

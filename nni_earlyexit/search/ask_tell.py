@@ -39,7 +39,7 @@ class AskTell(ABC):
     initial
         Samples that are proposed first.
     whole_fronts
-        Whether a network counts with every point of its trade-off, or only with the one that its trial reported.
+        ``True`` if a network counts with every point of its trade-off, not only with the one that its trial reported.
     """
 
     TRIES = 200
@@ -103,7 +103,7 @@ class AskTell(ABC):
         return dict(sample)
 
     def tell(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
-        """Take in what ``sample`` gave; ``None`` when it failed. It need not have been asked for.
+        """Take in the ``metrics`` of ``sample``; ``None`` when it failed. It need not have been asked for.
 
         ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0, and may hold the ``epochs`` of its
         training. In ``metrics["front"]`` may stand lists of equal length under the names of some objectives: the points of the
@@ -198,22 +198,22 @@ class AskTell(ABC):
 
     @abstractmethod
     def propose(self) -> Sample:
-        """Any sample; :meth:`ask` asks again when it is known or misses a limit."""
+        """Propose any sample; :meth:`ask` asks again when it is known or misses a limit."""
 
     def told(self, trial: Trial) -> None:  # noqa: B027
-        """Called with every result, in the order in which they come."""
+        """Learn from a result; called with every one, in the order in which they come."""
 
     def own_state(self) -> Any:
-        """What a strategy knows beside trials and pending samples and cannot derive from them, as plain JSON."""
+        """Knowledge beside trials and pending samples that cannot be derived from them, as plain JSON."""
         return None
 
     def load_own_state(self, state: Any) -> None:  # noqa: B027
-        """The inverse of :meth:`own_state`; the trials are known already."""
+        """Take back the result of :meth:`own_state`; the trials are known already."""
 
     # --- what strategies are made of ---------------------------------------------------------------------------------
 
     def random_sample(self) -> Sample:
-        """Every choice drawn uniformly."""
+        """A sample with every choice drawn uniformly."""
         return {label: values[self.rng.integers(len(values))] for label, values in self.domain.choices.items()}
 
     def neighbours(self, sample: Sample) -> list[Sample]:
@@ -221,7 +221,7 @@ class AskTell(ABC):
         return feasible_walk.neighbours(self.domain, sample, self.rng)
 
     def is_new(self, sample: Sample) -> bool:
-        """Whether a canonical sample was neither proposed nor told."""
+        """``True`` if a canonical sample was neither proposed nor told."""
         return key(sample) not in self.trials and key(sample) not in self.pending
 
     def possible(self, proposed: Sample) -> Sample | None:
@@ -271,7 +271,7 @@ class AskTell(ABC):
             self.archive.add(name, trial.points)
 
     def _valid_sample(self) -> Sample:
-        """Proposed, or else drawn until the space's constraints are kept."""
+        """A sample that is proposed, or else drawn until the space's constraints are kept."""
         for draw in (self.propose, *[self.random_sample] * 10_000):
             sample = draw()
             if self.domain.valid(sample):

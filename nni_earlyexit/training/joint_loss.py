@@ -1,6 +1,6 @@
 """Training an early-exit network with a joint loss over its exits, and running it.
 
-Plain functions around pytorch-lightning; what happens to the numbers is the caller's business.
+A plain module of pytorch-lightning; what happens to the numbers is the caller's business.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 
 class EpochEnd(pl.Callback):
-    """Call with the number of epochs that are over."""
+    """Callback that passes on the number of epochs that are over."""
 
     def __init__(self, call: Callable[[int], None]) -> None:
         self._call = call

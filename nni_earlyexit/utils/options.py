@@ -1,4 +1,4 @@
-"""Options: fields of dataclasses that say what they mean, and what is made of them.
+"""Options: fields of dataclasses that say what they mean, and command lines, checks and tables that are made of them.
 
 An option is said once, as a field of a frozen dataclass::
 
@@ -34,7 +34,7 @@ class Option:
     name
         The name that it has outside: of a keyword, of a key in a file; on a command line with dashes.
     default
-        The value of who does not name it.
+        The value if it is not given.
     help
         Its meaning, in a few words.
     check
@@ -59,7 +59,7 @@ class Option:
 
 
 def option(default: Any, help: str, check: Check, *, unit: str = "", many: bool = False, name: str = "") -> Any:
-    """A dataclass field that is an option; ``name`` where it is another one outside than that of the field."""
+    """A dataclass field that is an option; ``name`` if its name outside is not that of the field."""
     description = {"help": help, "check": check, "unit": unit, "many": many, "name": name}
     return field(default=default, metadata={_KEY: description})
 
@@ -92,7 +92,7 @@ def options(cls: Any) -> list[Option]:
 
 
 def check_options(instance: Any) -> None:
-    """``ValueError`` in one sentence for the first option of ``instance`` whose value is not right."""
+    """Raise ``ValueError`` in one sentence for the first option of ``instance`` whose value is not right."""
     for f in fields(instance):
         if _is_option(f):
             f.metadata[_KEY]["check"](_name(f), getattr(instance, f.name))

@@ -1,4 +1,4 @@
-"""Families of models that predict what networks give, and how sure they are; scikit-learn's, behind one interface."""
+"""Families of models that predict the results of networks, with their uncertainty; scikit-learn's, behind one interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 TREES = 48
 FEWEST = 3
-"""Results from which a model of a target is fitted; with fewer, all that is known is their mean."""
+"""Results from which a model of a target is fitted; with fewer, the prediction is their mean."""
 SETTINGS_FROM = 128
 """Results that the settings of a model are found with, at most; that takes the cube of their number."""
 
@@ -20,7 +20,7 @@ Hyperparameters: TypeAlias = Sequence[float]
 
 
 class Model(Protocol):
-    """A fitted model; ``settings`` are what took long to find, and fit the next one at once."""
+    """A fitted model; ``settings`` took long to find, and fit the next one at once."""
 
     settings: Hyperparameters
 
@@ -33,7 +33,7 @@ Family = Callable[[Array, Array, Hyperparameters | None], Model]
 
 
 class Trees:
-    """Extremely randomised trees (Geurts et al., 2006): how far they differ, and how wrong they are out of their bags."""
+    """Extremely randomised trees (Geurts et al., 2006); uncertainty is their spread and their error out of their bags."""
 
     settings: Hyperparameters = ()
 
@@ -98,7 +98,7 @@ class Models:
     y
         Results (targets, inputs), NaN where there is none.
     settings
-        Of the models of an earlier fit, one per target.
+        Settings of the models of an earlier fit, one per target.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Models:
 
     @property
     def settings(self) -> list[Hyperparameters | None]:
-        """What took long to find, one per target."""
+        """Settings that took long to find, one per target."""
         return [None if model is None else model.settings for model in self._models]
 
     def predict(self, x: Array) -> tuple[Array, Array]:

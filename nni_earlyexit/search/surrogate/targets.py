@@ -1,4 +1,4 @@
-"""What is predicted of a network, and what that means for the objectives.
+"""The targets that are predicted of a network, and the objectives that follow from them.
 
 Costs are computed, never predicted. Of a trained network with exits, what is predicted is the accuracy that it reaches at
 the cost of each of its exits; an exit's accuracy depends on few choices and is learned from every network that has it. Without
@@ -23,16 +23,16 @@ COMPUTED = {"full_macs": "macs", "params": "params", "activation_bytes": "activa
 AVERAGE = {"avg_macs": "macs", "latency_s": "latency_s"}
 """Metrics that are averages over the exits, by the shares of inputs that leave at each."""
 STARTS = 3
-"""Random networks from which the cheapest and the dearest ones are looked for."""
+"""Number of random networks from which the cheapest and the dearest ones are looked for."""
 
 Array: TypeAlias = NDArray[np.floating]
 
 
 class Targets(Protocol):
-    """What models learn from trials, and what their predictions mean. What a network does not have is NaN."""
+    """Targets that models learn from trials, and losses from their predictions. NaN stands for exits that a network lacks."""
 
     def features(self, samples: Sequence[Sample]) -> Array:
-        """What each target may depend on (targets, samples, features)."""
+        """Features that each target may depend on (targets, samples, features)."""
 
     def learn(self, trials: Sequence[Trial]) -> Array:
         """The targets of trials (targets, trials)."""
@@ -101,9 +101,9 @@ class ExitTargets:
     """
 
     WAY = np.array([0.2, 0.4, 0.6, 0.8])
-    """Where between the costs of two exits the rise is looked at."""
+    """Shares of the way between the costs of two exits at which the rise is looked at."""
     LEAST_RISE = 0.02
-    """Smaller rises in accuracy tell nothing of their form."""
+    """Least rise in accuracy that tells something of its form."""
 
     def __init__(self, objectives: Mapping[str, str], domain: Domain) -> None:
         self._names = list(objectives)
