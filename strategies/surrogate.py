@@ -80,6 +80,7 @@ class Strategy(AskTell):
         self.initial_random, self.candidates, self.family = initial_random, candidates, family
 
     def start(self, domain: Domain) -> None:
+        """Begin to explore ``domain``; models and all that is known are forgotten."""
         super().start(domain)
         self._genetics = Genetics(domain)
         self._targets = targets(self.objectives, domain, self.whole_fronts)
@@ -90,9 +91,11 @@ class Strategy(AskTell):
         self._ends: list[Sample] | None = None
 
     def told(self, trial: Trial) -> None:
+        """Note that models must be fitted again."""
         self._models = None
 
     def propose(self) -> Sample:
+        """Propose the candidate that is expected to improve the front most."""
         feasible = [trial for trial in self.trials.values() if trial.within]
         if len(self.trials) + len(self.pending) < self.initial_random or len(feasible) < 5:
             return self.random_sample()
@@ -166,9 +169,11 @@ class Strategy(AskTell):
         return list(samples.values())[: self.candidates]
 
     def own_state(self) -> dict[str, Any]:
+        """Family and settings of the models, as plain JSON."""
         return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
+        """Take back family and settings of the models."""
         self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]
 
 

@@ -174,7 +174,8 @@ def _per_exit(network: NetworkFacts, accuracies: Sequence[float] | None, chosen:
         accuracy, share, cutoff = 0.0, 0.0, None
         if accuracies is not None and chosen is not None and stage in network.exit_stages:
             exit = list(network.exit_stages).index(stage)
-            accuracy, share, (cutoff,) = accuracies[exit], chosen.shares[exit], finite_or_none([chosen.cutoffs[exit]])
+            accuracy, share = accuracies[exit], chosen.shares[exit]
+            (cutoff,) = finite_or_none([chosen.cutoffs[exit]])
         for name, value in (("accuracy", accuracy), ("share", share), ("cutoff", cutoff)):
             metrics[exit_metric(stage, name)] = value
     return metrics

@@ -67,12 +67,12 @@ class Manager:
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == os.getpid()]
 
     @classmethod
-    def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
+    def running(cls, experiment: str) -> tuple[Manager, nni_processes.ManagerProcess]:
         """The manager of an experiment that runs on this machine; ``ValueError`` when it does not."""
         processes = {process.id: process for process in nni_processes.managers()}
-        if id not in processes:
-            raise unknown("experiment that runs on this machine", id, sorted(processes))
-        return cls(id, processes[id].port), processes[id]
+        if experiment not in processes:
+            raise unknown("experiment that runs on this machine", experiment, sorted(processes))
+        return cls(experiment, processes[experiment].port), processes[experiment]
 
     @property
     def address(self) -> str:

@@ -65,14 +65,14 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
         return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
 
 
-def attach(id: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
-    """Go on with experiment ``id``, which runs on this machine and which nobody follows any more, as :func:`run` would."""
-    manager, process = Manager.running(id)
+def attach(experiment: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+    """Go on with ``experiment``, an ID, which runs on this machine and which nobody follows any more, as :func:`run` would."""
+    manager, process = Manager.running(experiment)
     if results is None:
         results = Path("results") if process.file is None else process.file.parent / "results"
     check_writable(results, "results")
     if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
-        raise ValueError(f"attach: experiment {id} is only looked at with nnictl view; nothing of it runs")
+        raise ValueError(f"attach: experiment {experiment} is only looked at with nnictl view; nothing of it runs")
     for name in allowed_spaces(str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))):
         search_spaces.allow(name)
     with _signals(_interrupt):

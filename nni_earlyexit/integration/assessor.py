@@ -26,6 +26,7 @@ class EarlyExitAssessorClassArgsValidator(ClassArgsValidator):
     """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
+        """Raise ``ValueError`` for arguments that cannot work."""
         SuccessiveHalving.parse(kwargs)
 
 
@@ -42,6 +43,7 @@ class EarlyExitAssessor(Assessor):
 
     @visible_failure("EarlyExit assessor")
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
+        """``AssessResult.Bad`` for a trial that its last report shows not to be worth its time."""
         metrics = trial_history[-1]
         if not isinstance(metrics, Mapping) or "epochs" not in metrics:
             _logger.error("Trial %s reported %r, not the metrics of nni_earlyexit.trial", trial_job_id, metrics)

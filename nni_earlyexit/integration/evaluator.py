@@ -34,18 +34,20 @@ from torch import nn
 
 @nni.trace
 class EarlyExitEvaluator(Lightning):
-    __doc__ = f"""Train with a joint loss over the exits, fit cutoffs on validation data, report accuracy and average MACs.
+    """Train with a joint loss over the exits, fit cutoffs on validation data, report accuracy and average MACs.
 
     The arguments are those of :class:`Settings` by their names; ``settings`` gives all at once. A network that is known to
     miss a limit is reported as infeasible, with the amount by which it misses, without one training step.
 
-    {numpydoc(Settings)}
+    {options}
 
     Raises
     ------
     ValueError
         At once, for arguments that cannot work.
     """
+
+    __doc__ = (__doc__ or "").format(options=numpydoc(Settings))
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         if settings is not None and options:

@@ -54,6 +54,7 @@ class SearchStrategy(Strategy):
         nni_private.pass_over_unknown_commands()
 
     def extra_repr(self) -> str:
+        """Name and objectives of the ask/tell strategy."""
         return f"{type(self.strategy).__module__.rpartition('.')[2]}, objectives={self.strategy.objectives}"
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
@@ -143,6 +144,7 @@ class SearchStrategy(Strategy):
         yield from (model for model, _ in best[:limit])
 
     def state_dict(self) -> dict[str, Any]:
+        """State of the strategy and the halving, with all final results, as plain JSON."""
         with self._lock:
             state = {
                 "strategy": self.strategy.state_dict(),
@@ -153,6 +155,7 @@ class SearchStrategy(Strategy):
             return json.loads(json.dumps(state))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state, and from what NNI knows of trials since."""
         with self._lock:
             self.strategy.load_state_dict(state_dict["strategy"])
             if self.halving is not None and state_dict.get("halving") is not None:

@@ -48,38 +48,35 @@ def managers() -> Iterator[ManagerProcess]:
         port = options.get("--port", "")
         if "--experiment-id" not in options or "--experiments-directory" not in options or not port.isdecimal():
             continue
-        id, file, starter = (
-            options["--experiment-id"],
-            variables.get(FILE_VARIABLE),
-            variables.get(STARTER_VARIABLE, ""),
-        )
+        experiment = options["--experiment-id"]
+        file, starter = variables.get(FILE_VARIABLE), variables.get(STARTER_VARIABLE, "")
         yield ManagerProcess(
             process,
-            id,
+            experiment,
             int(port),
-            folder=Path(options["--experiments-directory"]) / id,
+            folder=Path(options["--experiments-directory"]) / experiment,
             file=Path(file) if file else None,
             starter=int(starter) if starter.isdecimal() else None,
         )
 
 
-def of_experiment(id: str) -> list[psutil.Process]:
+def of_experiment(experiment: str) -> list[psutil.Process]:
     """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
     processes: dict[int, psutil.Process] = {}
     for process, command, variables in _all():
         try:
-            if _belongs(id, command, variables):
+            if _belongs(experiment, command, variables):
                 processes |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return list(processes.values())
 
 
-def _belongs(id: str, command: list[str], variables: dict[str, str]) -> bool:
+def _belongs(experiment: str, command: list[str], variables: dict[str, str]) -> bool:
     return (
-        ("--experiment-id", id) in pairwise(command)
-        or variables.get("NNI_EXP_ID") == id
-        or id in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
+        ("--experiment-id", experiment) in pairwise(command)
+        or variables.get("NNI_EXP_ID") == experiment
+        or experiment in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
     )
 
 

@@ -38,6 +38,7 @@ class EarlyExitClassArgsValidator(ClassArgsValidator):
     """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
+        """Raise ``ValueError`` for arguments that cannot work."""
         TunerArguments.parse(kwargs)
 
 
@@ -78,6 +79,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
+        """Start the strategy in the space of the experiment; ``ValueError`` if ``search_space`` is another one."""
         from nni_earlyexit import search_spaces
         from nni_earlyexit.space.latency_table import latencies
         from nni_earlyexit.space.search_domain import domain
@@ -105,6 +107,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:
+        """Parameters for new trials, one per number; fewer when no sample is left."""
         generated: list[dict[str, Any]] = []
         if self._resumed:
             # An interrupted trial ended before NNI told its results and numbers: it asks again after that. What it was given
@@ -132,6 +135,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
+        """Note that a trial has ended; without a result, it failed."""
         if self.session.end(parameter_id):
             self._save()
         self._end_if_exhausted()

@@ -30,6 +30,7 @@ class JointLoss(LightningModule):
         self.learning_rate = learning_rate
 
     def set_model(self, model: nn.Module) -> None:
+        """Take ``model``; ``ValueError`` for exit weights that do not fit its exits."""
         super().set_model(model)
         stages = getattr(model, "exit_stages", None)
         weights = None
@@ -55,6 +56,7 @@ class JointLoss(LightningModule):
         return [logits] if isinstance(logits, Tensor) else logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The joint loss of a batch."""
         x, y = batch
         losses = torch.stack([cross_entropy(logits, y) for logits in self._exits(x)])
         if self.present_weights is None:
@@ -63,6 +65,7 @@ class JointLoss(LightningModule):
         return (losses * weights).sum() / weights.sum()
 
     def configure_optimizers(self) -> dict:
+        """AdamW with one learning rate cycle, stepped after every batch."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.05, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)

@@ -17,6 +17,7 @@ class EpochEnd(pl.Callback):
         self._call = call
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Pass on the number of epochs."""
         self._call(trainer.current_epoch + 1)
 
 

@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     """A command line whose mistakes are ``ValueError``, without the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise ``ValueError`` with the message."""
         raise ValueError(message.removeprefix("argument "))
 
 

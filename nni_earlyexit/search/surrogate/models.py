@@ -50,6 +50,7 @@ class Trees:
         self._noise = float(np.mean((model.oob_prediction_ - y) ** 2))
 
     def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of results to come, noise included, each (inputs,)."""
         rows = x.astype(np.float32)
         every = np.stack([tree.predict(rows).reshape(len(x)) for tree in self._trees])
         return every.mean(axis=0), np.sqrt(every.var(axis=0) + self._noise)
@@ -79,6 +80,7 @@ class GaussianProcess:
         self._model = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=None).fit(scaled, y)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of results to come, noise included, each (inputs,)."""
         mean, deviation = self._model.predict((x - self._centre) / self._scale, return_std=True)
         return mean, deviation
 

@@ -122,6 +122,7 @@ class ExitTargets:
         return np.minimum(own, self._domain.limits.get(name, np.inf))
 
     def features(self, samples: Sequence[Sample]) -> Array:
+        """Features that each target may depend on (targets, samples, features)."""
         costs = self._costs(samples)
         own = [[exit_features(c, exit) for exit in range(len(c.macs))] for c in costs]
         at_stages = np.full((1 + _stages(costs[0])[-1], len(samples), len(own[0][0])), np.nan)
@@ -131,6 +132,7 @@ class ExitTargets:
         return np.concatenate([np.broadcast_to(choices, (len(at_stages), *choices.shape)), at_stages], axis=2)
 
     def learn(self, trials: Sequence[Trial]) -> Array:
+        """The targets of trials (targets, trials)."""
         costs = self._costs([trial.sample for trial in trials])
         accuracies = np.full((1 + _stages(costs[0])[-1], len(trials)), np.nan)
         rises = []
@@ -149,6 +151,7 @@ class ExitTargets:
         return accuracies
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
+        """Losses (..., samples, points, objectives) of predictions (..., targets, samples)."""
         costs = self._costs(samples)
         stages = predicted.shape[-2]
         shape = (*predicted.shape[:-2], len(samples), stages + (stages - 1) * len(self.WAY))
@@ -197,12 +200,14 @@ class PointTargets:
         return [] if self._domain.costs is None else [self._domain.costs(sample) for sample in samples]
 
     def features(self, samples: Sequence[Sample]) -> Array:
+        """Features that each target may depend on (targets, samples, features)."""
         rows = self._choices(samples)
         if costs := self._costs(samples):
             rows = np.hstack([rows, [network_features(c) for c in costs]])
         return np.broadcast_to(rows, (len(self._predicted), *rows.shape))
 
     def learn(self, trials: Sequence[Trial]) -> Array:
+        """The targets of trials (targets, trials)."""
         costs = self._costs([trial.sample for trial in trials])
         losses = np.array([trial.losses for trial in trials]) * self._signs
         values = losses.T[[self._names.index(name) for name in self._predicted]]
@@ -214,6 +219,7 @@ class PointTargets:
         return values
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
+        """Losses (..., samples, points, objectives) of predictions (..., targets, samples)."""
         costs = self._costs(samples)
         columns = {}
         for name in self._computed:
