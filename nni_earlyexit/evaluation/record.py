@@ -173,15 +173,15 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         if not math.isfinite(metrics[name]):
             raise ValueError(f"metrics: {name} is {metrics[name]!r}")
     return Record(
-        folder,
-        None if summary["space"] is None else str(summary["space"]),
-        dict(summary["sample"]),
-        dict(metrics),
-        None if policy is None else ExitPolicy.from_dict(policy),
-        Settings.from_dict(summary["settings"]),
-        summary.get("exit_latency_s"),
-        summary.get("diagnostics", ()),
-        checksums,
+        folder=folder,
+        space=None if summary["space"] is None else str(summary["space"]),
+        sample=dict(summary["sample"]),
+        metrics=dict(metrics),
+        policy=None if policy is None else ExitPolicy.from_dict(policy),
+        settings=Settings.from_dict(summary["settings"]),
+        exit_latency_s=summary.get("exit_latency_s"),
+        diagnostics=summary.get("diagnostics", ()),
+        checksums=checksums,
     )
 
 

@@ -137,15 +137,15 @@ def _fields(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and "\0" not in value
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _is_mapping(value: Any) -> bool:
+def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
@@ -194,7 +194,7 @@ def allowed_spaces(command: str) -> tuple[str, ...]:
     return tuple(given.allow_space)
 
 
-def _check_assessor(assessor: Any, settings: Settings) -> None:
+def _check_assessor(assessor: object, settings: Settings) -> None:
     if not isinstance(assessor, Mapping) or assessor.get("name") != ASSESSOR:
         return
     try:

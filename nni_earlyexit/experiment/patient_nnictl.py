@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import requests
 from nni.tools.nnictl.nnictl import parse_args
 from nni_earlyexit.integration import nni_private, rest
 
@@ -27,7 +28,7 @@ def _request(method: str, port: int, api: str, data: Any = None, prefix: str | N
     return rest.request(method.upper(), f"{address}/{api.strip('/')}", data, read=_json, arrived=arrived)
 
 
-def _json(response: Any) -> Any:
+def _json(response: requests.Response) -> Any:
     return response.json() if response.content else None
 
 

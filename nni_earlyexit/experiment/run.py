@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from nni_earlyexit import search_spaces
@@ -169,7 +170,14 @@ class _Watch:
             limit_s, elapsed_s = seconds(params.get("maxExperimentDuration")), float(profile["execDuration"])
             status, trials = self.manager.status(), self.manager.trials()
             ended = self.manager.has_ended(status, trials)
-            return _Look(status, trials, ended, params.get("maxTrialNumber"), limit_s, elapsed_s)
+            return _Look(
+                status=status,
+                trials=trials,
+                ended=ended,
+                most=params.get("maxTrialNumber"),
+                limit_s=limit_s,
+                elapsed_s=elapsed_s,
+            )
         except (NoAnswer, LookupError, TypeError, ValueError, AttributeError):
             time.sleep(0.1)
             return None
@@ -250,7 +258,7 @@ def _clock(duration_s: float) -> str:
 
 
 @contextmanager
-def _signals(handler: Any) -> Iterator[None]:
+def _signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
 
     Also where SIGINT is ignored, as it is for what a script starts in the background. Where SIGHUP is, ``nohup`` wants it so.

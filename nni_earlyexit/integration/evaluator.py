@@ -15,6 +15,7 @@ from typing import Any
 import nni
 import torch
 from nni.nas.evaluator.pytorch import Lightning
+from nni.nas.space import ExecutableModelSpace
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
@@ -139,6 +140,6 @@ class EarlyExitEvaluator(Lightning):
             return build()
         return once(Path(folder), model.sample, self.settings, None, build)
 
-    def _build_and_evaluate(self, model: Any) -> Evaluation:
+    def _build_and_evaluate(self, model: ExecutableModelSpace) -> Evaluation:
         torch.manual_seed(self.settings.training.seed)
         return self.evaluate(model.executable_model(), model.sample)

@@ -8,7 +8,7 @@ from typing import Any
 from nni_earlyexit.space.identity import check_same
 
 
-def split_parameters(parameters: Any) -> tuple[str, dict[str, Any]]:
+def split_parameters(parameters: object) -> tuple[str, dict[str, Any]]:
     """The space's identity and the sample from NNI's parameters."""
     if not isinstance(parameters, Mapping) or "space" not in parameters:
         raise ValueError(

@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from nni_earlyexit.evaluation.stored_outputs import Source
 from nni_earlyexit.thresholds import outputs_file
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
+from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.tables import aligned
+from numpy.typing import NDArray
 
 POLICY, PICTURE = "policy.json", "thresholds.png"
 
@@ -44,7 +46,7 @@ def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Cal
     say(f"wrote {results / (source.prefix + POLICY)} and {results / (source.prefix + PICTURE)}")
 
 
-def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
+def table(optimizer: ThresholdOptimizer, costs: NDArray[np.number]) -> str:
     """Each exit alone and under the chosen policy, one line per exit."""
     chosen, policy = optimizer.chosen_, optimizer.policy_
     rows = []
@@ -58,7 +60,7 @@ def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
 
 
 def write(
-    source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
+    source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: TradeOff | None, results: Path
 ) -> None:
     """Write the policy as JSON, with its data and results, and the trade-off as PNG."""
     from matplotlib.figure import Figure

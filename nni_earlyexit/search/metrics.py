@@ -7,7 +7,7 @@ The keys are the same for every network of a space.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 ALWAYS, FINAL, WITH_LATENCY = "always", "at the end", "with a latency table"
 """Times at which a metric is there; those at the end make a result final."""
@@ -71,6 +71,6 @@ def exit_metric(stage: int, name: str) -> str:
     return f"exit{stage}_{name}"
 
 
-def is_final(metrics: Any) -> bool:
+def is_final(metrics: object) -> bool:
     """``True`` for a result that a trial reports at its end, ``False`` for one after an epoch and for what is none."""
     return isinstance(metrics, Mapping) and FRONT in metrics

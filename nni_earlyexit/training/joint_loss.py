@@ -6,6 +6,7 @@ A plain module of pytorch-lightning; what happens to the numbers is the caller's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from nni.nas.evaluator.pytorch import LightningModule
@@ -64,7 +65,7 @@ class JointLoss(LightningModule):
         weights = self.present_weights.to(losses)
         return (losses * weights).sum() / weights.sum()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with one learning rate cycle, stepped after every batch."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.05, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)

@@ -42,7 +42,7 @@ class Check:
     parse: Callable[[str], Any] = str
     verb: str = "is"
 
-    def __call__(self, name: str, value: Any) -> None:
+    def __call__(self, name: str, value: object) -> None:
         """Raise ``ValueError`` in one sentence unless ``value`` of the field ``name`` is right."""
         if not self.holds(value):
             shown = list(value) if isinstance(value, tuple) else value

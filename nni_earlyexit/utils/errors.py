@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
     """``parse`` as argparse wants it: its ``ValueError`` names the option."""
 
-    def checked(text: str) -> float:
+    def checked(text: str) -> T:
         try:
             return parse(text)
         except ValueError as error:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 _PART = re.compile(r"\..+\.(\d+)\.part")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write ``content`` so that the file is either the old or the new one, whatever happens in between."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
