@@ -492,7 +492,7 @@ def _all_knowing(
             chosen = int(rng.choice(np.flatnonzero(left)))
         else:
             improvement = Improvement(archive.points)
-            gains = np.mean([improvement.of(points) for points in possible], axis=0)
+            gains = np.mean([improvement.gains(points) for points in possible], axis=0)
             chosen = int(np.argmax(np.where(left, gains, -1)))
         left[chosen] = False
         archive.add(str(chosen), known[chosen].points)

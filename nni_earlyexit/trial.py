@@ -20,6 +20,7 @@ from nni_earlyexit.utils.errors import exits_with_one_sentence
 
 @exits_with_one_sentence
 def main() -> None:
+    """Run the trial; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
     arguments = parse(sys.argv[1:])
 
     from nni_earlyexit.integration import trial_guards

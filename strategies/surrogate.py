@@ -34,7 +34,7 @@ FEWEST_WHOLE = 8
 LATEST = 100
 """Trials among which the longest training is looked for, lest longer ones of an earlier search count alone for ever."""
 RESELECT = 1.5
-"""The family of models and its settings are found again when there are so many times the trials."""
+"""Growth of the number of trials at which the family of models and its settings are found again."""
 RANDOM_SHARE = 0.05
 """Share of the candidates that are drawn at random."""
 ROUNDS = 4
@@ -44,7 +44,7 @@ DRAWS = 32
 NEGLIGIBLE = 1e-5
 """Expected improvement, as a share of the front's box, below which it seems that the models are wrong or all is found."""
 DOUBT = 4
-"""So many times as wrong are models then taken to be as they say, so that what they know least of is tried."""
+"""Factor by which models are then taken to be more wrong than they say, so that what they know least of is tried."""
 IN_COMMON = 0.64
 """Share of what is uncertain about a network's exits that they have in common, being trained together."""
 
@@ -80,6 +80,7 @@ class Strategy(AskTell):
         self.initial_random, self.candidates, self.family = initial_random, candidates, family
 
     def start(self, domain: Domain) -> None:
+        """Begin to explore ``domain``; models and all that is known are forgotten."""
         super().start(domain)
         self._genetics = Genetics(domain)
         self._targets = targets(self.objectives, domain, self.whole_fronts)
@@ -90,11 +91,13 @@ class Strategy(AskTell):
         self._ends: list[Sample] | None = None
 
     def told(self, trial: Trial) -> None:
+        """Note that models must be fitted again."""
         self._models = None
 
     def propose(self) -> Sample:
-        known = [trial for trial in self.trials.values() if trial.within]
-        if len(self.trials) + len(self.pending) < self.initial_random or len(known) < 5:
+        """Propose the candidate that is expected to improve the front most."""
+        feasible = [trial for trial in self.trials.values() if trial.within]
+        if len(self.trials) + len(self.pending) < self.initial_random or len(feasible) < 5:
             return self.random_sample()
         tried = len(self.trials), len(self.pending)
         candidates = [] if tried == self._none_left else self._candidates()
@@ -104,7 +107,7 @@ class Strategy(AskTell):
         # threads would only wait for each other, matrices being small, and for the trials that run beside this
         with threadpool_limits(1):
             if self._models is None:
-                self._models = self._fitted(known)
+                self._models = self._fitted(feasible)
             gains = self._expected_gains(self._models, candidates)
             if gains.max() < NEGLIGIBLE:
                 if self._ends is None:
@@ -124,7 +127,7 @@ class Strategy(AskTell):
             improvement.add(expected.reshape(-1, expected.shape[-1]))
         mean, deviation = models.predict(self._targets.features(candidates))
         possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
-        return np.mean([improvement.of(points) for points in self._targets.points(candidates, possible)], axis=0)
+        return np.mean([improvement.gains(points) for points in self._targets.points(candidates, possible)], axis=0)
 
     def _luck(self, targets: int) -> NDArray[np.floating]:
         """Standard normal draws (draws, targets) with a part in common, every part a Latin hypercube's."""
@@ -132,13 +135,13 @@ class Strategy(AskTell):
         drawn = np.stack([self.rng.permutation(levels) for _ in range(1 + targets)], axis=1)
         return np.sqrt(IN_COMMON) * drawn[:, :1] + np.sqrt(1 - IN_COMMON) * drawn[:, 1:]
 
-    def _fitted(self, known: list[Trial]) -> Models:
-        known = trained_longest(known)
-        if len(known) > MAX_FITTED:
+    def _fitted(self, trials: list[Trial]) -> Models:
+        trials = trained_longest(trials)
+        if len(trials) > MAX_FITTED:
             best = set(self.archive.owners)
-            latest = {key(trial.sample) for trial in known[-MAX_FITTED:]}
-            known = [trial for trial in known if key(trial.sample) in best | latest]
-        x, y = self._targets.features([trial.sample for trial in known]), self._targets.learn(known)
+            latest = {key(trial.sample) for trial in trials[-MAX_FITTED:]}
+            trials = [trial for trial in trials if key(trial.sample) in best | latest]
+        x, y = self._targets.features([trial.sample for trial in trials]), self._targets.learn(trials)
         if len(self.trials) >= RESELECT * self._chosen_at:
             self._chosen = self.family if self.family != CROSS_VALIDATED else self._best_family(x, y)
             self._chosen_at, self._settings = len(self.trials), None
@@ -153,22 +156,24 @@ class Strategy(AskTell):
         """New networks that may meet the limits: the front's with a change or two, and some at random."""
         parents = [self._genetics.encode(trial.sample) for trial in self.front()]
         population = Population.new(X=np.array(parents, dtype=object))
-        found: dict[str, Sample] = {}
+        samples: dict[str, Sample] = {}
         drawn = [self.random_sample() for _ in range(math.ceil(RANDOM_SHARE * self.candidates))]
         for _ in range(ROUNDS):
             drawn += self._genetics.mutants(population, self.rng.integers(len(parents), size=self.candidates), self.rng)
             for sample in map(self.possible, drawn):
                 if sample is not None:
-                    found[key(sample)] = sample
-            if len(found) >= self.candidates:
+                    samples[key(sample)] = sample
+            if len(samples) >= self.candidates:
                 break
             drawn = []
-        return list(found.values())[: self.candidates]
+        return list(samples.values())[: self.candidates]
 
     def own_state(self) -> dict[str, Any]:
+        """Family and settings of the models, as plain JSON."""
         return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
+        """Take back family and settings of the models."""
         self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]
 
 

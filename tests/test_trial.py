@@ -160,7 +160,7 @@ def test_parameters_that_name_no_space_are_refused(run, two_exits, capsys):
 
 def test_arguments_become_settings():
     given = trial.parse(["--max-avg-macs", "400k", "--exit-weights", "1", "0.5", "--seed", "3"])
-    assert given.settings == Settings.of(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
+    assert given.settings == Settings.from_options(max_avg_macs=400_000, exit_weights=(1.0, 0.5), seed=3)
     assert Settings.from_dict(json.loads(json.dumps(given.settings.to_dict()))) == given.settings
 
 

@@ -1,4 +1,4 @@
-"""From a trained network to metrics, record, front and stored outputs."""
+"""The way from a trained network to metrics, record, front and stored outputs."""
 
 import lazy_loader
 

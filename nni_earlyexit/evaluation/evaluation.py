@@ -1,4 +1,4 @@
-"""The evaluation of one network: trained, its cutoffs fitted to validation data, and what that gives.
+"""The evaluation of one network: it is trained, its cutoffs are fitted to validation data, and it is measured.
 
 A plain function; who hears of it, and where it is kept, is the caller's business.
 """
@@ -44,13 +44,13 @@ class Evaluation:
     costs
         Its costs at each exit.
     metrics
-        What is reported; see :mod:`nni_earlyexit.search.metrics`.
+        The metrics that are reported; see :mod:`nni_earlyexit.search.metrics`.
     policy
         The policy of the reported point; ``None``, as the outputs are, for a network that misses a limit and was not trained.
     validation, calibration
         Its outputs on the split that decided everything, and on the one on which nothing was decided.
     diagnostics
-        When the cutoffs should not be trusted.
+        Reasons not to trust the cutoffs.
     history
         The metrics after each epoch, without the front.
     """
@@ -79,13 +79,13 @@ def evaluate(
     Parameters
     ----------
     network, data, settings
-        What to train, on what, and how to train and judge.
+        The network to train, the data to train it on, and the settings of training and judging.
     latency_s
         Predicted seconds until each exit (exits,), if they are known.
     after_epoch
-        Hears the metrics after each epoch, and ends the training when it returns ``False``.
+        Function that gets the metrics after each epoch, and ends the training when it returns ``False``.
     module
-        What knows the loss; see :func:`nni_earlyexit.training.fit.fit`.
+        Module with the loss; see :func:`nni_earlyexit.training.fit.fit`.
     """
     start = time.perf_counter()
     facts = metrics.facts(network, latency_s)

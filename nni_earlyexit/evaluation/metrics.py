@@ -113,7 +113,7 @@ def measured(
 
 
 def diagnosed(settings: Settings, costs: ExitCosts, network: Measured, y: NDArray[np.integer]) -> list[Diagnostic]:
-    """When the cutoffs of a network should not be trusted, from its outputs on validation data."""
+    """Reasons not to trust the cutoffs of a network, from its outputs on validation data."""
     optimizer = settings.goal.optimizer(settings.limits.max_avg_macs)
     return diagnose(optimizer, network.logits, y, costs.macs, policy=network.policy, branch_costs=costs.branch_macs)
 
@@ -146,7 +146,7 @@ def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
 
 
 def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]:
-    """What is known of a network without training, but for the shares of inputs that leave at each exit."""
+    """Metrics of a network that need no training, given the shares of inputs that leave at each exit."""
     costs = network.costs
     values: dict[str, Any] = {"full_macs": costs.macs[-1]}
     if costs.params is not None:
@@ -174,7 +174,8 @@ def _per_exit(network: NetworkFacts, accuracies: Sequence[float] | None, chosen:
         accuracy, share, cutoff = 0.0, 0.0, None
         if accuracies is not None and chosen is not None and stage in network.exit_stages:
             exit = list(network.exit_stages).index(stage)
-            accuracy, share, (cutoff,) = accuracies[exit], chosen.shares[exit], finite_or_none([chosen.cutoffs[exit]])
+            accuracy, share = accuracies[exit], chosen.shares[exit]
+            (cutoff,) = finite_or_none([chosen.cutoffs[exit]])
         for name, value in (("accuracy", accuracy), ("share", share), ("cutoff", cutoff)):
             metrics[exit_metric(stage, name)] = value
     return metrics

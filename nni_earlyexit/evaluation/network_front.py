@@ -35,7 +35,7 @@ class Member:
     test
         Metrics on the test split under ``policy``, those that can be objectives; see :mod:`nni_earlyexit.search.metrics`.
     interval
-        Within which the accuracy on inputs to come lies, with 95% confidence (Wilson, 1927).
+        Bounds of the accuracy on inputs to come, with 95% confidence (Wilson, 1927).
     shares
         Share of test inputs that leave at each exit.
     exit_costs
@@ -43,7 +43,7 @@ class Member:
     architecture
         The network in one line.
     diagnostics
-        How far ``policy`` can be trusted, by the calibration split.
+        Diagnostics of ``policy`` by the calibration split: how far it can be trusted.
     """
 
     record: record.Record
@@ -91,12 +91,12 @@ def finished(experiment: Path, say: Say = print) -> list[record.Record]:
     records = []
     for folder in trial_folders(experiment):
         try:
-            found = record.load(folder)
+            trial = record.load(folder)
         except record.Damaged as error:
             say(f"left out: {error}")
             continue
-        if found is not None:
-            records.append(found)
+        if trial is not None:
+            records.append(trial)
     return records
 
 
@@ -134,20 +134,20 @@ def judged(
     unusable: dict[str, list[str]] = {}
     while True:
         chosen = best_of(left, objectives)
-        new = [found for found in chosen if found.folder not in members]
+        new = [trial for trial in chosen if trial.folder not in members]
         if not new:
             break
         say(f"judging {len(new)} of {len(records)} networks on the test split")
-        for found in new:
+        for trial in new:
             try:
-                (members[found.folder],) = judge([found])
+                (members[trial.folder],) = judge([trial])
             except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: torch's, of what does not fit
-                unusable.setdefault(sentence(error), []).append(found.folder.name)
-                left = [other for other in left if other is not found]
+                unusable.setdefault(sentence(error), []).append(trial.folder.name)
+                left = [other for other in left if other is not trial]
     for reason, names in unusable.items():
         some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         say(f"left out {some}: {reason}")
-    return [members[found.folder] for found in chosen]
+    return [members[trial.folder] for trial in chosen]
 
 
 def judge(records: Sequence[record.Record]) -> list[Member]:
@@ -160,12 +160,12 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     from scipy.stats import binomtest
 
     members = []
-    for found in records:
-        settings = found.settings
+    for trial in records:
+        settings = trial.settings
         task = data.load_settings(settings.data, settings.training.seed)
-        network = found.network()
+        network = trial.network()
         data.check_fits(task, network)
-        costs = ExitCosts(network.exit_costs, latency_s=found.exit_latency_s, branch_macs=network.branch_costs)
+        costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
         calibration = exit_logits(network, task.calibration.x), task.calibration.y.numpy()
         policy = fit_cutoffs(settings, *calibration, costs).policy
         diagnostics = diagnose(
@@ -181,21 +181,21 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         right = policy.predict(logits) == labels
         shares = np.bincount(exits, minlength=len(spent)) / len(exits)
         test = {
-            name: float(found.metrics[name]) for name in DIRECTIONS if name in found.metrics
+            name: float(trial.metrics[name]) for name in DIRECTIONS if name in trial.metrics
         }  # costs of the network
         test |= {"accuracy": float(right.mean()), "avg_macs": float(spent[exits].mean())}
-        if found.exit_latency_s is not None:
-            test["latency_s"] = float(shares @ found.exit_latency_s)
+        if trial.exit_latency_s is not None:
+            test["latency_s"] = float(shares @ trial.exit_latency_s)
         interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         members.append(
             Member(
-                record=found,
+                record=trial,
                 policy=policy,
                 test=test,
                 interval=(float(interval.low), float(interval.high)),
                 shares=tuple(shares.tolist()),
                 exit_costs=tuple(network.exit_costs),
-                architecture=search_spaces.restore(found.space).describe(found.sample),
+                architecture=search_spaces.restore(trial.space).describe(trial.sample),
                 diagnostics=tuple(diagnostics),
             )
         )
@@ -203,7 +203,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
 
 
 def beaten_by(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[int | None]:
-    """For each of ``members``, the position of one that beats it on the test split in every objective, if there is one."""
+    """Position of a member that beats each of ``members`` on the test split in every objective, if there is one."""
     losses = np.array([to_losses(member.test, objectives) for member in members]).reshape(len(members), -1)
     positions: list[int | None] = []
     for own in losses:

@@ -1,4 +1,4 @@
-"""What a finished trial leaves in its folder: all that is needed to use the network later without training again.
+"""The record of a finished trial in its folder: all that is needed to use the network later without training again.
 
 ===================== ==========================================================================
 ``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
@@ -34,12 +34,12 @@ _logger = logging.getLogger(__name__)
 
 FORMAT = 2
 UNCHECKED_FORMAT = 1
-"""Trials of this format have no checksums, and are read without."""
+"""Format of trials that have no checksums, and are read without."""
 SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
 
 
 class Damaged(ValueError):
-    """A trial's folder holds something else than what was written there."""
+    """A trial's folder holds something else than the trial wrote there."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,17 @@ def load(folder: Path) -> Record | None:
 def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings, space: str | None) -> Record | None:
     """The trial that was finished in ``folder``, whole, if it was this training of this network; ``space=None``: of any."""
     try:
-        found = load(folder)
-        if found is None or (found.sample, found.settings) != (sample, settings) or space not in (None, found.space):
+        record = load(folder)
+        if (
+            record is None
+            or (record.sample, record.settings) != (sample, settings)
+            or space not in (None, record.space)
+        ):
             return None
-        if found.policy is not None:
+        if record.policy is not None:
             for name in (WEIGHTS, OUTPUTS):
-                found.file(name)
-        return found
+                record.file(name)
+        return record
     except Damaged as error:
         _logger.error("What this trial had finished is damaged, it is trained again: %s", error)
         return None
@@ -169,19 +173,19 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         if not math.isfinite(metrics[name]):
             raise ValueError(f"metrics: {name} is {metrics[name]!r}")
     return Record(
-        folder,
-        None if summary["space"] is None else str(summary["space"]),
-        dict(summary["sample"]),
-        dict(metrics),
-        None if policy is None else ExitPolicy.from_dict(policy),
-        Settings.from_dict(summary["settings"]),
-        summary.get("exit_latency_s"),
-        summary.get("diagnostics", ()),
-        checksums,
+        folder=folder,
+        space=None if summary["space"] is None else str(summary["space"]),
+        sample=dict(summary["sample"]),
+        metrics=dict(metrics),
+        policy=None if policy is None else ExitPolicy.from_dict(policy),
+        settings=Settings.from_dict(summary["settings"]),
+        exit_latency_s=summary.get("exit_latency_s"),
+        diagnostics=summary.get("diagnostics", ()),
+        checksums=checksums,
     )
 
 
 def _checksum(summary: Mapping[str, Any]) -> str:
-    """Of plain data, however its JSON is laid out."""
+    """SHA-256 of plain data, however its JSON is laid out."""
     text = json.dumps(summary, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Fit cutoffs to stored outputs, for another goal than the search's: no training, no network, no test data.
 
-What is fitted to are the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
+Cutoffs are fitted to the ``calibration`` arrays of an outputs file (:mod:`nni_earlyexit.thresholds.outputs_file`), as every
 trial leaves. Where the file has ``test`` arrays too, the chosen policy is judged on them, once.
 """
 
@@ -17,7 +17,7 @@ from nni_earlyexit.utils.checks import unknown
 
 @dataclass(frozen=True)
 class Source:
-    """Where outputs come from, where results go, and the optimizer's arguments if none are given."""
+    """The file of outputs, the folder for results, and the optimizer's arguments if none are given."""
 
     outputs: Path
     folder: Path
@@ -37,13 +37,13 @@ def source(name: str, trial: str | None) -> Source:
         raise ValueError(f"trial: --trial is needed with an experiment; it has {len(folders)}, such as {some}")
     if trial not in folders:
         raise unknown("trial", trial, list(folders))
-    found = record.load(folders[trial])
-    if found is None or found.policy is None:
-        how = "is not finished" if found is None else "missed a limit and was not trained"
+    finished = record.load(folders[trial])
+    if finished is None or finished.policy is None:
+        how = "is not finished" if finished is None else "missed a limit and was not trained"
         raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
-    settings = found.settings
+    settings = finished.settings
     arguments = {**asdict(settings.operating_point), "confidence": settings.goal.confidence}
-    return Source(found.file(record.OUTPUTS), found.folder, "", arguments)
+    return Source(finished.file(record.OUTPUTS), finished.folder, "", arguments)
 
 
 def experiment_folder(name: str) -> Path:
@@ -51,10 +51,11 @@ def experiment_folder(name: str) -> Path:
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     home = Path.home() / "nni-experiments"
-    known: dict[str, Any] = {}
+    experiments: dict[str, Any] = {}
     if (home / ".experiment").is_file():
-        known = json.loads((home / ".experiment").read_text())
-    folder = Path(known[name]["logDir"]) / name if name in known and "logDir" in known[name] else home / name
+        experiments = json.loads((home / ".experiment").read_text())
+    entry = experiments.get(name, {})
+    folder = Path(entry["logDir"]) / name if "logDir" in entry else home / name
     if not folder.is_dir():
-        raise unknown("experiment", name, sorted({*known, *(p.name for p in home.glob("[!._]*") if p.is_dir())}))
+        raise unknown("experiment", name, sorted({*experiments, *(p.name for p in home.glob("[!._]*") if p.is_dir())}))
     return folder

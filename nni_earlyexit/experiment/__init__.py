@@ -1,4 +1,4 @@
-"""What drives NNI from outside: the check of an experiment file, registration, environment, manager and run."""
+"""Parts that drive NNI from outside: the check of an experiment file, registration, environment, manager and run."""
 
 import lazy_loader
 

@@ -70,8 +70,8 @@ def check(path: Path) -> ExperimentFile:
                 "its own"
             )
     _check_assessor(content.get("assessor"), settings)
-    found = _search_space(content, base)
-    identity = written_identity(found)
+    search_space = _search_space(content, base)
+    identity = written_identity(search_space)
     wanted = parse_identity(identity)
     if arguments is not None and parse_identity(arguments.space).name != wanted.name:
         _check_tuner_space(arguments.space, identity, arguments.space)
@@ -79,7 +79,7 @@ def check(path: Path) -> ExperimentFile:
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     _check_with_nni(path)
-    _check_space(identity, found, settings, arguments)
+    _check_space(identity, search_space, settings, arguments)
     return ExperimentFile(
         path=path.resolve(),
         space=wanted.name,
@@ -137,15 +137,15 @@ def _fields(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and "\0" not in value
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _is_mapping(value: Any) -> bool:
+def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
@@ -194,7 +194,7 @@ def allowed_spaces(command: str) -> tuple[str, ...]:
     return tuple(given.allow_space)
 
 
-def _check_assessor(assessor: Any, settings: Settings) -> None:
+def _check_assessor(assessor: object, settings: Settings) -> None:
     if not isinstance(assessor, Mapping) or assessor.get("name") != ASSESSOR:
         return
     try:
@@ -205,11 +205,11 @@ def _check_assessor(assessor: Any, settings: Settings) -> None:
 
 
 def _check_interpreter(python: str, folder: Path) -> None:
-    """Trials must run in the environment that this runs in: its packages are the ones that were checked."""
-    found = shutil.which(python, path=environment()["PATH"])
-    if found is None:
+    """Check that trials run in the environment that this runs in: its packages are the ones that were checked."""
+    program = shutil.which(python, path=environment()["PATH"])
+    if program is None:
         raise ValueError(f"trialCommand: there is no program {python!r}")
-    command = [found, "-c", "import sys; print(sys.prefix)"]
+    command = [program, "-c", "import sys; print(sys.prefix)"]
     try:
         prefix = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False).stdout.strip()
     except OSError as error:
@@ -224,12 +224,12 @@ def _check_interpreter(python: str, folder: Path) -> None:
 
 
 def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
-    found = content.get("searchspace")
-    if found is None:
-        found = files.read_json(base / _need(content, "searchSpaceFile"), "searchSpaceFile")
-    if not isinstance(found, Mapping):
+    search_space = content.get("searchspace")
+    if search_space is None:
+        search_space = files.read_json(base / _need(content, "searchSpaceFile"), "searchSpaceFile")
+    if not isinstance(search_space, Mapping):
         raise ValueError("searchSpaceFile: it must hold an object with one entry per label")
-    return found
+    return search_space
 
 
 def _check_with_nni(path: Path) -> None:
@@ -242,7 +242,9 @@ def _check_with_nni(path: Path) -> None:
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
 
 
-def _check_space(name: str, found: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None) -> None:
+def _check_space(
+    name: str, search_space: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None
+) -> None:
     from nni_earlyexit import data
     from nni_earlyexit.integration.search_space_file import check_search_space
     from nni_earlyexit.space.latency_table import latencies
@@ -251,7 +253,7 @@ def _check_space(name: str, found: Mapping[str, Any], settings: Settings, argume
     space = search_spaces.restore(name)
     if arguments is not None:
         _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
-    check_search_space(found, space.search_space(), space.identity())
+    check_search_space(search_space, space.search_space(), space.identity())
     seconds_of = latencies(settings.limits.latency_table, space)
     check_limits(space, settings.limits, seconds_of)
     if arguments is not None:
@@ -271,7 +273,7 @@ def _check_tuner_space(asked: str, written: str, space: str) -> None:
 
 
 def _check_initial(strategy: AskTell, domain: Domain, space: EarlyExitSpace) -> None:
-    """``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
+    """Raise ``ValueError`` unless the strategy can start, and will try all the samples that it is to try first."""
     strategy.start(domain)
     for sample in strategy.initial:
         if violation := space.violation(sample):

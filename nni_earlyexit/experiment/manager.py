@@ -22,7 +22,7 @@ from nni_earlyexit.utils.checks import check_port, unknown
 POLL_PATIENCE_S = 10
 """Seconds that one look at the experiment may take; whoever looks goes on looking."""
 NO_REASON = "Found multiple FINAL results"
-"""What NNI's manager calls an error, and is none: a trial may have reported its result twice."""
+"""Message that NNI's manager calls an error, and is none: a trial may have reported its result twice."""
 NNICTL_S = 120
 """Seconds that ``nnictl`` may take to stop an experiment, which it asks the manager for."""
 
@@ -36,7 +36,7 @@ class Manager:
 
     @classmethod
     def start(cls, config: Path, port: int) -> Manager:
-        """``nnictl create --config config --port port``.
+        """Start an experiment with ``nnictl create --config config --port port``.
 
         Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails.
         """
@@ -49,34 +49,34 @@ class Manager:
                 command, capture_output=True, text=True, env=environment(config), start_new_session=True, check=False
             )
             said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
-            found = re.search(r"Experiment ID:\s*(\w+)", said)
-            if done.returncode == 0 and found is not None:
-                return cls(found.group(1), port)
+            match = re.search(r"Experiment ID:\s*(\w+)", said)
+            if done.returncode == 0 and match is not None:
+                return cls(match.group(1), port)
             if "is not idle" in said or "EADDRINUSE" in said:
                 check_port(port)  # somebody else was faster
             raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
 
     @classmethod
     def all_from(cls, config: Path) -> list[Manager]:
-        """Those that were started from the experiment file ``config`` and run."""
+        """The managers that were started from the experiment file ``config`` and run."""
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
 
     @classmethod
     def all_started_here(cls) -> list[Manager]:
-        """Those that this process has started and that run."""
+        """The managers that this process has started and that run."""
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == os.getpid()]
 
     @classmethod
-    def running(cls, id: str) -> tuple[Manager, nni_processes.ManagerProcess]:
+    def running(cls, experiment: str) -> tuple[Manager, nni_processes.ManagerProcess]:
         """The manager of an experiment that runs on this machine; ``ValueError`` when it does not."""
-        found = {process.id: process for process in nni_processes.managers()}
-        if id not in found:
-            raise unknown("experiment that runs on this machine", id, sorted(found))
-        return cls(id, found[id].port), found[id]
+        processes = {process.id: process for process in nni_processes.managers()}
+        if experiment not in processes:
+            raise unknown("experiment that runs on this machine", experiment, sorted(processes))
+        return cls(experiment, processes[experiment].port), processes[experiment]
 
     @property
     def address(self) -> str:
-        """Where the web UI is."""
+        """URL of the web UI."""
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, patience_s: float = POLL_PATIENCE_S) -> Any:
@@ -96,7 +96,7 @@ class Manager:
         return trials
 
     def has_ended(self, status: str, trials: list[dict[str, Any]]) -> bool:
-        """Whether nothing runs any more and nothing will.
+        """``True`` if nothing runs any more and nothing will.
 
         When another tuner than ours has no more trials, NNI says so before it has started the last ones, and never says
         ``DONE``.
@@ -107,11 +107,11 @@ class Manager:
         return ended == len(trials) and ended >= self.get("experiment")["nextSequenceId"]
 
     def lives(self) -> bool:
-        """Whether its process runs."""
+        """``True`` if its process runs."""
         return any(manager.id == self.id for manager in nni_processes.managers())
 
     def stop(self) -> None:
-        """``nnictl stop``, then wait until the manager, the tuner and the trials are gone; end those that stay by their id."""
+        """Stop with ``nnictl stop``, wait until manager, tuner and trials are gone, and end those that stay by their id."""
         # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
         patience = 15 if self._answers() else 0
         if patience:
@@ -144,7 +144,7 @@ class Manager:
 
 @contextmanager
 def _starting_on(port: int) -> Iterator[None]:
-    """One start on a port at a time: two that begin at once would both find it free, and NNI mixes them up."""
+    """Allow one start on a port at a time: two that begin at once would both find it free, and NNI mixes them up."""
     home = Path.home() / "nni-experiments"  # where nnictl keeps its list of experiments
     home.mkdir(exist_ok=True)
     with (home / f".port-{port}.lock").open("w") as lock:
@@ -154,13 +154,13 @@ def _starting_on(port: int) -> Iterator[None]:
 
 
 def reasons(folder: Path) -> str:
-    """Why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
-    found = []
+    """Reasons why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
+    errors = []
     for name, who in (("dispatcher.log", "tuner"), ("nnimanager.log", "manager")):
         error = _last_error(folder / "log" / name)
         if error is not None:
-            found.append(error if who == "tuner" else f"NNI's manager says: {error}")
-    return "; ".join(found) or f"no reason is in its logs, {folder / 'log'}"
+            errors.append(error if who == "tuner" else f"NNI's manager says: {error}")
+    return "; ".join(errors) or f"no reason is in its logs, {folder / 'log'}"
 
 
 def _last_error(log: Path) -> str | None:

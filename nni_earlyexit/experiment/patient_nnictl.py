@@ -8,12 +8,16 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import requests
 from nni.tools.nnictl.nnictl import parse_args
 from nni_earlyexit.integration import nni_private, rest
 
 
 def _request(method: str, port: int, api: str, data: Any = None, prefix: str | None = None) -> Any:
-    """As NNI's, asked again. What starts an experiment would start it twice, so it is only sent again if it has not arrived."""
+    """NNI's ``request``, asked again.
+
+    A request that starts an experiment would start it twice, so it is only sent again if it has not arrived.
+    """
     address = "/".join(part.strip("/") for part in (f"http://localhost:{port}", prefix, "api/v1/nni") if part)
     starts = method.lower() == "post" and api.strip("/") == "experiment"
 
@@ -24,7 +28,7 @@ def _request(method: str, port: int, api: str, data: Any = None, prefix: str | N
     return rest.request(method.upper(), f"{address}/{api.strip('/')}", data, read=_json, arrived=arrived)
 
 
-def _json(response: Any) -> Any:
+def _json(response: requests.Response) -> Any:
     return response.json() if response.content else None
 
 

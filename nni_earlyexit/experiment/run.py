@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from nni_earlyexit import search_spaces
@@ -26,7 +27,7 @@ from nni_earlyexit.utils.checks import check_port, check_writable
 from nni_earlyexit.utils.progress import Say
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
-"""How long trials may go on when the experiment's time is over: so many seconds, or that share of the time if it is more."""
+"""Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
 REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
 
@@ -65,14 +66,14 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
         return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
 
 
-def attach(id: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
-    """Go on with experiment ``id``, which runs on this machine and which nobody follows any more, as :func:`run` would."""
-    manager, process = Manager.running(id)
+def attach(experiment: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+    """Go on with ``experiment``, an ID, which runs on this machine and which nobody follows any more, as :func:`run` would."""
+    manager, process = Manager.running(experiment)
     if results is None:
         results = Path("results") if process.file is None else process.file.parent / "results"
     check_writable(results, "results")
     if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
-        raise ValueError(f"attach: experiment {id} is only looked at with nnictl view; nothing of it runs")
+        raise ValueError(f"attach: experiment {experiment} is only looked at with nnictl view; nothing of it runs")
     for name in allowed_spaces(str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))):
         search_spaces.allow(name)
     with _signals(_interrupt):
@@ -131,7 +132,7 @@ class _Watch:
     shown: str = ""
     shown_at: float = 0.0
     over_since: float | None = None
-    """When NNI's time for the experiment was over."""
+    """Time, by :func:`time.monotonic`, at which NNI's time for the experiment was over."""
     said_failures: set[str] = field(default_factory=set)
     """Trials that failed, and reasons."""
 
@@ -162,14 +163,21 @@ class _Watch:
                 return 1
 
     def _look(self) -> _Look | None:
-        """``None`` when there is no answer, or one that is not NNI's."""
+        """The experiment as it is now; ``None`` when there is no answer, or one that is not NNI's."""
         try:
             profile = self.manager.get("experiment")
             params = profile["params"]
             limit_s, elapsed_s = seconds(params.get("maxExperimentDuration")), float(profile["execDuration"])
             status, trials = self.manager.status(), self.manager.trials()
             ended = self.manager.has_ended(status, trials)
-            return _Look(status, trials, ended, params.get("maxTrialNumber"), limit_s, elapsed_s)
+            return _Look(
+                status=status,
+                trials=trials,
+                ended=ended,
+                most=params.get("maxTrialNumber"),
+                limit_s=limit_s,
+                elapsed_s=elapsed_s,
+            )
         except (NoAnswer, LookupError, TypeError, ValueError, AttributeError):
             time.sleep(0.1)
             return None
@@ -202,7 +210,7 @@ class _Watch:
         return max(GRACE_S, GRACE_SHARE * limit_s) if self.grace_s is None else self.grace_s
 
     def _say_failures(self, trials: list[dict[str, Any]]) -> None:
-        """Why trials failed, each reason once."""
+        """Say why trials failed, each reason once."""
         for trial_job in trials:
             if trial_job["status"] != "FAILED" or trial_job["trialJobId"] in self.said_failures:
                 continue
@@ -250,7 +258,7 @@ def _clock(duration_s: float) -> str:
 
 
 @contextmanager
-def _signals(handler: Any) -> Iterator[None]:
+def _signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
 
     Also where SIGINT is ignored, as it is for what a script starts in the background. Where SIGHUP is, ``nohup`` wants it so.

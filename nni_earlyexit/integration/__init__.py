@@ -1,4 +1,4 @@
-"""What runs inside NNI's processes: tuner, assessor, evaluator and strategy, and what NNI lacks."""
+"""Parts that run inside NNI's processes: tuner, assessor, evaluator and strategy, and what NNI lacks."""
 
 import lazy_loader
 

@@ -23,9 +23,10 @@ FILE = "halving.json"
 
 
 class EarlyExitAssessorClassArgsValidator(ClassArgsValidator):
-    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+    """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
+        """Raise ``ValueError`` for arguments that cannot work."""
         SuccessiveHalving.parse(kwargs)
 
 
@@ -42,6 +43,7 @@ class EarlyExitAssessor(Assessor):
 
     @visible_failure("EarlyExit assessor")
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
+        """``AssessResult.Bad`` for a trial that its last report shows not to be worth its time."""
         metrics = trial_history[-1]
         if not isinstance(metrics, Mapping) or "epochs" not in metrics:
             _logger.error("Trial %s reported %r, not the metrics of nni_earlyexit.trial", trial_job_id, metrics)
@@ -51,7 +53,7 @@ class EarlyExitAssessor(Assessor):
         return AssessResult.Good if goes_on else AssessResult.Bad
 
     def load_checkpoint(self) -> None:
-        """What NNI calls when it resumes. A file that is missing or damaged is as good as none: rungs fill again."""
+        """Read the state when NNI resumes. A file that is missing or damaged is as good as none: rungs fill again."""
         path = self._file
         if path is not None:
             try:
@@ -68,6 +70,6 @@ class EarlyExitAssessor(Assessor):
 
     @property
     def _file(self) -> Path | None:
-        """In NNI's folder for what a resumed experiment needs, if there is one."""
+        """The file in NNI's folder for what a resumed experiment needs, if there is one."""
         folder = self.get_checkpoint_path()
         return None if folder is None else Path(folder) / FILE

@@ -15,14 +15,14 @@ from nni_earlyexit.integration import nni_private, rest, trial_channel
 
 
 def take_parameters() -> Any:
-    """This trial's parameters. A request to the manager that fails is made again."""
+    """Take the parameters of this trial. A request to the manager that fails is made again."""
     trial_channel.be_patient()
     handed_out = nni.get_next_parameter()
     return own_parameters() if handed_out or _on_local_platform() else handed_out
 
 
 def own_parameters() -> Any:
-    """This trial's parameters, in place of those that :func:`nni.get_next_parameter` handed out, or did not.
+    """The parameters of this trial, in place of those that :func:`nni.get_next_parameter` handed out, or did not.
 
     Outside an NNI trial, and on platforms that do not have the fault, they are the ones handed out.
     """

@@ -1,4 +1,4 @@
-"""How a model that trains in one of NNI's execution engines is stopped. The engines themselves cannot."""
+"""Stopping a model that trains in one of NNI's execution engines. The engines themselves cannot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
 
 def check_can_stop(engine: ExecutionEngine) -> None:
-    """``ValueError`` unless :func:`stop` works in ``engine``.
+    """Raise ``ValueError`` unless :func:`stop` works in ``engine``.
 
     Other middleware runs copies of a model, which would train on, or tries again what was stopped.
     """

@@ -1,6 +1,6 @@
 """The evaluator: the shell that lets NNI evaluate one network of a space.
 
-It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of NNI both accept it. What it evaluates with is
+It is an NNI Lightning evaluator, so that multi-trial and one-shot strategies of NNI both accept it. It evaluates with
 :mod:`nni_earlyexit.evaluation.evaluation`; here is what an NNI trial needs beside: reports, files, signals and threads.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import nni
 import torch
 from nni.nas.evaluator.pytorch import Lightning
+from nni.nas.space import ExecutableModelSpace
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
@@ -34,12 +35,12 @@ from torch import nn
 
 @nni.trace
 class EarlyExitEvaluator(Lightning):
-    __doc__ = f"""Train with a joint loss over the exits, fit cutoffs on validation data, report accuracy and average MACs.
+    """Train with a joint loss over the exits, fit cutoffs on validation data, report accuracy and average MACs.
 
     The arguments are those of :class:`Settings` by their names; ``settings`` gives all at once. A network that is known to
     miss a limit is reported as infeasible, with the amount by which it misses, without one training step.
 
-    {numpydoc(Settings)}
+    {options}
 
     Raises
     ------
@@ -47,10 +48,12 @@ class EarlyExitEvaluator(Lightning):
         At once, for arguments that cannot work.
     """
 
+    __doc__ = (__doc__ or "").format(options=numpydoc(Settings))
+
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         if settings is not None and options:
             raise ValueError(f"settings: it holds every option, so {next(iter(options))} cannot be given beside it")
-        self.settings = Settings.of(**options) if settings is None else settings
+        self.settings = Settings.from_options(**options) if settings is None else settings
         recipe = self.settings.training
         self.data = data_sets.load_settings(self.settings.data, recipe.seed)
         self._latencies: dict[str, Latencies | None] = {}
@@ -106,7 +109,7 @@ class EarlyExitEvaluator(Lightning):
     def end_training(self) -> None:
         """Make the epoch that is being reported the last one; the result is what the network is worth after it.
 
-        For whoever listens to the reports in this process and finds that going on is not worth the time.
+        It is for whoever listens to the reports in this process and finds that going on is not worth the time.
         """
         self._goes_on = False
 
@@ -127,7 +130,7 @@ class EarlyExitEvaluator(Lightning):
         return None if seconds is None else seconds(model.sample)
 
     def _execute(self, model: Any) -> Any:
-        """What an NNI strategy's trial runs: build the network that ``model`` stands for, then evaluate it."""
+        """Build the network that ``model`` stands for, then evaluate it; NNI's hook in the trial of a strategy."""
         trial_channel.be_patient()
         if nni.get_current_parameter() is model:
             model = own_parameters()
@@ -137,6 +140,6 @@ class EarlyExitEvaluator(Lightning):
             return build()
         return once(Path(folder), model.sample, self.settings, None, build)
 
-    def _build_and_evaluate(self, model: Any) -> Evaluation:
+    def _build_and_evaluate(self, model: ExecutableModelSpace) -> Evaluation:
         torch.manual_seed(self.settings.training.seed)
         return self.evaluate(model.executable_model(), model.sample)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 def once(
     folder: Path, sample: Mapping[str, Any], settings: Settings, space: str | None, train: Callable[[], T]
 ) -> T | dict[str, Any]:
-    """What ``train`` gives, unless this training of this network was finished in ``folder``: then its result, reported again.
+    """The result of ``train``; if this training of this network was finished in ``folder``, that result, reported again.
 
     ``space`` is the identity of the network's space, ``None`` for any. One process works in ``folder`` at a time.
     """

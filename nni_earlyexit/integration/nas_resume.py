@@ -19,12 +19,12 @@ _logger = logging.getLogger(__name__)
 
 def submitted(engine: ExecutionEngine) -> list[Submitted]:
     """The trials of an earlier run; none where there is no manager, or where a trial is only one of a model's replicas."""
-    found = _innermost(engine)
-    if found is None:
+    service = _innermost(engine)
+    if service is None:
         return []
-    reported = found.nodejs_binding.get_job_metrics()
+    reported = service.nodejs_binding.get_job_metrics()
     trials = []
-    for job in found.nodejs_binding.list_trial_jobs():
+    for job in service.nodejs_binding.list_trial_jobs():
         finals = [metric.data for metric in reported.get(job.trialJobId, []) if metric.type == "FINAL"]
         parameters = job.hyperParameters[0]
         trials.append(
@@ -41,9 +41,9 @@ def submitted(engine: ExecutionEngine) -> list[Submitted]:
 
 def adopt(engine: ExecutionEngine, parameter_id: int, model: ExecutableModelSpace) -> None:
     """Let ``model`` get the events of a trial that the manager runs again. The engine holds it weakly."""
-    found = _innermost(engine)
+    service = _innermost(engine)
     model.status = ModelStatus.Training
-    nni_private.adopt(found, parameter_id, model)
+    nni_private.adopt(service, parameter_id, model)
 
 
 def _innermost(engine: ExecutionEngine) -> TrainingServiceExecutionEngine | None:

@@ -35,9 +35,9 @@ class SearchStrategy(Strategy):
     Parameters
     ----------
     strategy
-        What proposes networks; see :mod:`nni_earlyexit.strategies`.
+        Ask/tell strategy that proposes networks; see :mod:`nni_earlyexit.strategies`.
     halving
-        Which networks go on training; all by default. A stopped one counts with what it gave after its last epoch.
+        Rule for which networks go on training; all do by default. A stopped one counts with what it gave after its last epoch.
 
     A resumed experiment goes on where it was. Networks that were interrupted are tried again.
     """
@@ -54,6 +54,7 @@ class SearchStrategy(Strategy):
         nni_private.pass_over_unknown_commands()
 
     def extra_repr(self) -> str:
+        """Name and objectives of the ask/tell strategy."""
         return f"{type(self.strategy).__module__.rpartition('.')[2]}, objectives={self.strategy.objectives}"
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
@@ -139,10 +140,11 @@ class SearchStrategy(Strategy):
         best = [
             self._finished[key(trial.sample)] for trial in self.strategy.front() if key(trial.sample) in self._finished
         ]
-        best.sort(key=lambda found: found[1]["default"], reverse=True)
+        best.sort(key=lambda finished: finished[1]["default"], reverse=True)
         yield from (model for model, _ in best[:limit])
 
     def state_dict(self) -> dict[str, Any]:
+        """State of the strategy and the halving, with all final results, as plain JSON."""
         with self._lock:
             state = {
                 "strategy": self.strategy.state_dict(),
@@ -153,6 +155,7 @@ class SearchStrategy(Strategy):
             return json.loads(json.dumps(state))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state, and from what NNI knows of trials since."""
         with self._lock:
             self.strategy.load_state_dict(state_dict["strategy"])
             if self.halving is not None and state_dict.get("halving") is not None:
@@ -169,7 +172,7 @@ class SearchStrategy(Strategy):
         return model
 
     def _settle(self) -> None:
-        """After a resume: take in what NNI knows and the state does not, as it is only saved at the start and at the end."""
+        """Take in after a resume what NNI knows and the state does not, as it is only saved at the start and at the end."""
         settled = self.session.settle(nas_resume.submitted(self.engine))
         for trial in settled.taken:
             if trial.metrics["sample"]:

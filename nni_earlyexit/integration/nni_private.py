@@ -9,9 +9,13 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nni
+
+if TYPE_CHECKING:
+    from nni.nas.execution import TrainingServiceExecutionEngine
+    from nni.nas.space import ExecutableModelSpace
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ def pass_over_unknown_commands() -> None:
     TunerCommandChannel.receive = receive
 
 
-def kill_trial(engine: Any, model: Any) -> None:
+def kill_trial(engine: TrainingServiceExecutionEngine, model: ExecutableModelSpace) -> None:
     """End the trial of ``model`` in NNI's engine for training services, as NNI's dispatcher does it for an assessor.
 
     The engine cannot stop a model.
@@ -71,7 +75,7 @@ def kill_trial(engine: Any, model: Any) -> None:
             engine._channel._send(CommandType.KillTrialJob, nni.dump(job.trialJobId))
 
 
-def adopt(engine: Any, parameter_id: int, model: Any) -> None:
+def adopt(engine: TrainingServiceExecutionEngine, parameter_id: int, model: ExecutableModelSpace) -> None:
     """Let ``model`` get the events of a trial that the manager runs again, which a new engine does not know.
 
     The engine holds it weakly.
@@ -79,12 +83,12 @@ def adopt(engine: Any, parameter_id: int, model: Any) -> None:
     engine._models[parameter_id] = weakref.ref(model)
 
 
-def handed_out_parameters() -> Any:
+def handed_out_parameters() -> dict[str, Any] | None:
     """The parameters that NNI has handed to this trial with their number, or ``None``; NNI only shows their content."""
     return nni.trial._params
 
 
-def replace_parameters(own: Any) -> None:
+def replace_parameters(own: dict[str, Any]) -> None:
     """Let this trial report under the number of its ``own`` parameters."""
     nni.trial._params = own
 

@@ -19,8 +19,14 @@ class ManagerProcess:
 
     Attributes
     ----------
+    process
+        The process itself.
+    id
+        The experiment's ID.
+    port
+        Port of this machine that it listens on.
     folder
-        The experiment's.
+        The experiment's folder.
     file
         The experiment file that ``nni-earlyexit run`` started it from, if it did.
     starter
@@ -36,44 +42,41 @@ class ManagerProcess:
 
 
 def managers() -> Iterator[ManagerProcess]:
-    """All that run and may be looked at."""
+    """All managers that run and may be looked at."""
     for process, command, variables in _all():
         options = {name: value for name, value in pairwise(command) if name.startswith("--")}
         port = options.get("--port", "")
         if "--experiment-id" not in options or "--experiments-directory" not in options or not port.isdecimal():
             continue
-        id, file, starter = (
-            options["--experiment-id"],
-            variables.get(FILE_VARIABLE),
-            variables.get(STARTER_VARIABLE, ""),
-        )
+        experiment = options["--experiment-id"]
+        file, starter = variables.get(FILE_VARIABLE), variables.get(STARTER_VARIABLE, "")
         yield ManagerProcess(
             process,
-            id,
+            experiment,
             int(port),
-            folder=Path(options["--experiments-directory"]) / id,
+            folder=Path(options["--experiments-directory"]) / experiment,
             file=Path(file) if file else None,
             starter=int(starter) if starter.isdecimal() else None,
         )
 
 
-def of_experiment(id: str) -> list[psutil.Process]:
+def of_experiment(experiment: str) -> list[psutil.Process]:
     """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
-    found: dict[int, psutil.Process] = {}
+    processes: dict[int, psutil.Process] = {}
     for process, command, variables in _all():
         try:
-            if _belongs(id, command, variables):
-                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+            if _belongs(experiment, command, variables):
+                processes |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return list(found.values())
+    return list(processes.values())
 
 
-def _belongs(id: str, command: list[str], variables: dict[str, str]) -> bool:
+def _belongs(experiment: str, command: list[str], variables: dict[str, str]) -> bool:
     return (
-        ("--experiment-id", id) in pairwise(command)
-        or variables.get("NNI_EXP_ID") == id
-        or id in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
+        ("--experiment-id", experiment) in pairwise(command)
+        or variables.get("NNI_EXP_ID") == experiment
+        or experiment in Path(variables.get("NNI_CHECKPOINT_DIRECTORY", "")).parts
     )
 
 

@@ -38,7 +38,7 @@ class Refused(ValueError):
 
 
 def address(channel: str) -> str:
-    """Where the interface is, from the address of a trial's or the tuner's command channel.
+    """Address of the interface, from that of a trial's or the tuner's command channel.
 
     >>> address("ws://localhost:8080/prefix/tuner")
     'http://localhost:8080/prefix/api/v1/nni'
@@ -75,8 +75,10 @@ def request(
     read: Callable[[requests.Response], Any] = lambda response: response,
     arrived: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """What ``read`` makes of the manager's response. It is asked again while there is none, it is an error of the
-    manager's own, or ``read`` cannot understand it and raises ``ValueError``.
+    """The result of ``read`` for the manager's response.
+
+    The manager is asked again while there is no response, while it is an error of the manager's own, or while ``read`` cannot
+    understand it and raises ``ValueError``.
 
     What is sent may so arrive twice, unless ``arrived`` tells that it has, which it is asked first. Then ``None`` is returned.
 
@@ -127,7 +129,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _is_gone(url: str) -> bool:
-    """Whether ``url`` is on this machine and no manager runs that has its port; a busy one may refuse connections."""
+    """``True`` if ``url`` is on this machine and no manager runs that has its port; a busy one may refuse connections."""
     from nni_earlyexit.integration import nni_processes
 
     parts = urlsplit(url)

@@ -8,7 +8,7 @@ from typing import Any
 from nni_earlyexit.space.identity import check_same
 
 
-def split_parameters(parameters: Any) -> tuple[str, dict[str, Any]]:
+def split_parameters(parameters: object) -> tuple[str, dict[str, Any]]:
     """The space's identity and the sample from NNI's parameters."""
     if not isinstance(parameters, Mapping) or "space" not in parameters:
         raise ValueError(
@@ -28,12 +28,12 @@ def written_identity(search_space: Mapping[str, Any]) -> str:
     return values[0]
 
 
-def check_search_space(found: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:
-    """``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
-    check_same(written_identity(found), identity)
-    for label in [*expected, *found]:
-        if found.get(label) != expected.get(label):
+def check_search_space(search_space: Mapping[str, Any], expected: Mapping[str, Any], identity: str) -> None:
+    """Raise ``ValueError`` that names the first difference between an experiment's search space and the installed space's."""
+    check_same(written_identity(search_space), identity)
+    for label in [*expected, *search_space]:
+        if search_space.get(label) != expected.get(label):
             raise ValueError(
-                f"searchSpaceFile: {label!r} is {found.get(label)!r}, but {expected.get(label)!r} in space {identity}; "
+                f"searchSpaceFile: {label!r} is {search_space.get(label)!r}, but {expected.get(label)!r} in space {identity}; "
                 f"write the file again with 'nni-earlyexit space {identity.split('/')[0]}'"
             )

@@ -17,12 +17,12 @@ MODULE = "nni_earlyexit.trial"
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a trial's command line says.
+    """The arguments on a trial's command line.
 
     Attributes
     ----------
     settings
-        How the network is trained and judged.
+        Settings of training and judging the network.
     timeout_s
         Seconds after which the trial gives up.
     allow_spaces
@@ -53,10 +53,10 @@ def parser(helps: bool = True) -> Parser:
 
 
 def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
-    """What a command line says; ``ValueError`` in one sentence when it cannot work."""
+    """The arguments on a command line; ``ValueError`` in one sentence when they cannot work."""
     given = vars(parser(helps).parse_args(arguments))
     timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
-    return Arguments(Settings.of(**given), timeout, tuple(allowed))
+    return Arguments(Settings.from_options(**given), timeout, tuple(allowed))
 
 
 def of_command(command: str) -> list[str] | None:

@@ -32,7 +32,7 @@ def be_patient() -> None:
     nni_private.replace_trial_channel(_send, _receive)
 
 
-def _send(self: HttpChannel, command: Any) -> None:
+def _send(self: HttpChannel, command: dict[str, Any]) -> None:
     job = os.environ.get("NNI_TRIAL_JOB_ID")
 
     def arrived() -> bool:

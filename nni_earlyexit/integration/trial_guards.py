@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 LOGS = ("trial.log", "trial.stdout", "trial.stderr")
-"""Where NNI lets a trial's output go: what it prints to the first, what its child processes print to the others."""
+"""Files that NNI lets a trial's output go to: its own to the first, that of its child processes to the others."""
 MAX_LOG_BYTES = 10_000_000
-"""Of each of them."""
+"""Length of each of them, in bytes."""
 LOOK_S = 0.05
 """Seconds between two looks at a log."""
 LOCKED_UP_S = 10

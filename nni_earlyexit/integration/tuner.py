@@ -35,14 +35,15 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class EarlyExitClassArgsValidator(ClassArgsValidator):
-    """What NNI's legacy path calls before a start; today's ``nnictl create`` does not."""
+    """Check of the arguments that NNI's legacy path makes before a start; today's ``nnictl create`` does not."""
 
     def validate_class_args(self, **kwargs: Any) -> None:
+        """Raise ``ValueError`` for arguments that cannot work."""
         TunerArguments.parse(kwargs)
 
 
 def _visible_failure(method: Method) -> Method:
-    """One call at a time, and the tuner's process ends when ``method`` raises."""
+    """Let in one call at a time, and end the tuner's process when ``method`` raises."""
 
     @functools.wraps(method)
     def run(self: EarlyExitTuner, *args: Any, **kwargs: Any) -> Any:
@@ -70,7 +71,7 @@ class EarlyExitTuner(Tuner):
         nni_private.hear_of_stopped_trials()
 
     def load_checkpoint(self) -> None:
-        """What NNI calls when it resumes, before there is a space."""
+        """Note that NNI resumes; it calls this before there is a space."""
         self._resumed = True
         if self._checkpoint is not None:
             for folder in (self._checkpoint, *self._checkpoint.parent.glob("environments/*/trials/*")):
@@ -78,6 +79,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
+        """Start the strategy in the space of the experiment; ``ValueError`` if ``search_space`` is another one."""
         from nni_earlyexit import search_spaces
         from nni_earlyexit.space.latency_table import latencies
         from nni_earlyexit.space.search_domain import domain
@@ -92,7 +94,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def import_data(self, data: list[dict[str, Any]]) -> None:
-        """Results of an earlier run when NNI resumes, those of its interrupted trials later, and what a user imports."""
+        """Take in results of an earlier run when NNI resumes, those of its interrupted trials later, and a user's imports."""
         resumed, self._resumed = self._resumed, False
         restored = resumed and self._restore()
         for entry in data:
@@ -105,6 +107,7 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def generate_multiple_parameters(self, parameter_id_list: list[int], **kwargs: Any) -> list[dict[str, Any]]:
+        """Parameters for new trials, one per number; fewer when no sample is left."""
         generated: list[dict[str, Any]] = []
         if self._resumed:
             # An interrupted trial ended before NNI told its results and numbers: it asks again after that. What it was given
@@ -125,13 +128,14 @@ class EarlyExitTuner(Tuner):
 
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
-        """A final result, or the last intermediate one of a trial that an assessor stops."""
+        """Take in a final result, or the last intermediate one of a trial that an assessor stops."""
         if self.session.tell(parameter_id, value):
             self._save()
         self._end_if_exhausted()
 
     @_visible_failure
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
+        """Note that a trial has ended; without a result, it failed."""
         if self.session.end(parameter_id):
             self._save()
         self._end_if_exhausted()
@@ -173,7 +177,7 @@ class EarlyExitTuner(Tuner):
         return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
 
     def _settle(self) -> None:
-        """After a resume: learn which samples NNI runs again and which have failed, and try again what never reached it.
+        """Learn after a resume which samples NNI runs again and which have failed, and try again those that never reached it.
 
         NNI drops the results of those interrupted trials that are faster than the tuner's start.
         """

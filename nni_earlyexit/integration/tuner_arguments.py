@@ -21,7 +21,7 @@ _MAPPING = Check("a mapping", lambda v: isinstance(v, Mapping))
 
 @dataclass(frozen=True)
 class TunerArguments:
-    """What the ``classArgs`` of the ``EarlyExit`` tuner may hold; ``ValueError`` for what cannot work.
+    """The ``classArgs`` of the ``EarlyExit`` tuner; ``ValueError`` for values that cannot work.
 
     Limits are those of the ``trialCommand``, where an experiment file says them once; here they may be repeated.
     """

@@ -1,4 +1,4 @@
-"""How an error in NNI's dispatcher process, where tuner and assessor live, becomes visible.
+"""Errors in NNI's dispatcher process, where tuner and assessor live, made visible.
 
 NNI would go on without trials, or without results, for ever and show no error. A process that is gone makes the
 experiment's status ERROR, and the reason stands in ``dispatcher.log``.

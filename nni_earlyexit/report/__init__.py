@@ -1,4 +1,4 @@
-"""What people see: tables, pictures, and the files beside them."""
+"""Reports for people: tables, pictures, and the files beside them."""
 
 import lazy_loader
 

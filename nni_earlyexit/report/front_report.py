@@ -38,7 +38,7 @@ def table(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJ
 
 
 def remarks(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[str]:
-    """What a reader of the table should know of each network: a row that beats it on test, an exit that takes everything."""
+    """Remarks on each network for readers of the table: a row that beats it on test, an exit that takes everything."""
     return [
         ", ".join(
             [
@@ -51,7 +51,7 @@ def remarks(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_O
 
 
 def concerns(members: Sequence[Member]) -> list[str]:
-    """What speaks against trusting the cutoffs of each network of the front, one line for each."""
+    """Reasons not to trust the cutoffs of each network of the front, one line for each."""
     return [
         f"network {number}: {diagnostic.message}"
         for number, member in enumerate(members, 1)

@@ -1,4 +1,4 @@
-"""The ready-made spaces as text: how large each is, and what its networks cost."""
+"""The ready-made spaces as text: the size of each, and the costs of its networks."""
 
 from __future__ import annotations
 

@@ -6,22 +6,24 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from nni_earlyexit.evaluation.stored_outputs import Source
 from nni_earlyexit.thresholds import outputs_file
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
+from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.tables import aligned
+from numpy.typing import NDArray
 
 POLICY, PICTURE = "policy.json", "thresholds.png"
 
 
-def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
-    """Fit, say what came out, and write the policy and a picture to ``results``."""
-    stored = outputs_file.load(found.outputs)
+def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
+    """Fit ``optimizer``, say the result, and write the policy and a picture to ``results``."""
+    stored = outputs_file.load(source.outputs)
     logits, labels = stored.logits["calibration"], stored.labels["calibration"]
     costs, branch_costs = stored.exit_costs, stored.branch_costs
     with warnings.catch_warnings(record=True) as warned:
@@ -40,11 +42,11 @@ def refit(found: Source, optimizer: ThresholdOptimizer, results: Path, say: Call
         say(f"concern: {warning.message}")
     for diagnostic in diagnostics:
         say(f"{'concern' if diagnostic.concern else 'note'}: {diagnostic.message}")
-    write(found, optimizer, diagnostics, test, results)
-    say(f"wrote {results / (found.prefix + POLICY)} and {results / (found.prefix + PICTURE)}")
+    write(source, optimizer, diagnostics, test, results)
+    say(f"wrote {results / (source.prefix + POLICY)} and {results / (source.prefix + PICTURE)}")
 
 
-def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
+def table(optimizer: ThresholdOptimizer, costs: NDArray[np.number]) -> str:
     """Each exit alone and under the chosen policy, one line per exit."""
     chosen, policy = optimizer.chosen_, optimizer.policy_
     rows = []
@@ -58,9 +60,9 @@ def table(optimizer: ThresholdOptimizer, costs: Any) -> str:
 
 
 def write(
-    found: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: Any, results: Path
+    source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: TradeOff | None, results: Path
 ) -> None:
-    """The policy as JSON, with what it was fitted to and gives; the trade-off as PNG."""
+    """Write the policy as JSON, with its data and results, and the trade-off as PNG."""
     from matplotlib.figure import Figure
 
     results.mkdir(parents=True, exist_ok=True)
@@ -74,9 +76,9 @@ def write(
         "certificate": None if optimizer.certificate_ is None else asdict(optimizer.certificate_),
         "confidence_macs": optimizer.policy_.confidence_macs,
         "diagnostics": [diagnostic.to_dict() for diagnostic in diagnostics],
-        "outputs": str(found.outputs),
+        "outputs": str(source.outputs),
     }
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     optimizer.plot(figure.subplots())
-    files.write_whole(results / (found.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
-    files.write_json(results / (found.prefix + POLICY), content)
+    files.write_whole(results / (source.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
+    files.write_json(results / (source.prefix + POLICY), content)

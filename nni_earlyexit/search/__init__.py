@@ -1,4 +1,4 @@
-"""How a space is searched: ask and tell, archive, objectives, limits, and what strategies are made of.
+"""The search of a space: ask and tell, archive, objectives, limits, and what strategies are made of.
 
 It knows neither torch nor NNI: the same objects serve NNI's tuner, ``NasExperiment``, a loop and a test.
 """

@@ -39,7 +39,7 @@ class AskTell(ABC):
     initial
         Samples that are proposed first.
     whole_fronts
-        Whether a network counts with every point of its trade-off, or only with the one that its trial reported.
+        ``True`` if a network counts with every point of its trade-off, not only with the one that its trial reported.
     """
 
     TRIES = 200
@@ -103,7 +103,7 @@ class AskTell(ABC):
         return dict(sample)
 
     def tell(self, sample: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
-        """Take in what ``sample`` gave; ``None`` when it failed. It need not have been asked for.
+        """Take in the ``metrics`` of ``sample``; ``None`` when it failed. It need not have been asked for.
 
         ``metrics`` holds the objectives and, if the network misses a limit, ``excess`` > 0, and may hold the ``epochs`` of its
         training. In ``metrics["front"]`` may stand lists of equal length under the names of some objectives: the points of the
@@ -174,8 +174,10 @@ class AskTell(ABC):
             ("objectives", "objectives"),
         ):
             if name not in state or state[name] != here[name]:
-                found = state.get(name)
-                differs = f"{found!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
+                stored = state.get(name)
+                differs = (
+                    f"{stored!r}, not of {here[name]!r}" if name != "choices" else "others than those of the space"
+                )
                 raise ValueError(f"state: it is of {what} {differs}")
         self.start(self.domain)
         for sample, losses, points, excess, epochs in state["trials"]:
@@ -196,22 +198,22 @@ class AskTell(ABC):
 
     @abstractmethod
     def propose(self) -> Sample:
-        """Any sample; :meth:`ask` asks again when it is known or misses a limit."""
+        """Propose any sample; :meth:`ask` asks again when it is known or misses a limit."""
 
     def told(self, trial: Trial) -> None:  # noqa: B027
-        """Called with every result, in the order in which they come."""
+        """Learn from a result; called with every one, in the order in which they come."""
 
     def own_state(self) -> Any:
-        """What a strategy knows beside trials and pending samples and cannot derive from them, as plain JSON."""
+        """Knowledge beside trials and pending samples that cannot be derived from them, as plain JSON."""
         return None
 
     def load_own_state(self, state: Any) -> None:  # noqa: B027
-        """The inverse of :meth:`own_state`; the trials are known already."""
+        """Take back the result of :meth:`own_state`; the trials are known already."""
 
     # --- what strategies are made of ---------------------------------------------------------------------------------
 
     def random_sample(self) -> Sample:
-        """Every choice drawn uniformly."""
+        """A sample with every choice drawn uniformly."""
         return {label: values[self.rng.integers(len(values))] for label, values in self.domain.choices.items()}
 
     def neighbours(self, sample: Sample) -> list[Sample]:
@@ -219,7 +221,7 @@ class AskTell(ABC):
         return feasible_walk.neighbours(self.domain, sample, self.rng)
 
     def is_new(self, sample: Sample) -> bool:
-        """Whether a canonical sample was neither proposed nor told."""
+        """``True`` if a canonical sample was neither proposed nor told."""
         return key(sample) not in self.trials and key(sample) not in self.pending
 
     def possible(self, proposed: Sample) -> Sample | None:
@@ -233,13 +235,13 @@ class AskTell(ABC):
 
     def _next(self) -> Sample:
         for sample in self.initial:
-            found = self.possible(sample)
-            if found is not None:
-                return found
+            candidate = self.possible(sample)
+            if candidate is not None:
+                return candidate
         for _ in range(self.TRIES):
-            found = self.possible(self.propose())
-            if found is not None:
-                return found
+            candidate = self.possible(self.propose())
+            if candidate is not None:
+                return candidate
         nearby = feasible_walk.nearest_new(self.domain, self._valid_sample, self.is_new, self.rng)
         if nearby is None:
             raise Exhausted("every network that may meet the limits has been proposed")
@@ -258,18 +260,18 @@ class AskTell(ABC):
 
     def _remember(self, trial: Trial) -> None:
         name = key(trial.sample)
-        known_before = self.trials.pop(name, None)
+        previous = self.trials.pop(name, None)
         self.trials[name] = trial
-        if known_before is not None and known_before.within:  # what it gave before may stand in the archive
+        if previous is not None and previous.within:  # what it gave before may stand in the archive
             self.archive = Archive(len(self.objectives))
-            for other, known_trial in self.trials.items():
-                if known_trial.within:
-                    self.archive.add(other, known_trial.points)
+            for other_name, other in self.trials.items():
+                if other.within:
+                    self.archive.add(other_name, other.points)
         elif trial.within:
             self.archive.add(name, trial.points)
 
     def _valid_sample(self) -> Sample:
-        """Proposed, or else drawn until the space's constraints are kept."""
+        """A sample that is proposed, or else drawn until the space's constraints are kept."""
         for draw in (self.propose, *[self.random_sample] * 10_000):
             sample = draw()
             if self.domain.valid(sample):

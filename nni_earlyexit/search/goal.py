@@ -1,4 +1,4 @@
-"""The goal of a search for each network: which point of its trade-off is reported, and what that is worth.
+"""The goal of a search for each network: the point of its trade-off that is reported, and the worth of that point.
 
 Plain data and arithmetic; no torch.
 """

@@ -1,4 +1,4 @@
-"""By how much points would improve a front: hypervolume, measured along lines.
+"""The improvement of a front by points: hypervolume, measured along lines.
 
 Hypervolume in the box between the front's ends is the mean, over many lines parallel to the first loss's axis, of how far
 along the line the front reaches. A line stands for bounds on all other losses; along it the measure is exact. With two
@@ -31,7 +31,7 @@ class Improvement:
     """
 
     MARGIN = 0.1
-    """Beyond the front's worst ends counts as much as this share of its extent in all, ever less the farther it is."""
+    """Share of the front's extent that all beyond its worst ends counts as, ever less the farther it is."""
 
     def __init__(self, front: Array) -> None:
         ideal, nadir = front.min(axis=0), front.max(axis=0)
@@ -52,7 +52,7 @@ class Improvement:
         self._reached = self._reach(front[None])[0]
 
     def _reach(self, sets: Array) -> Array:
-        """For sets of points (sets, points, losses): how far each reaches on each line (sets, lines)."""
+        """Lengths (sets, lines) to which sets of points (sets, points, losses) reach on each line."""
         reached = np.zeros((len(sets), len(self._bounds)))
         for point in range(sets.shape[1]):
             own = self._drawn_near(sets[:, point])
@@ -69,6 +69,6 @@ class Improvement:
         """Count points (points, losses) as part of the front from now on."""
         self._reached = np.maximum(self._reached, self._reach(points[None])[0])
 
-    def of(self, sets: Array) -> Array:
-        """What each of the sets (sets, points, losses) would add (sets,), as a share of the box."""
+    def gains(self, sets: Array) -> Array:
+        """Hypervolume that each of the sets (sets, points, losses) would add (sets,), as a share of the box."""
         return np.maximum(self._reach(sets) - self._reached, 0).mean(axis=1) / self._scale

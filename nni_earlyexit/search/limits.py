@@ -1,4 +1,4 @@
-"""Limits that a network must keep, and by how much it misses them.
+"""Limits that a network must keep, and the amount by which it misses them.
 
 Plain data and arithmetic; no torch.
 """
@@ -69,7 +69,7 @@ class Limits:
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
 
     def check_latency_is_known(self, objectives: Collection[str] = ()) -> None:
-        """``ValueError`` unless there is a latency table where a limit or one of the ``objectives`` needs it."""
+        """Raise ``ValueError`` unless there is a latency table where a limit or one of the ``objectives`` needs it."""
         what = "max_latency_s" if self.max_latency_s is not None else "objectives: latency_s"
         if self.latency_table is None and (self.max_latency_s is not None or "latency_s" in objectives):
             raise ValueError(f"{what} needs a latency_table; 'nni-earlyexit latency' makes one")

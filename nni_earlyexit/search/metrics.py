@@ -1,4 +1,4 @@
-"""The schema of the metrics that a trial reports: every key, its unit, and when it is there.
+"""The schema of the metrics that a trial reports: every key, its unit, and the time at which it is there.
 
 Numbers only, besides ``sample`` and ``front``, because NNI's web UI offers as metrics what is a number in the first trial.
 The keys are the same for every network of a space.
@@ -7,10 +7,10 @@ The keys are the same for every network of a space.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 ALWAYS, FINAL, WITH_LATENCY = "always", "at the end", "with a latency table"
-"""When a metric is there; those at the end make a result final."""
+"""Times at which a metric is there; those at the end make a result final."""
 
 
 class Metric(NamedTuple):
@@ -19,7 +19,7 @@ class Metric(NamedTuple):
     Attributes
     ----------
     meaning
-        What it says, in a few words.
+        Its meaning, in a few words.
     unit
         The unit of its value.
     when
@@ -71,6 +71,6 @@ def exit_metric(stage: int, name: str) -> str:
     return f"exit{stage}_{name}"
 
 
-def is_final(metrics: Any) -> bool:
+def is_final(metrics: object) -> bool:
     """``True`` for a result that a trial reports at its end, ``False`` for one after an epoch and for what is none."""
     return isinstance(metrics, Mapping) and FRONT in metrics

@@ -1,4 +1,4 @@
-"""What a search optimises: metric names with directions."""
+"""The objectives of a search: metric names with directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session of a search: which trial runs which sample, what it gave, and what is tried again after an interruption.
+"""The session of a search: its trials, their samples and results, and the samples to try again after an interruption.
 
 NNI's tuner and NNI's ``Strategy`` are shells around it. Trials are whatever a shell knows them by: numbers, or models.
 """
@@ -24,7 +24,7 @@ class Submitted:
     Attributes
     ----------
     number
-        The number that the manager knows it by.
+        The manager's number of it.
     sample
         The sample that it was given, in canonical form.
     metrics
@@ -64,7 +64,7 @@ class Session:
         return self._again.pop(0) if self._again else self.strategy.ask()
 
     def start(self, trial: Hashable, sample: Sample) -> None:
-        """``trial`` runs ``sample``."""
+        """Note that ``trial`` runs ``sample``."""
         self.running[trial] = sample
 
     def tell(self, trial: Hashable, metrics: Any) -> bool:
@@ -82,9 +82,9 @@ class Session:
         return True
 
     def end(self, trial: Hashable, metrics: Any = None) -> bool:
-        """``trial`` has ended. Without a result so far, it failed, or gave ``metrics`` before it was stopped.
+        """Note that ``trial`` has ended. Without a result so far, it failed, or gave ``metrics`` before it was stopped.
 
-        ``True`` when that was news.
+        Returns ``True`` when that was news.
         """
         sample = self.running.pop(trial, None)
         if sample is not None:

@@ -24,7 +24,7 @@ STATE_VERSION = 1
 
 
 class Result(NamedTuple):
-    """What a trial gave at a rung: its losses, ``None`` if they cannot be compared, and the excess over its limits."""
+    """Result of a trial at a rung: its losses, ``None`` if they cannot be compared, and the excess over its limits."""
 
     losses: tuple[float, ...] | None
     excess: float
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 @dataclass
 class SuccessiveHalving:
-    """Which trials go on training.
+    """The rule for which trials go on training.
 
     Rungs lie at the epochs ``first_rung``, ``first_rung * factor``, ``first_rung * factor**2``, ... before the last epoch. A
     trial goes on from a rung when it is among the best ``1 / factor`` of those that have reached it, itself included, or
@@ -64,7 +64,10 @@ class SuccessiveHalving:
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any] | None) -> SuccessiveHalving:
-        """From the ``classArgs`` of an experiment file; ``ValueError`` that names the field, the value and what is right."""
+        """An instance from the ``classArgs`` of an experiment file.
+
+        Raises ``ValueError`` that names the field, the value and what is right.
+        """
         if arguments is not None and not isinstance(arguments, Mapping):
             raise ValueError(f"classArgs: {arguments!r} is not possible; a mapping is")
         given = dict(arguments or {})
@@ -94,14 +97,14 @@ class SuccessiveHalving:
             rung *= self.factor
 
     def check(self, epochs: int, latency_is_known: bool) -> None:
-        """``ValueError`` unless trials of so many ``epochs`` can be judged."""
+        """Raise ``ValueError`` unless trials of so many ``epochs`` can be judged."""
         if self.epochs != epochs:
             raise ValueError(f"epochs: {self.epochs} is not possible; trials have {epochs}")
         if "latency_s" in self.objectives and not latency_is_known:
             raise ValueError("objectives: latency_s needs a latency_table; 'nni-earlyexit latency' makes one")
 
     def report(self, trial: str, epoch: int, metrics: Mapping[str, Any]) -> bool:
-        """Whether ``trial``, which gave ``metrics`` after ``epoch`` epochs, goes on.
+        """``True`` if ``trial``, which gave ``metrics`` after ``epoch`` epochs, goes on.
 
         A result counts at the last rung that it has reached, so a trial may skip reports; and once only: a trial that
         trains again after an interruption is not judged again. Trials over a limit come after those within it, and those
@@ -157,7 +160,7 @@ class SuccessiveHalving:
 
 
 def places(results: list[Result]) -> NDArray[np.intp]:
-    """How many of the ``results`` are better than each of them.
+    """Number of the ``results`` that are better than each of them (results,).
 
     Equal ones have the same place, whatever their order: a trial is not stopped for giving what another one gave before.
     """

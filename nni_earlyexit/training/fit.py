@@ -25,7 +25,7 @@ def fit(
     """Train ``network`` on the training split of ``data`` in place.
 
     ``after_epoch`` is called with the number of epochs that are over, and ends the training when it returns ``False``. Of a
-    network without anything to learn it is called once, with 0. ``module`` is what knows the loss and the optimizer.
+    network without anything to learn it is called once, with 0. ``module`` has the loss and the optimizer.
 
     Raises ``KeyboardInterrupt`` when Ctrl-C ended it.
     """

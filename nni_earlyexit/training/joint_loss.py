@@ -1,11 +1,12 @@
 """Training an early-exit network with a joint loss over its exits, and running it.
 
-Plain functions around pytorch-lightning; what happens to the numbers is the caller's business.
+A plain module of pytorch-lightning; what happens to the numbers is the caller's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from nni.nas.evaluator.pytorch import LightningModule
@@ -30,6 +31,7 @@ class JointLoss(LightningModule):
         self.learning_rate = learning_rate
 
     def set_model(self, model: nn.Module) -> None:
+        """Take ``model``; ``ValueError`` for exit weights that do not fit its exits."""
         super().set_model(model)
         stages = getattr(model, "exit_stages", None)
         weights = None
@@ -55,6 +57,7 @@ class JointLoss(LightningModule):
         return [logits] if isinstance(logits, Tensor) else logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The joint loss of a batch."""
         x, y = batch
         losses = torch.stack([cross_entropy(logits, y) for logits in self._exits(x)])
         if self.present_weights is None:
@@ -62,7 +65,8 @@ class JointLoss(LightningModule):
         weights = self.present_weights.to(losses)
         return (losses * weights).sum() / weights.sum()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with one learning rate cycle, stepped after every batch."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.05, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)

@@ -11,12 +11,13 @@ import pytorch_lightning as pl
 
 
 class EpochEnd(pl.Callback):
-    """Call with the number of epochs that are over."""
+    """Callback that passes on the number of epochs that are over."""
 
     def __init__(self, call: Callable[[int], None]) -> None:
         self._call = call
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Pass on the number of epochs."""
         self._call(trainer.current_epoch + 1)
 
 

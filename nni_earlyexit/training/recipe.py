@@ -8,12 +8,12 @@ from nni_earlyexit.utils.checks import list_of, number, optional, positive, whol
 from nni_earlyexit.utils.options import check_options, option
 
 MAX_THREADS = 1024
-"""Far above what any machine makes use of; torch tries to start as many as it is told."""
+"""Most threads, far more than any machine makes use of; torch tries to start as many as it is told."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; ``ValueError`` for what cannot work."""
+    """Recipe of a training; ``ValueError`` for values that cannot work."""
 
     epochs: int = option(12, "passes over the training split", whole_number(1))
     batch_size: int = option(64, "inputs per step", whole_number(2))

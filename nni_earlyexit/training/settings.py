@@ -20,7 +20,7 @@ from nni_earlyexit.utils.options import build, flat
 
 @dataclass(frozen=True)
 class Settings:
-    """How a trial trains and judges a network; ``ValueError`` for what cannot work."""
+    """Settings by which a trial trains and judges a network; ``ValueError`` for values that cannot work."""
 
     data: DataSettings = field(default_factory=DataSettings)
     training: Recipe = field(default_factory=Recipe)
@@ -45,7 +45,7 @@ class Settings:
         return flat(self)
 
     @classmethod
-    def of(cls, **options: Any) -> Settings:
+    def from_options(cls, **options: Any) -> Settings:
         """Settings from options by their names; ``ValueError`` with the nearest names for an unknown one."""
         return build(cls, options, "settings")
 

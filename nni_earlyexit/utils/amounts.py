@@ -8,11 +8,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 MAX_DURATION_S = 1e9
-"""Thirty years; what is longer is a mistake, and more than timers can count."""
+"""Longest duration, thirty years; more is a mistake, and more than timers can count."""
 
 
 def parse_amount(text: str) -> float:
-    """``"2M"`` -> 2000000.0; k, M and G are thousand, million and billion."""
+    """Number of a count with a unit: ``"2M"`` -> 2000000.0; k, M and G are thousand, million and billion."""
     units = {"k": 1e3, "m": 1e6, "g": 1e9}
     number, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1.0)
     try:
@@ -22,7 +22,7 @@ def parse_amount(text: str) -> float:
 
 
 def parse_share(text: str) -> float:
-    """``"1%"`` and ``"0.01"`` -> 0.01; ``ValueError`` for what is not from 0 to 1."""
+    """Share in a text: ``"1%"`` and ``"0.01"`` -> 0.01; ``ValueError`` if it is not from 0 to 1."""
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -46,12 +46,12 @@ def parse_duration(value: str | float) -> float:
 
 
 def format_amount(amount: float) -> str:
-    """As :func:`format_macs`, small numbers such as seconds too."""
+    """Text of an amount like that of :func:`format_macs`, small numbers such as seconds too."""
     return f"{amount:.3g}" if amount < 1 else format_macs(amount)
 
 
 def format_macs(macs: float) -> str:
-    """``2000000`` -> ``"2.00M"``."""
+    """Text of an amount of MACs: ``2000000`` -> ``"2M"``."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if macs >= size:
             return f"{macs / size:.3g}{unit}"

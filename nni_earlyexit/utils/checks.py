@@ -32,7 +32,7 @@ class Check:
     holds
         ``True`` for a value that is right.
     parse
-        Makes a value of what stands on a command line; ``ValueError`` when it cannot.
+        Function from the text on a command line to a value; ``ValueError`` when there is none.
     verb
         The end of the sentence.
     """
@@ -42,8 +42,8 @@ class Check:
     parse: Callable[[str], Any] = str
     verb: str = "is"
 
-    def __call__(self, name: str, value: Any) -> None:
-        """``ValueError`` in one sentence unless ``value`` of the field ``name`` is right."""
+    def __call__(self, name: str, value: object) -> None:
+        """Raise ``ValueError`` in one sentence unless ``value`` of the field ``name`` is right."""
         if not self.holds(value):
             shown = list(value) if isinstance(value, tuple) else value
             raise ValueError(f"{name}: {shown!r} is not possible; {self.wanted} {self.verb}")
@@ -86,7 +86,7 @@ def share() -> Check:
 
 
 def boolean() -> Check:
-    """Yes or no."""
+    """A boolean."""
     return Check("true or false", lambda v: isinstance(v, (bool, np.bool_)))
 
 
@@ -113,11 +113,11 @@ def unknown(what: str, name: object, names: Collection[str]) -> ValueError:
     return ValueError(f"{what}: {name!r} is unknown; {hint}")
 
 
-def check_known(what: str, names: Iterable[object], known: Collection[str]) -> None:
-    """``ValueError`` with the nearest names unless all ``names`` are ``known``."""
+def check_known(what: str, names: Iterable[object], allowed: Collection[str]) -> None:
+    """Raise ``ValueError`` with the nearest names unless all ``names`` are ``allowed``."""
     for name in names:
-        if name not in known:
-            raise unknown(what, name, known)
+        if name not in allowed:
+            raise unknown(what, name, allowed)
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
@@ -127,7 +127,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def check_number(name: str, value: object, least: float, multiple_of: int = 1) -> None:
-    """``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, where ``least`` is whole."""
+    """Raise ``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, if ``least`` is whole."""
     if multiple_of > 1:
         check = Check(
             f"a multiple of {multiple_of} from {least}", lambda v: is_whole(v) and v >= least and v % multiple_of == 0
@@ -138,7 +138,7 @@ def check_number(name: str, value: object, least: float, multiple_of: int = 1) -
 
 
 def check_writable(folder: Path, field: str) -> None:
-    """``ValueError`` that names ``field`` unless files can be made in ``folder``, which may not exist yet."""
+    """Raise ``ValueError`` that names ``field`` unless files can be made in ``folder``, which may not exist yet."""
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
@@ -147,7 +147,7 @@ def check_writable(folder: Path, field: str) -> None:
 
 
 def check_port(port: int) -> None:
-    """``ValueError`` unless ``port`` is free on this machine."""
+    """Raise ``ValueError`` unless ``port`` is free on this machine."""
     if not 0 < port < 65536:
         raise ValueError(f"port: {port} is not possible; a number from 1 to 65535 is")
     with socket.socket() as probe:

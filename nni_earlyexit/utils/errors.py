@@ -1,4 +1,4 @@
-"""How the commands end when something is wrong: one sentence on stderr, and an exit code that says whose fault it is."""
+"""Ends of commands when something is wrong: one sentence on stderr, and an exit code that says whose fault it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAD_INPUT, BAD_LUCK = 2, 1
 """Exit codes: what was asked for cannot work; or it could have, on another machine or at another time."""
 
 INTERRUPTED = 130
-"""What shells say of a program that Ctrl-C ended."""
+"""Exit code that shells give a program that Ctrl-C ended."""
 
 _ASKED_FOR = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
 """Errors of the system that the input is to blame for: it names the wrong file."""
@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     """A command line whose mistakes are ``ValueError``, without the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise ``ValueError`` with the message."""
         raise ValueError(message.removeprefix("argument "))
 
 
@@ -41,8 +42,11 @@ def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn what the library raises for bad input into one sentence and exit code 2, and other errors of the system, such as a
-    full disk or a manager that does not answer, into one sentence and exit code 1. Other errors keep their traceback."""
+    """Let ``command`` end with one sentence and an exit code where the library raises for bad input or the system fails.
+
+    Bad input gives exit code 2; other errors of the system, such as a full disk or a manager that does not answer, exit code 1.
+    Other errors keep their traceback.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -58,7 +62,7 @@ def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def sentence(error: Exception) -> str:
-    """What ``error`` says, in one line."""
+    """The message of ``error``, in one line."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 _PART = re.compile(r"\..+\.(\d+)\.part")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write ``content`` so that the file is either the old or the new one, whatever happens in between."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -85,7 +85,7 @@ def read_text(path: Path, field: str) -> str:
 
 
 def read_json(path: Path, field: str) -> Any:
-    """What the JSON file ``path`` holds; ``ValueError`` or ``OSError`` that names ``field`` and file when it cannot be read."""
+    """The content of the JSON file ``path``; ``ValueError`` or ``OSError`` that names ``field`` and file if it has none."""
     try:
         return json.loads(read_text(path, field))
     except json.JSONDecodeError as error:
@@ -95,7 +95,7 @@ def read_json(path: Path, field: str) -> Any:
 
 
 def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the ``.npz`` file ``path``, without pickles; ``ValueError`` or ``FileNotFoundError`` as above."""
+    """Arrays of the ``.npz`` file ``path``, without pickles; ``ValueError`` or ``FileNotFoundError`` that names ``field``."""
     if not path.is_file():
         raise FileNotFoundError(f"{field}: there is no file {str(path)!r}")
     try:

@@ -1,4 +1,4 @@
-"""Options: fields of dataclasses that say what they mean, and what is made of them.
+"""Options: fields of dataclasses that say what they mean, and command lines, checks and tables that are made of them.
 
 An option is said once, as a field of a frozen dataclass::
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from nni_earlyexit.utils.checks import Check, check_known
@@ -34,7 +34,7 @@ class Option:
     name
         The name that it has outside: of a keyword, of a key in a file; on a command line with dashes.
     default
-        The value of who does not name it.
+        The value if it is not given.
     help
         Its meaning, in a few words.
     check
@@ -59,7 +59,7 @@ class Option:
 
 
 def option(default: Any, help: str, check: Check, *, unit: str = "", many: bool = False, name: str = "") -> Any:
-    """A dataclass field that is an option; ``name`` where it is another one outside than that of the field."""
+    """A dataclass field that is an option; ``name`` if its name outside is not that of the field."""
     description = {"help": help, "check": check, "unit": unit, "many": many, "name": name}
     return field(default=default, metadata={_KEY: description})
 
@@ -68,23 +68,31 @@ def _is_option(f: Field[Any]) -> bool:
     return _KEY in f.metadata
 
 
-def _part(f: Field[Any]) -> Any:
+def _part(f: Field[Any]) -> type[Any] | None:
     """The dataclass that a field holds, if it holds one."""
-    return f.default_factory if f.default_factory is not MISSING and is_dataclass(f.default_factory) else None
+    factory = f.default_factory
+    return factory if isinstance(factory, type) and is_dataclass(factory) else None
 
 
 def _name(f: Field[Any]) -> str:
     return f.metadata[_KEY]["name"] or f.name
 
 
-def options(cls: Any) -> list[Option]:
+def options(cls: type[Any]) -> list[Option]:
     """Every option of a dataclass and of those that it holds, in the order of the fields."""
     every: list[Option] = []
     for f in fields(cls):
         if _is_option(f):
             described = f.metadata[_KEY]
             every.append(
-                Option(_name(f), f.default, described["help"], described["check"], described["unit"], described["many"])
+                Option(
+                    name=_name(f),
+                    default=f.default,
+                    help=described["help"],
+                    check=described["check"],
+                    unit=described["unit"],
+                    many=described["many"],
+                )
             )
         elif (part := _part(f)) is not None:
             every += options(part)
@@ -92,13 +100,13 @@ def options(cls: Any) -> list[Option]:
 
 
 def check_options(instance: Any) -> None:
-    """``ValueError`` in one sentence for the first option of ``instance`` whose value is not right."""
+    """Raise ``ValueError`` in one sentence for the first option of ``instance`` whose value is not right."""
     for f in fields(instance):
         if _is_option(f):
             f.metadata[_KEY]["check"](_name(f), getattr(instance, f.name))
 
 
-def build(cls: Callable[..., T], given: Mapping[str, Any], what: str = "arguments") -> T:
+def build(cls: type[T], given: Mapping[str, Any], what: str = "arguments") -> T:
     """An instance of the dataclass ``cls`` from a flat mapping by the options' names.
 
     ``ValueError`` with the nearest names for a name that is no option; ``what`` is where it stands.
@@ -107,7 +115,7 @@ def build(cls: Callable[..., T], given: Mapping[str, Any], what: str = "argument
     return cls(**_arguments(cls, given))
 
 
-def _arguments(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for f in fields(cls):
         if _is_option(f):
@@ -132,7 +140,7 @@ def _values(instance: Any) -> Iterator[tuple[str, Any]]:
             yield from _values(getattr(instance, f.name))
 
 
-def add_options(parser: argparse._ActionsContainer, cls: Any, suppress: bool = False) -> None:
+def add_options(parser: argparse._ActionsContainer, cls: type[Any], suppress: bool = False) -> None:
     """Let ``parser`` take every option of ``cls``; with ``suppress``, those that are not named are left out of the result."""
     for o in options(cls):
         words = o.help.replace("%", "%%")
@@ -160,7 +168,7 @@ def _parsed_by(check: Check) -> Callable[[str], Any]:
     return parse
 
 
-def numpydoc(cls: Any, indent: str = "    ") -> str:
+def numpydoc(cls: type[Any], indent: str = "    ") -> str:
     """The ``Parameters`` section of a docstring."""
     lines = ["Parameters", "----------"]
     for o in options(cls):
@@ -169,7 +177,7 @@ def numpydoc(cls: Any, indent: str = "    ") -> str:
     return f"\n{indent}".join(lines)
 
 
-def markdown(cls: Any) -> str:
+def markdown(cls: type[Any]) -> str:
     """A table for the documentation, one row per option."""
     rows = ["| option | default | right | meaning |", "| --- | --- | --- | --- |"]
     for o in options(cls):

@@ -69,7 +69,7 @@ def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
 
     before = gains()
     expected = strategy._targets.points(candidates, models.predict(strategy._targets.features(candidates))[0])
-    best = int(np.argmax(Improvement(strategy.archive.points).of(expected)))
+    best = int(np.argmax(Improvement(strategy.archive.points).gains(expected)))
     strategy.pending[key(candidates[best])] = candidates[best]
     after = gains()
     assert (after <= before).all()

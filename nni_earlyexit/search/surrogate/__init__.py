@@ -1,4 +1,4 @@
-"""Models that predict what networks give: features of a sample, targets, and families of models."""
+"""Models that predict the results of networks: features of a sample, targets, and families of models."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Samples as numbers, for models of what they give."""
+"""Samples as numbers, for models of their results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SampleFeatures:
 
 
 SPREAD = 4
-"""Exits, evenly spread, whose costs tell what a network is like."""
+"""Number of exits, evenly spread, whose costs describe a network."""
 
 
 def network_features(costs: ExitCosts) -> list[float]:

@@ -1,4 +1,4 @@
-"""Families of models that predict what networks give, and how sure they are; scikit-learn's, behind one interface."""
+"""Families of models that predict the results of networks, with their uncertainty; scikit-learn's, behind one interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 TREES = 48
 FEWEST = 3
-"""Results from which a model of a target is fitted; with fewer, all that is known is their mean."""
+"""Results from which a model of a target is fitted; with fewer, the prediction is their mean."""
 SETTINGS_FROM = 128
 """Results that the settings of a model are found with, at most; that takes the cube of their number."""
 
@@ -20,7 +20,7 @@ Hyperparameters: TypeAlias = Sequence[float]
 
 
 class Model(Protocol):
-    """A fitted model; ``settings`` are what took long to find, and fit the next one at once."""
+    """A fitted model; ``settings`` took long to find, and fit the next one at once."""
 
     settings: Hyperparameters
 
@@ -33,7 +33,7 @@ Family = Callable[[Array, Array, Hyperparameters | None], Model]
 
 
 class Trees:
-    """Extremely randomised trees (Geurts et al., 2006): how far they differ, and how wrong they are out of their bags."""
+    """Extremely randomised trees (Geurts et al., 2006); uncertainty is their spread and their error out of their bags."""
 
     settings: Hyperparameters = ()
 
@@ -50,6 +50,7 @@ class Trees:
         self._noise = float(np.mean((model.oob_prediction_ - y) ** 2))
 
     def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of results to come, noise included, each (inputs,)."""
         rows = x.astype(np.float32)
         every = np.stack([tree.predict(rows).reshape(len(x)) for tree in self._trees])
         return every.mean(axis=0), np.sqrt(every.var(axis=0) + self._noise)
@@ -79,6 +80,7 @@ class GaussianProcess:
         self._model = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=None).fit(scaled, y)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of results to come, noise included, each (inputs,)."""
         mean, deviation = self._model.predict((x - self._centre) / self._scale, return_std=True)
         return mean, deviation
 
@@ -98,24 +100,24 @@ class Models:
     y
         Results (targets, inputs), NaN where there is none.
     settings
-        Of the models of an earlier fit, one per target.
+        Settings of the models of an earlier fit, one per target.
     """
 
     def __init__(
         self, family: str, x: Array, y: Array, settings: Sequence[Hyperparameters | None] | None = None
     ) -> None:
-        known_y = y[np.isfinite(y)]
-        self._mean, self._deviation = (float(known_y.mean()), float(known_y.std())) if known_y.size else (0.0, 1.0)
+        finite = y[np.isfinite(y)]
+        self._mean, self._deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 1.0)
         self._models: list[Model | None] = []
         for i, (own_x, own_y) in enumerate(zip(x, y, strict=True)):
             there = np.isfinite(own_y)
-            known = None if settings is None else settings[i]
+            own_settings = None if settings is None else settings[i]
             enough = there.sum() >= FEWEST
-            self._models.append(FAMILIES[family](own_x[there], own_y[there], known) if enough else None)
+            self._models.append(FAMILIES[family](own_x[there], own_y[there], own_settings) if enough else None)
 
     @property
     def settings(self) -> list[Hyperparameters | None]:
-        """What took long to find, one per target."""
+        """Settings that took long to find, one per target."""
         return [None if model is None else model.settings for model in self._models]
 
     def predict(self, x: Array) -> tuple[Array, Array]:
@@ -141,9 +143,9 @@ def rank_correlation(family: str, x: Array, y: Array, seed: int, folds: int = 4)
         held = order[fold::folds]
         rest = np.setdiff1d(order, held)
         predicted[:, held] = Models(family, x[:, rest], y[:, rest]).predict(x[:, held])[0]
-    found = []
+    correlations = []
     for truth, guess in zip(y, predicted, strict=True):
         there = np.isfinite(truth) & np.isfinite(guess)
         if there.sum() > 2 and np.ptp(truth[there]) > 0 and np.ptp(guess[there]) > 0:
-            found.append(float(spearmanr(truth[there], guess[there]).statistic))
-    return float(np.mean(found)) if found else 0.0
+            correlations.append(float(spearmanr(truth[there], guess[there]).statistic))
+    return float(np.mean(correlations)) if correlations else 0.0

@@ -1,4 +1,4 @@
-"""What is predicted of a network, and what that means for the objectives.
+"""The targets that are predicted of a network, and the objectives that follow from them.
 
 Costs are computed, never predicted. Of a trained network with exits, what is predicted is the accuracy that it reaches at
 the cost of each of its exits; an exit's accuracy depends on few choices and is learned from every network that has it. Without
@@ -23,16 +23,16 @@ COMPUTED = {"full_macs": "macs", "params": "params", "activation_bytes": "activa
 AVERAGE = {"avg_macs": "macs", "latency_s": "latency_s"}
 """Metrics that are averages over the exits, by the shares of inputs that leave at each."""
 STARTS = 3
-"""Random networks from which the cheapest and the dearest ones are looked for."""
+"""Number of random networks from which the cheapest and the dearest ones are looked for."""
 
 Array: TypeAlias = NDArray[np.floating]
 
 
 class Targets(Protocol):
-    """What models learn from trials, and what their predictions mean. What a network does not have is NaN."""
+    """Targets that models learn from trials, and losses from their predictions. NaN stands for exits that a network lacks."""
 
     def features(self, samples: Sequence[Sample]) -> Array:
-        """What each target may depend on (targets, samples, features)."""
+        """Features that each target may depend on (targets, samples, features)."""
 
     def learn(self, trials: Sequence[Trial]) -> Array:
         """The targets of trials (targets, trials)."""
@@ -101,9 +101,9 @@ class ExitTargets:
     """
 
     WAY = np.array([0.2, 0.4, 0.6, 0.8])
-    """Where between the costs of two exits the rise is looked at."""
+    """Shares of the way between the costs of two exits at which the rise is looked at."""
     LEAST_RISE = 0.02
-    """Smaller rises in accuracy tell nothing of their form."""
+    """Least rise in accuracy that tells something of its form."""
 
     def __init__(self, objectives: Mapping[str, str], domain: Domain) -> None:
         self._names = list(objectives)
@@ -122,6 +122,7 @@ class ExitTargets:
         return np.minimum(own, self._domain.limits.get(name, np.inf))
 
     def features(self, samples: Sequence[Sample]) -> Array:
+        """Features that each target may depend on (targets, samples, features)."""
         costs = self._costs(samples)
         own = [[exit_features(c, exit) for exit in range(len(c.macs))] for c in costs]
         at_stages = np.full((1 + _stages(costs[0])[-1], len(samples), len(own[0][0])), np.nan)
@@ -131,8 +132,9 @@ class ExitTargets:
         return np.concatenate([np.broadcast_to(choices, (len(at_stages), *choices.shape)), at_stages], axis=2)
 
     def learn(self, trials: Sequence[Trial]) -> Array:
+        """The targets of trials (targets, trials)."""
         costs = self._costs([trial.sample for trial in trials])
-        found = np.full((1 + _stages(costs[0])[-1], len(trials)), np.nan)
+        accuracies = np.full((1 + _stages(costs[0])[-1], len(trials)), np.nan)
         rises = []
         for i, (trial, c) in enumerate(zip(trials, costs, strict=True)):
             points = np.array(trial.points) * self._signs
@@ -140,15 +142,16 @@ class ExitTargets:
             spent = points[:, self._names.index(self._averages[0])]
             exits = self._spent(c, self._averages[0])
             at_exits = _reached(accuracy, spent, exits)
-            found[_stages(c), i] = at_exits
+            accuracies[_stages(c), i] = at_exits
             for first, rise in enumerate(np.diff(at_exits)):
                 if rise >= self.LEAST_RISE:
                     on_the_way = exits[first] + self.WAY * (exits[first + 1] - exits[first])
                     rises.append((_reached(accuracy, spent, on_the_way) - at_exits[first]) / rise)
         self._rise = np.mean(rises, axis=0) if len(rises) > 2 else self.WAY
-        return found
+        return accuracies
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
+        """Losses (..., samples, points, objectives) of predictions (..., targets, samples)."""
         costs = self._costs(samples)
         stages = predicted.shape[-2]
         shape = (*predicted.shape[:-2], len(samples), stages + (stages - 1) * len(self.WAY))
@@ -188,32 +191,35 @@ class PointTargets:
         self._names = list(objectives)
         self._signs = _signs(objectives)
         self._choices, self._domain = SampleFeatures(domain), domain
-        known = domain.costs is not None
-        self._computed = [name for name in self._names if known and name in COMPUTED]
-        self._averages = [name for name in self._names if known and name in AVERAGE]
+        computable = domain.costs is not None
+        self._computed = [name for name in self._names if computable and name in COMPUTED]
+        self._averages = [name for name in self._names if computable and name in AVERAGE]
         self._predicted = [name for name in self._names if name not in self._computed]
 
     def _costs(self, samples: Sequence[Sample]) -> list[ExitCosts]:
         return [] if self._domain.costs is None else [self._domain.costs(sample) for sample in samples]
 
     def features(self, samples: Sequence[Sample]) -> Array:
+        """Features that each target may depend on (targets, samples, features)."""
         rows = self._choices(samples)
         if costs := self._costs(samples):
             rows = np.hstack([rows, [network_features(c) for c in costs]])
         return np.broadcast_to(rows, (len(self._predicted), *rows.shape))
 
     def learn(self, trials: Sequence[Trial]) -> Array:
+        """The targets of trials (targets, trials)."""
         costs = self._costs([trial.sample for trial in trials])
         losses = np.array([trial.losses for trial in trials]) * self._signs
-        found = losses.T[[self._names.index(name) for name in self._predicted]]
-        for row, name in zip(found, self._predicted, strict=True):
+        values = losses.T[[self._names.index(name) for name in self._predicted]]
+        for row, name in zip(values, self._predicted, strict=True):
             if name in self._averages:
                 first, last = self._ends(costs, name)
                 way = np.where(last > first, last - first, 1)
                 row[:] = (np.log(np.maximum(row, 1e-300)) - first) / way
-        return found
+        return values
 
     def points(self, samples: Sequence[Sample], predicted: Array) -> Array:
+        """Losses (..., samples, points, objectives) of predictions (..., targets, samples)."""
         costs = self._costs(samples)
         columns = {}
         for name in self._computed:
