@@ -6,7 +6,6 @@ sentence that names the field, the value and what would be right. Cheap checks c
 
 from __future__ import annotations
 
-import reprlib
 import shlex
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ from nni_earlyexit.space.identity import parse as parse_identity
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import parse_duration
-from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.checks import Check, check_writable, whole_number
 
 if TYPE_CHECKING:
     from nni_earlyexit.search.ask_tell import AskTell
@@ -98,10 +97,31 @@ def _expanded(folder: str) -> Path:
         raise ValueError(f"experimentWorkingDirectory: {folder!r} is not possible: {error}") from None
 
 
-_TEXTS = ("experimentName", "searchSpaceFile", "trialCommand", "trialCodeDirectory", "experimentWorkingDirectory")
-_WHOLE_NUMBERS = ("trialConcurrency", "maxTrialNumber")
-_DURATIONS = ("maxExperimentDuration", "maxTrialDuration")
-_MAPPINGS = ("tuner", "assessor")
+def _is_duration(value: Any) -> bool:
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
+
+
+_TEXT = Check("a text", lambda v: isinstance(v, str) and v.strip() != "" and "\0" not in v)
+_DURATION = Check("a duration such as 600s or 2h", _is_duration)
+_MAPPING = Check("a mapping", lambda v: isinstance(v, Mapping))
+_CHECKS = {
+    "experimentName": _TEXT,
+    "searchSpaceFile": _TEXT,
+    "trialCommand": _TEXT,
+    "trialCodeDirectory": _TEXT,
+    "experimentWorkingDirectory": _TEXT,
+    "trialConcurrency": whole_number(1),
+    "maxTrialNumber": whole_number(1),
+    "maxExperimentDuration": _DURATION,
+    "maxTrialDuration": _DURATION,
+    "tuner": _MAPPING,
+    "assessor": _MAPPING,
+}
+"""The fields of NNI's that are looked at, and the rules for their values."""
 
 
 def _fields(path: Path) -> dict[str, Any]:
@@ -123,38 +143,13 @@ def _fields(path: Path) -> dict[str, Any]:
         if name in fields:
             raise ValueError(f"{written}: it is given twice, as {spelt[name]!r} and as {written!r}")
         fields[name], spelt[name] = value, str(written)
-    for name, possible, what in (
-        *((name, _is_text, "a text") for name in _TEXTS),
-        *((name, _is_count, "a whole number from 1") for name in _WHOLE_NUMBERS),
-        *((name, _is_duration, "a duration such as 600s or 2h") for name in _DURATIONS),
-        *((name, _is_mapping, "a mapping") for name in _MAPPINGS),
-    ):
+    for name, check in _CHECKS.items():
         value = fields.get(name.lower())
-        if value is not None and not possible(value):
-            raise ValueError(f"{name}: {reprlib.repr(value)} is not possible; {what} is")
         if value is None:
             fields.pop(name.lower(), None)
+        else:
+            check(name, value)
     return fields
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.strip() != "" and "\0" not in value
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_duration(value: Any) -> bool:
-    try:
-        parse_duration(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _need(content: Mapping[str, Any], field: str) -> Any:

@@ -10,7 +10,7 @@ from nni_earlyexit.nn.mutables import ABSENT, PRESENT
 
 
 class Choosable(Protocol):
-    """What is needed of a space to walk through it."""
+    """The part of a space that a walk through it needs."""
 
     @property
     def choices(self) -> Mapping[str, list[Any]]:

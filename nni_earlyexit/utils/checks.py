@@ -9,6 +9,7 @@ import difflib
 import math
 import numbers
 import os
+import reprlib
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ import numpy as np
 from nni_earlyexit.utils.amounts import parse_amount, parse_share
 
 T = TypeVar("T")
+
+_SHORT = reprlib.Repr()
+"""Shows a value, cut where it is very long: a file may hold anything."""
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+_SHORT.maxlist = _SHORT.maxdict = 20
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class Check:
     def __call__(self, name: str, value: object) -> None:
         """Raise ``ValueError`` in one sentence unless ``value`` of the field ``name`` is right."""
         if not self.holds(value):
-            shown = list(value) if isinstance(value, tuple) else value
-            raise ValueError(f"{name}: {shown!r} is not possible; {self.wanted} {self.verb}")
+            shown = _SHORT.repr(list(value) if isinstance(value, tuple) else value)
+            raise ValueError(f"{name}: {shown} is not possible; {self.wanted} {self.verb}")
 
 
 def is_number(value: object) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from nni_earlyexit.experiment import config as experiment_file
 from nni_earlyexit.experiment.config import check
+from nni_earlyexit.search.limits import LIMITS
 from nni_earlyexit.utils.checks import check_port, check_writable
 from support import free_port, write_config
 
@@ -362,9 +363,10 @@ def test_a_port_in_use():
         check_port(70000)
 
 
-def test_the_digits_example_says_what_the_tuner_and_the_trials_agree_on(tmp_path):
+def test_the_digits_example_says_a_limit_once(tmp_path):
     config = yaml.safe_load(write_config(tmp_path).read_text())
-    assert config["tuner"]["classArgs"]["max_avg_macs"] == config["trialCommand"].split()[-1]
+    assert "--max-avg-macs 600k" in config["trialCommand"]
+    assert not LIMITS.keys() & config["tuner"]["classArgs"].keys()
 
 
 @pytest.mark.parametrize(
