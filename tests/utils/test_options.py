@@ -90,4 +90,4 @@ def test_checks(check, right, wrong):
 @pytest.mark.parametrize("given", [{"epochs": True}, {"learning_rate": "0.1"}, {"seed": -1}, {"epoch": 3}, {"knee": 1}])
 def test_no_setting_is_taken_that_cannot_work(given):
     with pytest.raises(ValueError, match=next(iter(given))):
-        Settings.of(**given)
+        Settings.from_options(**given)
