@@ -16,6 +16,8 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+pytestmark = pytest.mark.nni
+
 TRIALS = 3
 EPOCHS = 3
 

@@ -108,10 +108,10 @@ def test_a_tenth_of_a_millisecond_is_enough_for_the_costs_of_a_sample(space, sam
     import time
 
     space.exit_costs(samples[0])
-    start = time.perf_counter()
+    start = time.thread_time()  # whatever else the machine does
     for sample in samples * 20:
         space.exit_costs(sample)
-    assert (time.perf_counter() - start) / len(samples * 20) < 100e-6
+    assert (time.thread_time() - start) / len(samples * 20) < 100e-6
 
 
 def test_samples_are_valid_and_canonical(space, samples):
