@@ -33,15 +33,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(item: pytest.Item) -> str | None:
-    """Of tests that use the same module-scoped fixtures; else the file, or nothing for one with an experiment of its own."""
+    """The file, with the parameters of what its tests share; nothing for a test that has an experiment of its own."""
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 # which pytest keeps to itself
     shared = [name for name, found in fixtures.items() if found[-1].scope == "module" and name not in EVERYWHERE]
     if not shared and item.get_closest_marker("nni"):
         return None
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     words = [item.path.parent.name, item.path.stem, *(str(parameters[name]) for name in shared if name in parameters)]
-    if item.get_closest_marker("nni"):
-        words += sorted(shared)
     return re.sub(r"[^\w.]+", "-", ":".join(words))  # pytest-xdist looks for the last @ and ]
 
 

@@ -38,7 +38,9 @@ def test_no_sample_has_more_exits_than_allowed(rng):
         space.freeze(too_many)
 
 
-@pytest.mark.parametrize("name", strategies.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "surrogate" else []) for name in strategies.names()]
+)
 @pytest.mark.parametrize("rules", [{"max_exits": 1}, {"max_exits": 1, "fixed_exits": (1,)}, {"max_exits": 0}])
 def test_no_strategy_proposes_a_network_that_breaks_a_rule(name, rules):
     space = search_spaces.create("digits", **rules)
