@@ -4,8 +4,8 @@ PYTHON ?= python3
 PORT ?= 8080
 BIN := .venv/bin
 # Two at a time, for experiments mostly wait; more of them would wait for each other on two cores.
-# The order is that of tests/conftest.py: the longest first.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# A file's tests share experiments, so they stay together; the order is that of tests/conftest.py, the longest first.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast install constraints clean
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,29 +17,12 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
 from support import Running, free_port, write_config
 
-EVERYWHERE = ("home_of_nnictl", "start")
-"""Module-scoped fixtures that each process may make again at no cost."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put tests that share something expensive into one process of ``pytest -n``, and the longest tests first."""
-    for item in items:
-        if (group := _group(item)) is not None and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group))
+    """What takes longest comes first in ``pytest -n``, so that no process is left with it at the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("nni") is None)
-
-
-def _group(item: pytest.Item) -> str | None:
-    """The file, with the parameters of what its tests share; nothing for a test that has an experiment of its own."""
-    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 # which pytest keeps to itself
-    shared = [name for name, found in fixtures.items() if found[-1].scope == "module" and name not in EVERYWHERE]
-    if not shared and item.get_closest_marker("nni"):
-        return None
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    words = [item.path.parent.name, item.path.stem, *(str(parameters[name]) for name in shared if name in parameters)]
-    return re.sub(r"[^\w.]+", "-", ":".join(words))  # pytest-xdist looks for the last @ and ]
 
 
 @pytest.fixture(scope="module", autouse=True)
