@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import suppress
 
 import pytest
 from nni_earlyexit import search_spaces
@@ -217,10 +216,6 @@ def test_a_full_disk_ends_the_experiment_with_the_reason_and_the_front(tmp_path,
         maxTrialNumber=100,
         experimentWorkingDirectory=str(small_disk),
     )
-    lines_until(process, "/100 trials, best so far")
-    with suppress(OSError), (small_disk / "others").open("wb", buffering=0) as others:
-        while others.write(bytes(1024)):  # as somebody else would who has the same disk
-            pass
     said = process.stdout.read()
     assert process.wait() == 1, said
     assert re.search(r"NNI's experiment failed: .*SQLITE_FULL|No space left on device", said), said
