@@ -1,5 +1,6 @@
 # make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
-# make test: lint, types and all tests; make test-fast: the tests without an experiment of NNI's, and what they cover
+# make test: lint, types and all tests, and how much of the package they run
+# make test-fast: the tests that start no experiment of NNI's and take no longer than a few seconds
 PYTHON ?= python3
 PORT ?= 8080
 BIN := .venv/bin
@@ -16,10 +17,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST)
+	$(PYTEST) --cov --cov-report=term
 
 test-fast: install
-	$(PYTEST) -m "not nni and not slow" --cov --cov-report=term
+	$(PYTEST) -m "not nni and not slow"
 
 install: .venv/.installed
 
