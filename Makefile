@@ -1,10 +1,14 @@
 # make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
-# make test: lint, types and all tests
+# make test: lint, types and all tests, and how much of the package they run
+# make test-fast: the tests that start no experiment of NNI's and take no longer than a few seconds
 PYTHON ?= python3
 PORT ?= 8080
 BIN := .venv/bin
+# Two at a time, for experiments mostly wait; more of them would wait for each other on two cores.
+# A file's tests share experiments, so they stay together; the order is that of tests/conftest.py, the longest first.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test install constraints clean
+.PHONY: demo test test-fast install constraints clean
 
 demo: install
 	$(BIN)/nni-earlyexit run examples/digits/experiment.yml --port $(PORT)
@@ -13,7 +17,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST) --cov --cov-report=term
+
+test-fast: install
+	$(PYTEST) -m "not nni and not slow"
 
 install: .venv/.installed
 

@@ -1,9 +1,14 @@
-"""What many tests share."""
+"""What many tests share, and how they are divided among the processes of ``pytest -n``."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # one of several processes that share the cores; read when numpy and torch are imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -11,6 +16,27 @@ import torch
 from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
 from support import Running, free_port, write_config
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest comes first in ``pytest -n``, so that no process is left with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("nni") is None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home_of_nnictl(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home of their own for tests that start experiments: nnictl keeps its list of all experiments there."""
+    if request.node.get_closest_marker("nni") is None:
+        yield
+        return
+    import matplotlib
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # making its list of fonts takes seconds
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +63,7 @@ def network(digits_space, two_exits):
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
+def start(home_of_nnictl: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
     """Start the digits example with changes to its experiment file; stopped after the module's tests."""
     started: list[Running] = []
 

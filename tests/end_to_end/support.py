@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,23 @@ from nni_earlyexit.integration import nni_processes
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+PORTS = list(range(20_000 + WORKER % 6 * 2_000, 22_000 + WORKER % 6 * 2_000))
+random.SystemRandom().shuffle(PORTS)
+"""Of this process of ``pytest -n`` alone, and below those that the system gives to outgoing connections.
+
+In no order, because another run of the tests on this machine may look for ports, too.
+"""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port on which nothing listens, and that nobody is given a second time."""
+    while PORTS:
+        port = PORTS.pop()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise OSError("no port is free")
 
 
 def write_config(folder: Path, **changes: Any) -> Path:

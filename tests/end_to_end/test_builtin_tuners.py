@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.nni
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 QUICK = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 

@@ -16,6 +16,8 @@ from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.search_domain import domain
 from support import free_port
 
+pytestmark = pytest.mark.nni
+
 TRIALS, EPOCHS, FACTOR = 6, 12, 2
 
 # NNI's local platform means to say EARLY_STOPPED, but notes who stopped a trial only after the trial has ended.

@@ -14,6 +14,8 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import network_front as front
 from support import free_port
 
+pytestmark = pytest.mark.nni
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits" / "search.py"
 TRIALS = 4
 

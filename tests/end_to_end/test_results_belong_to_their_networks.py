@@ -10,6 +10,8 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.integration.rest import unpack
 
+pytestmark = pytest.mark.nni
+
 WORKERS = 3
 
 # Trials of one wave ask in reverse order, so that each gets the parameters of another one.

@@ -14,19 +14,13 @@ from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
 from support import eventually, free_port, nnictl
 
+pytestmark = pytest.mark.nni
+
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 TRIALS = 6
 
 # The second trial hangs until it is killed, once.
 HANGING = f'[ "$NNI_TRIAL_SEQ_ID" != 1 ] || [ -e hung ] || {{ touch hung; exec sleep 600; }}; exec {TRIAL}'
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """Where nnictl keeps its list of experiments."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 def sample_of(trial):

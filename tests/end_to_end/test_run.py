@@ -19,6 +19,8 @@ from support import (
     listening_addresses,
 )
 
+pytestmark = pytest.mark.nni
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -225,7 +225,7 @@ def front_command(folder, *arguments):
     )
 
 
-@pytest.mark.parametrize("module", ["own.space", "venv.__main__"])
+@pytest.mark.parametrize("module", ["own.space", pytest.param("venv.__main__", marks=pytest.mark.slow)])
 def test_a_trials_folder_does_not_choose_which_module_runs(copy, module):
     (copy / "own").mkdir()
     (copy / "own" / "space.py").write_text(f"{RUNS.format(str(copy / 'ran'))}\nclass Space: name = 'own.space'\n")

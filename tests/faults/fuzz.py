@@ -270,12 +270,13 @@ def _small_space() -> Any:
 @cache
 def _whole_table() -> dict[str, Any]:
     from nni_earlyexit.profiling import latency
+    from nni_earlyexit.space import latency_table as tables
 
     space = _small_space()
-    seconds = dict.fromkeys(latency_table._unit_names(space.network), 1e-4)
+    seconds = dict.fromkeys(tables._unit_names(space.network), 1e-4)
     conditions = {"batch_size": 1, "threads": 1, "dtype": "float32"}
     table = {
-        "format": latency_table.FORMAT,
+        "format": tables.FORMAT,
         "space": space.identity(),
         "machine": latency.machine(),
         "conditions": conditions,

@@ -9,6 +9,8 @@ import pytest
 from proxy import Fault, Proxy
 from support import TRIAL, eventually, launch, left_behind, lines_until
 
+pytestmark = pytest.mark.nni
+
 TRIALS = 4
 
 STARTS = [  # while nnictl starts the experiment

@@ -27,6 +27,8 @@ from support import (
     write_config,
 )
 
+pytestmark = pytest.mark.nni
+
 OWN_SPACE = '''
 import os, time
 from nni_earlyexit.search_spaces import digits

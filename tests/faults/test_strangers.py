@@ -8,6 +8,8 @@ import pytest
 import requests
 from support import eventually, listening_addresses
 
+pytestmark = pytest.mark.nni
+
 
 @pytest.fixture(scope="module")
 def manager(start):

@@ -61,7 +61,20 @@ def test_a_refusal_is_final(manager):
     assert len(manager.asked) == 1
 
 
-def test_patience_has_an_end(manager):
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_patience_has_an_end(manager, monkeypatch):
+    monkeypatch.setattr(rest, "time", Clock())
     manager.answers = [(500, "busy")]
     with pytest.raises(rest.NoAnswer, match=r"NNI's manager did not answer http://.*/check-status for 0 s: 500 busy"):
         rest.get(manager.url, "check-status", patience_s=0.2)

@@ -65,6 +65,7 @@ def ordinary(tmp_path_factory):
     return python, target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
 def test_ordinary_install_imports(ordinary, place, tmp_path):
     python, target = ordinary
@@ -78,10 +79,10 @@ def test_editable_install_imports(place, tmp_path):
     assert found.stdout.strip() == str(CHECKOUT / "nni_earlyexit")
 
 
-@pytest.mark.parametrize("kind", ["editable", "ordinary"])
+@pytest.mark.parametrize("kind", ["editable", pytest.param("ordinary", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
-def test_trial_process_starts(ordinary, kind, place, tmp_path):
-    python = sys.executable if kind == "editable" else ordinary[0]
+def test_trial_process_starts(request, kind, place, tmp_path):
+    python = sys.executable if kind == "editable" else request.getfixturevalue("ordinary")[0]
     cwd = CHECKOUT if place == "checkout" else tmp_path
     alone = run(python, "-W", "ignore", "-m", "nni_earlyexit.trial", cwd=cwd, check=False)
     # outside an experiment it can only say so

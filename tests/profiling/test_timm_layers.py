@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import logging.handlers
 
 import nni_earlyexit.profiling  # noqa: F401  # what is tested: importing it is enough
 import pytest
@@ -57,16 +57,31 @@ def counted(module: nn.Module, x: torch.Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
+IMAGE = torch.zeros(1, 3, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def plain_space():
+    """The space, what NNI's profiler counts in it, and what it warned of."""
+    space, warned = PlainSpace(), logging.handlers.BufferingHandler(1000)
+    warned.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(warned)
+    try:
+        return space, FlopsProfiler(space, IMAGE, **EXACT), warned.buffer
+    finally:
+        logging.getLogger().removeHandler(warned)
+
+
+def test_nni_is_told_all_that_it_asks_for(plain_space):
+    assert plain_space[2] == []
+
+
 @pytest.mark.parametrize("block", ["mb", "fused", "uib", "attention", "basic", "bottleneck"])
 @pytest.mark.parametrize("head", ["avg", "avgmax", "catavgmax", "fast"])
-def test_a_space_of_timm_blocks_is_counted_as_torch_counts_it(block, head, caplog):
-    space = PlainSpace()
-    x = torch.zeros(1, 3, 32, 32)
-    with caplog.at_level(logging.WARNING):
-        macs = FlopsProfiler(space, x, **EXACT)
-    assert not caplog.records, "NNI is told all that it asks for"
+def test_a_space_of_timm_blocks_is_counted_as_torch_counts_it(plain_space, block, head):
+    space, macs, _ = plain_space
     sample = {"depth": 2, "block0": block, "block1": block, "block2": "mb", "head": head}
-    assert macs.profile(sample) == counted(space.freeze(sample), x)
+    assert macs.profile(sample) == counted(space.freeze(sample), IMAGE)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SPACES = [
-    identity.write(name, search_spaces.find(name).version, arguments)
-    for name in search_spaces.names()
-    for arguments in search_spaces.find(name).examples
-]
+SPACES, REFEREED = [], []  # the latter where each of many networks is run
+for _name in search_spaces.names():
+    for _number, _arguments in enumerate(search_spaces.find(_name).examples):
+        _space = identity.write(_name, search_spaces.find(_name).version, _arguments)
+        # after the first: large images in a space that is tested with small ones, too
+        SPACES.append(pytest.param(_space, marks=[pytest.mark.slow] if _number else []))
+        REFEREED.append(pytest.param(_space, marks=[] if _name in ("digits", "text") else [pytest.mark.slow]))
 
 
 @pytest.fixture(scope="module", params=SPACES)
@@ -64,6 +66,7 @@ def test_an_exit_can_be_present_and_has_depth_layers_and_a_head(space):
         assert space.choices[f"exit{stage}_head"] == ["avg", "catavgmax"]
 
 
+@pytest.mark.parametrize("space", REFEREED, indirect=True, scope="module")
 def test_exit_costs_equal_the_referee_to_the_last_digit(space, samples, networks):
     for sample, network in zip(samples, networks, strict=True):
         costs = space.exit_costs(sample)
@@ -75,6 +78,7 @@ def test_exit_costs_equal_the_referee_to_the_last_digit(space, samples, networks
             assert counter.get_total_flops() == 2 * cost
 
 
+@pytest.mark.parametrize("space", REFEREED, indirect=True, scope="module")
 def test_parameters_and_activation_memory_equal_those_of_the_network_that_ends_there(space, samples, networks):
     x = example(space.input_shape)
     for sample, network in zip(samples, networks, strict=True):
@@ -108,10 +112,10 @@ def test_a_tenth_of_a_millisecond_is_enough_for_the_costs_of_a_sample(space, sam
     import time
 
     space.exit_costs(samples[0])
-    start = time.perf_counter()
+    start = time.thread_time()  # whatever else the machine does
     for sample in samples * 20:
         space.exit_costs(sample)
-    assert (time.perf_counter() - start) / len(samples * 20) < 100e-6
+    assert (time.thread_time() - start) / len(samples * 20) < 100e-6
 
 
 def test_samples_are_valid_and_canonical(space, samples):

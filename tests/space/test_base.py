@@ -38,8 +38,17 @@ def test_no_sample_has_more_exits_than_allowed(rng):
         space.freeze(too_many)
 
 
-@pytest.mark.parametrize("name", strategies.names())
-@pytest.mark.parametrize("rules", [{"max_exits": 1}, {"max_exits": 1, "fixed_exits": (1,)}, {"max_exits": 0}])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "surrogate" else []) for name in strategies.names()]
+)
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param({"max_exits": 1}, marks=pytest.mark.slow),
+        {"max_exits": 1, "fixed_exits": (1,)},
+        pytest.param({"max_exits": 0}, marks=pytest.mark.slow),
+    ],
+)
 def test_no_strategy_proposes_a_network_that_breaks_a_rule(name, rules):
     space = search_spaces.create("digits", **rules)
     strategy = strategies.create(name, seed=1)

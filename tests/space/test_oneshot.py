@@ -48,6 +48,7 @@ def test_a_supernet_of_sampled_paths_has_absent_exits_and_exits_without_layers(m
     assert search_spaces.create("digits").freeze(best).exit_costs
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("name", ["DARTS", "GumbelDARTS", "Proxyless"])
 def test_a_differentiable_strategy_searches_layers_and_depth_of_exits_that_are_fixed(name):

@@ -24,6 +24,7 @@ def hypervolume(name, seed, trials=150):
     return HV(ref_point=np.array([0.0, 180.0]))(np.array([trial.losses for trial in strategy.trials.values()]))
 
 
+@pytest.mark.slow
 def test_it_beats_random_search():
     ours = [hypervolume("nsga2", seed) for seed in range(5)]
     theirs = [hypervolume("random", seed) for seed in range(5)]

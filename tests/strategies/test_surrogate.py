@@ -51,6 +51,7 @@ def hypervolume(strategy):
     return HV(ref_point=np.array([0.0, 1700.0]))(strategy.archive.points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gaussian_process", "trees", "cross_validated"])
 def test_it_needs_fewer_trials_than_search_without_a_model(family):
     ours = np.mean([hypervolume(started(seed, trials=30, family=family)) for seed in range(3)])

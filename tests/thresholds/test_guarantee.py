@@ -40,6 +40,7 @@ def drop(policy, logits, y):
     return (logits[:, -1].argmax(axis=-1) == y).mean() - (policy.predict(logits) == y).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("max_drop", "confidence"), [(0.01, 0.9), (0.03, 0.8)])
 def test_the_promise_is_broken_no_more_often_than_it_says(pool, max_drop, confidence):
     logits, y = pool
