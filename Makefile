@@ -16,10 +16,12 @@ demo: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --any-exprs-report .cache/mypy
+	$(BIN)/python tests/typed.py .cache/mypy 90
 	$(PYTEST) --cov --cov-report=term
 
 test-fast: install
+	$(BIN)/ruff check .
 	$(PYTEST) -m "not nni and not slow"
 
 install: .venv/.installed
