@@ -500,8 +500,15 @@ def _all_knowing(
     return covered
 
 
+def own(tables: Sequence[str], seeds: int) -> None:
+    """As the part ``trials``, of this package's strategies alone, which takes minutes."""
+    print(f"\n## Trials that the own strategies need, {seeds} seeds: median (quartiles)")
+    compare({name: {} for name in OURS}, tables, seeds)
+
+
 PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
     "trials": trials,
+    "own": own,
     "fronts": fronts,
     "three": three,
     "ends": ends,
@@ -516,7 +523,7 @@ PARTS: dict[str, Callable[[Sequence[str], int], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "own"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument(
         "--table", nargs="+", choices=(*TABLES, *SYNTHETIC), help="those that a part is about if left out"

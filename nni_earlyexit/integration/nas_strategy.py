@@ -175,8 +175,7 @@ class SearchStrategy(Strategy):
         """Take in after a resume what NNI knows and the state does not, as it is only saved at the start and at the end."""
         settled = self.session.settle(nas_resume.submitted(self.engine))
         for trial in settled.taken:
-            if trial.metrics["sample"]:
-                self._finished[key(trial.metrics["sample"])] = (self._trained(trial.metrics), trial.metrics)
+            self._finished[key(trial.metrics["sample"])] = (self._trained(trial.metrics), trial.metrics)
         for trial in settled.running:
             model = self.model_space.freeze(trial.sample)
             nas_resume.adopt(self.engine, trial.number, model)

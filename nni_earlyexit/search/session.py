@@ -92,12 +92,13 @@ class Session:
         return sample is not None
 
     def take_in(self, sample: Sample, metrics: Any) -> bool:
-        """``True`` when a result of an earlier run was new; what cannot be understood counts as failed."""
+        """``True`` when a result of an earlier run was new and could be told; what cannot be understood counts as failed."""
         trial = self.strategy.trials.get(key(sample))
         if trial is not None and trial.losses is not None:
             return False
         if not tell(self.strategy, metrics):
             self.strategy.tell(sample, None)
+            return False
         return True
 
     def settle(self, submitted: Iterable[Submitted]) -> Settled:

@@ -79,6 +79,13 @@ def test_after_an_interruption_every_trial_is_settled_by_how_it_ended(session):
     assert [session.ask(), session.ask()] == [canceled, lost]
 
 
+def test_a_result_of_an_earlier_run_that_cannot_be_understood_is_a_failure(session):
+    sample = session.ask()
+    settled = session.settle([Submitted(0, sample, metrics="broken", ended=True)])
+    assert settled.taken == settled.running == []
+    assert session.strategy.trials[key(sample)].losses is None
+
+
 def test_a_result_that_is_there_is_not_taken_in_again(session):
     sample = started(session, "t")
     session.tell("t", result(sample, 0.9))
