@@ -29,7 +29,7 @@ import numpy as np
 from nni_earlyexit import Guarantee, ThresholdOptimizer
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.thresholds.confidence import max_prob
-from nni_earlyexit.thresholds.cutoff_problem import non_dominated
+from nni_earlyexit.thresholds.cutoff_problem import cheapest_first
 from nni_earlyexit.thresholds.outputs_file import load
 
 BUDGETS = np.linspace(0.1, 1, 10)
@@ -161,12 +161,12 @@ def exhaustive(data: Data, quantiles: int = 100) -> np.ndarray:
         spent = cost + left * costs[swept] + (len(own) - left) * costs[swept + 1]
         ends = np.append(True, np.append(last[own][1:] != last[own][:-1], True)) if len(own) else np.array([True])
         kept = np.flatnonzero(ends)
-        kept = kept[non_dominated(spent[kept], gained[kept])]
+        kept = kept[cheapest_first(spent[kept], gained[kept])]
         vectors = np.tile(np.append(cutoffs, np.inf), (len(kept), 1))
         vectors[:, -1] = np.append(np.inf, last[own])[kept]
         found.append(np.column_stack([spent[kept] / inputs, gained[kept] / inputs, vectors]))
     points = np.concatenate(found)
-    return points[non_dominated(points[:, 0], points[:, 1])]
+    return points[cheapest_first(points[:, 0], points[:, 1])]
 
 
 def fit(data: Data, **arguments: object) -> ThresholdOptimizer:

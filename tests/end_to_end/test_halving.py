@@ -85,7 +85,7 @@ def test_the_front_is_made_of_trials_that_came_to_their_end(experiment):
     records = front.finished(experiment[0].folder)
     succeeded = with_status(experiment, "SUCCEEDED")
     assert {record.folder.name for record in records} == {trial["trialJobId"] for trial in succeeded}
-    assert front.non_dominated(records)
+    assert front.best_of(records)
 
 
 # The second trial that reports is the one that is stopped.
