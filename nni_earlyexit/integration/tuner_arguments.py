@@ -57,6 +57,7 @@ class TunerArguments:
 
     def __post_init__(self) -> None:
         check_options(self)
+        self.limits.check_latency_is_known()
         search_spaces.check_name(identity.parse(self.space).name)
         self.create_strategy()
 

@@ -187,4 +187,4 @@ def test_no_strategy_proposes_what_misses_a_limit_on_latency(space, table):
 )
 def test_latency_without_a_table_is_refused(arguments):
     with pytest.raises(ValueError, match="latency.* needs a latency_table; 'nni-earlyexit latency' makes one"):
-        TunerArguments.parse({"space": "digits", **arguments})
+        TunerArguments.parse({"space": "digits", **arguments}).agreed_limits(None)
