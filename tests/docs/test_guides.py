@@ -12,6 +12,8 @@ import pytest
 from nni_earlyexit.cli import main
 from nni_earlyexit.thresholds import confidence
 
+pytestmark = pytest.mark.slow  # each runs programs of its own
+
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
 

@@ -73,6 +73,7 @@ def test_ordinary_install_imports(ordinary, place, tmp_path):
     assert found.stdout.strip() == str((CHECKOUT if place == "checkout" else target) / "nni_earlyexit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
 def test_editable_install_imports(place, tmp_path):
     found = run(sys.executable, "-W", "ignore", "-c", LOOK, cwd=CHECKOUT if place == "checkout" else tmp_path)
