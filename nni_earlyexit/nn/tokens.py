@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
+from nni_earlyexit.utils.checks import one_of
 from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -123,8 +124,7 @@ class TokenPool(nn.Module):
 
     def __init__(self, pool_type: str = "avg", padded: bool = False) -> None:
         super().__init__()
-        if pool_type not in ("avg", "catavgmax"):
-            raise ValueError(f"pool_type: {pool_type!r} is not possible; 'avg' and 'catavgmax' are")
+        one_of(("avg", "catavgmax"))("pool_type", pool_type)
         self.with_max = pool_type == "catavgmax"
         self.padded = padded
 

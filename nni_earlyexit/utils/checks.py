@@ -99,7 +99,7 @@ def boolean() -> Check:
 def one_of(values: Iterable[str]) -> Check:
     """One of several words."""
     words = tuple(values)
-    return Check(" or ".join(map(repr, words)), lambda v: isinstance(v, str) and v in words)
+    return Check(" and ".join(map(repr, words)), lambda v: isinstance(v, str) and v in words, verb="are")
 
 
 def optional(check: Check) -> Check:

@@ -3,7 +3,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.axes import Axes
 from nni_earlyexit.evaluation.network_front import beaten_by, best_of, objectives_of
+from nni_earlyexit.report import front_plot
 from nni_earlyexit.report.front_report import remarks, table
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.files import write_json
@@ -48,6 +50,17 @@ def test_further_objectives_have_a_column():
     assert "latency_s" in head
     assert "0.0025" in row
     assert "latency_s" not in table([member(0.9, 100.0)])
+
+
+def test_the_picture_is_drawn_over_the_cost_that_was_searched(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Axes, "set_xlabel", lambda axes, text: titles.append(text))
+    chosen = member(0.9, 100.0, 2.0)
+    chosen.record = trial(0.9, 100.0, 2.0)
+    chosen.record.metrics["full_latency_s"] = 4.0
+    front_plot.save([chosen], [chosen.record, trial(0.8, 50.0, 3.0)], tmp_path / "front.png", LATENCY)
+    assert titles == ["average seconds per input"]
+    assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

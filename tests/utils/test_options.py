@@ -43,7 +43,7 @@ class Cake:
         ({"heat": "180"}, "heat: '180' is not possible"),
         ({"fan": 1}, "fan: 1 is not possible; true or false is"),
         ({"fruits": ["kiwi", "stone"]}, r"fruits: \['kiwi', 'stone'\] is not possible; fruits are"),
-        ({"flour": "field"}, "flour: 'field' is not possible; 'mill' or 'shop' is"),
+        ({"flour": "field"}, "flour: 'field' is not possible; 'mill' and 'shop' are"),
         ({"layer": 2}, "cake: 'layer' is unknown; did you mean 'layers'?"),
         ({"source": "mill"}, "cake: 'source' is unknown"),
     ],
