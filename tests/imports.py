@@ -24,7 +24,7 @@ BELOW: Mapping[str, list[str]] = {
     "profiling": ["nn"],
     "space": ["nn", "profiling", "search"],
     "search_spaces": ["nn", "space"],
-    "data": [],
+    "data": ["nn"],
     "training": ["data", "nn", "search", "thresholds"],
     "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training"],
     "integration": [*GROUND, "evaluation"],

@@ -2,18 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
 import torch
 from nni.nas.evaluator.pytorch import DataLoader
 from nni_earlyexit.data.splits import Split
-from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, TensorDataset
+from torch import Tensor
+from torch.utils.data import BatchSampler, Dataset, RandomSampler, Sampler, SequentialSampler
+
+Augment: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Changes a batch of raw inputs, given their places in the split."""
 
 
-def batches(split: Split, batch_size: int, *, shuffle: bool, seed: int = 0) -> DataLoader:
-    """Batches of ``split``, whole slices at a time; the last one may be smaller."""
-    dataset = TensorDataset(split.x, split.y)
-    order = (
-        RandomSampler(dataset, generator=torch.Generator().manual_seed(seed)) if shuffle else SequentialSampler(dataset)
-    )
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Whole batches of a split by the places of their inputs: read, augmented and normalised at once."""
+
+    def __init__(self, split: Split, augment: Augment | None) -> None:
+        self._split, self._augment = split, augment
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, members: list[int]) -> tuple[Tensor, Tensor]:
+        places = torch.tensor(members)
+        x = self._split.raw(places.numpy())
+        if self._augment is not None:
+            x = self._augment(x, places)
+        return x if self._split.preprocessing is None else self._split.preprocessing(x), self._split.y[places]
+
+
+class Shuffled(Sampler[int]):
+    """A new random order each epoch; the seed alone decides which, however much random is drawn elsewhere."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length, self._seed = length, seed
+        self._orders = RandomSampler(range(length), generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._orders
+
+    def skip(self, epochs: int) -> None:
+        """Go on as after so many epochs."""
+        for _ in range(epochs):
+            for _ in self._orders:
+                break
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    augment: Augment | None = None,
+    workers: int = 0,
+    skip_epochs: int = 0,
+) -> DataLoader:
+    """Batches (x, y) of ``split`` as a network takes them, whole slices at a time; the last one may be smaller.
+
+    ``augment`` changes raw inputs before they are normalised. ``workers`` processes read ahead, where reading takes time.
+    With ``skip_epochs``, the orders are those after so many epochs.
+    """
+    order: Sampler[int]
+    if shuffle:
+        order = Shuffled(len(split), seed)
+        order.skip(skip_epochs)
+    else:
+        order = SequentialSampler(range(len(split)))
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
-    return DataLoader(dataset, sampler=BatchSampler(order, batch_size, drop_last), batch_size=None)
+    return DataLoader(
+        _Batches(split, augment),
+        sampler=BatchSampler(order, batch_size, drop_last),
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )

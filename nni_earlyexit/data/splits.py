@@ -1,37 +1,107 @@
 """Data in four fixed splits, each with one purpose.
 
 ``train`` trains networks. ``validation`` is what the search sees. ``calibration`` fits cutoffs after the search. ``test``
-judges, in final tables only.
+judges, in final tables only. A test split that comes with the data is the test split; the others are cut from the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeGuard
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from nni_earlyexit.data.raw import ArrayInputs, Inputs, Raw
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.data.vocabulary import build_vocabulary
+from nni_earlyexit.nn.preprocessing import UNKNOWN_WORD, Preprocessing, token_ids
 from numpy.typing import NDArray
 from torch import Tensor
 
-SHARES = {"train": 0.55, "validation": 0.15, "calibration": 0.1, "test": 0.2}
+PARTS = ("train", "validation", "calibration", "test")
+NUMBERS_AT_ONCE = 2**22
+"""Numbers in the inputs that are prepared at once where they only pass through, 16 MB of float32."""
+UNEQUAL = 10
+"""So many times as many inputs of the largest class as of the smallest are worth a word."""
 
 
-@dataclass(frozen=True)
 class Split:
-    """Inputs (inputs, *input_shape), float32 or token ids of int64, and their classes (inputs,), int64."""
+    """Inputs and their classes.
 
-    x: Tensor
-    y: Tensor
+    Parameters
+    ----------
+    x
+        Inputs by their positions, or a tensor (inputs, *input_shape).
+    y
+        Their classes (inputs,), int64.
+    positions
+        Those of ``x`` that belong to the split; all by default.
+    preprocessing
+        The way from what ``x`` holds to what a network takes; nothing by default.
+    """
+
+    def __init__(
+        self,
+        x: Inputs | Tensor,
+        y: Tensor,
+        positions: NDArray[np.integer] | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        self._inputs: Inputs = ArrayInputs(x.numpy()) if isinstance(x, Tensor) else x
+        self._positions = np.arange(len(self._inputs)) if positions is None else positions
+        self.y = y
+        self.preprocessing = preprocessing
 
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self._inputs.input_shape
+
+    def raw(self, members: Any) -> Tensor:
+        """Inputs as they are stored, by their places in the split (an array, a list or a slice)."""
+        return self._inputs.read(self._positions[members])
+
+    def prepared(self, members: Any) -> Tensor:
+        """Inputs as a network takes them, by their places in the split (an array, a list or a slice)."""
+        x = self.raw(members)
+        return x if self.preprocessing is None else self.preprocessing(x)
+
+    @property
+    def x(self) -> Tensor:
+        """All inputs as a network takes them, which may be much."""
+        return self.prepared(slice(None))
+
+    def parts(self) -> Iterator[Tensor]:
+        """All inputs in turn, as many at once as fit easily."""
+        size = max(1, min(512, NUMBERS_AT_ONCE // math.prod(self.input_shape)))
+        for start in range(0, len(self), size):
+            yield self.prepared(slice(start, start + size))
+
+    def with_preprocessing(self, preprocessing: Preprocessing) -> Split:
+        """The same inputs, prepared in another way."""
+        return Split(self._inputs, self.y, self._positions, preprocessing)
+
 
 @dataclass(frozen=True)
 class Data:
-    """A classification task: four splits that share no input."""
+    """A classification task: four splits that share no input.
+
+    Attributes
+    ----------
+    name
+        The data set as the user calls it.
+    num_classes
+        Number of classes.
+    preprocessing
+        The way from what is stored to what a network takes, fitted to the training split.
+    notes
+        Sentences on what a user should know.
+    """
 
     name: str
     num_classes: int
@@ -39,11 +109,27 @@ class Data:
     validation: Split
     calibration: Split
     test: Split
+    preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing(()))
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input."""
-        return tuple(self.train.x.shape[1:])
+        return self.train.input_shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes; their numbers where the data have no names."""
+        return self.preprocessing.class_names or tuple(map(str, range(self.num_classes)))
+
+    def for_network(self, network: Classifier) -> Data:
+        """The data as ``network`` takes them: normalised as its weights were trained, if it came with weights."""
+        mean, std = getattr(network, "mean", None), getattr(network, "std", None)
+        if mean is None or std is None or not self.preprocessing.pixels:
+            return self
+        preprocessing = replace(self.preprocessing, mean=tuple(mean), std=tuple(std))
+        splits = {part: getattr(self, part).with_preprocessing(preprocessing) for part in PARTS}
+        return replace(self, preprocessing=preprocessing, **splits)
 
 
 class Classifier(Protocol):
@@ -58,10 +144,6 @@ class Classifier(Protocol):
         """Number of classes."""
 
 
-def _are_tokens(x: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
-    return x.ndim == 2 and x.dtype.kind in "iu"
-
-
 def check_fits(task: Data, network: Classifier) -> None:
     """``ValueError`` unless ``network`` (or a space) takes the inputs of ``task`` and has its classes."""
     if (task.input_shape, task.num_classes) != (tuple(network.input_shape), network.num_classes):
@@ -73,64 +155,108 @@ def check_fits(task: Data, network: Classifier) -> None:
         )
 
 
-def check_arrays(source: str, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
-    """``ValueError`` in one sentence unless ``x`` are inputs and ``y`` their classes, enough of each for four splits."""
-    if x.ndim < 2 or y.shape != x.shape[:1]:
-        raise ValueError(
-            f"data: in {source!r}, x has shape {x.shape} and y {y.shape}; (inputs, ...) and (inputs,) are needed"
+def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
+    """The four splits of what was read, each with the same share of each class, and normalised by the training split.
+
+    ``ValueError`` in one sentence for classes that are too few or too small.
+    """
+    members = _members(source, raw, settings, seed)
+    inputs, vocabulary = raw.inputs, None
+    if inputs is None:
+        sentences = raw.sentences or ()
+        vocabulary = build_vocabulary([sentences[i] for i in members["train"]], settings.vocabulary)
+        ids = {word: number for number, word in enumerate(vocabulary, start=UNKNOWN_WORD + 1)}
+        (tokens,) = settings.input_shape or (settings.tokens,)
+        inputs = ArrayInputs(token_ids(sentences, ids, tokens))
+    mean, std = _mean_and_std(source, inputs, members["train"])
+    preprocessing = Preprocessing(
+        inputs.input_shape,
+        mean if settings.mean is None else settings.mean,
+        std if settings.std is None else settings.std,
+        pixels=raw.pixels,
+        class_names=raw.class_names,
+        vocabulary=vocabulary,
+    )
+    labels = torch.from_numpy(raw.labels.astype(np.int64))
+    splits = {part: Split(inputs, labels[members[part]], members[part], preprocessing) for part in PARTS}
+    counts = np.bincount(raw.labels[members["train"]])
+    notes = raw.notes
+    if counts.max() > UNEQUAL * counts.min():
+        most, least = raw_name(raw, int(counts.argmax())), raw_name(raw, int(counts.argmin()))
+        notes = (
+            *notes,
+            f"the classes are very unequal: {counts.max():,} training inputs of {most}, {counts.min():,} of {least}; "
+            "class_weights makes up for it",
         )
-    if 0 in x.shape[1:]:
-        raise ValueError(f"data: in {source!r}, x has shape {x.shape}, so that there is nothing in an input")
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"data: in {source!r}, x is {x.dtype}; inputs must be real numbers")
-    if not np.isfinite(x).all():
-        raise ValueError(f"data: in {source!r}, x holds NaN or infinite values")
-    if _are_tokens(x) and (x < 0).any():
-        raise ValueError(f"data: in {source!r}, x holds {x.min()}; rows of integers are token ids, which are from 0")
-    if y.dtype.kind not in "iu":  # numpy counts time spans as integers
-        raise ValueError(f"data: in {source!r}, y is {y.dtype}; classes must be integers from 0")
-    classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(f"data: {source!r} has {len(classes)} class; at least 2 are needed")
-    if classes[0] != 0 or classes[-1] != len(classes) - 1:
-        raise ValueError(
-            f"data: in {source!r}, y runs from {classes[0]} to {classes[-1]} with {len(classes)} different classes; "
-            f"they must be 0 to {len(classes) - 1}"
-        )
-    if counts.min() < 10:
-        raise ValueError(
-            f"data: in {source!r}, class {classes[counts.argmin()]} has {counts.min()} inputs; 10 are needed for four splits"
-        )
+    return Data(source, len(counts), preprocessing=preprocessing, notes=notes, **splits)
 
 
-def split(source: str, x: NDArray[np.generic], y: NDArray[np.generic], seed: int = 0) -> Data:
-    """Check arrays and split them; see :func:`load`."""
-    check_arrays(source, x, y)
-    classes = np.unique(y)
+def raw_name(raw: Raw, label: int) -> str:
+    """The name of a class in a sentence."""
+    return repr(raw.class_names[label]) if raw.class_names else f"class {label}"
+
+
+def _members(source: str, raw: Raw, settings: DataSettings, seed: int) -> dict[str, NDArray[np.intp]]:
+    """Positions of each split's inputs in ``raw``."""
+    labels = raw.labels
+    rest = np.ones(len(labels), dtype=bool)
+    for positions in raw.official.values():
+        rest[positions] = False
+    shares = settings.shares(raw.official)
+    wanted = [part for part in PARTS if part not in raw.official]
+    edges = np.cumsum([shares[part] for part in wanted])[:-1]
     rng = np.random.default_rng(seed)
-    members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in SHARES}
-    edges = np.cumsum([*SHARES.values()])[:-1]
-    for label in classes:
-        own = rng.permutation(np.flatnonzero(y == label))
-        for part, chosen in zip(SHARES, np.split(own, (edges * len(own)).round().astype(int)), strict=True):
+    members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in wanted}
+    for label in range(int(labels.max()) + 1):
+        own = rng.permutation(np.flatnonzero((labels == label) & rest))
+        if not len(own):
+            raise ValueError(
+                f"data: in {source!r}, {raw_name(raw, label)} has no training inputs; every class needs some"
+            )
+        for part, chosen in zip(wanted, np.split(own, (edges * len(own)).round().astype(int)), strict=True):
+            if not len(chosen):
+                needed = math.ceil(1 / min(share for share in shares.values() if share > 0))
+                raise ValueError(
+                    f"data: in {source!r}, {raw_name(raw, label)} has {len(own)} inputs to be split, none of them for "
+                    f"{part}; {needed} are enough"
+                )
             members[part].append(chosen)
-    positions = {part: np.sort(np.concatenate(chosen)) for part, chosen in members.items()}
+    cut_out = {part: np.sort(np.concatenate(chosen)) for part, chosen in members.items()}
+    return {**cut_out, **{part: np.sort(positions) for part, positions in raw.official.items()}}
 
-    def take(name: str) -> Split:
-        chosen = positions[name]
-        return Split(torch.from_numpy(prepared[chosen]), torch.from_numpy(y[chosen].astype(np.int64)))
 
-    if _are_tokens(x):
-        prepared = x.astype(np.int64)  # token ids
-        return Data(source, len(classes), **{name: take(name) for name in SHARES})
-
-    axes = (0, *range(2, x.ndim))
+def _mean_and_std(
+    source: str, inputs: Inputs, train: NDArray[np.intp]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation per channel of the training inputs; those of uint8 as fractions of 255."""
+    first = inputs.read(train[:1])
+    if first.dtype == torch.int64:  # token ids
+        return None, None
+    axes = (0, *range(2, first.ndim))
+    if first.dtype == torch.uint8:
+        return _moments(inputs, train, axes)
+    x = inputs.read(train).numpy()
     with np.errstate(over="ignore", invalid="ignore"):  # it is looked at afterwards
-        x32 = x.astype(np.float32)
-        mean = x32[positions["train"]].mean(axis=axes, keepdims=True)
-        deviation = x32[positions["train"]].std(axis=axes, keepdims=True)
-        prepared = (x32 - mean) / np.maximum(deviation, 1e-6)
-    if not np.isfinite(prepared).all():
+        mean, std = x.mean(axis=axes), np.maximum(x.std(axis=axes), 1e-6)
+        shape = (-1, *[1] * (x.ndim - 2))
+        every = (inputs.read(np.arange(len(inputs))).numpy() - mean.reshape(shape)) / std.reshape(shape)
+    if not np.isfinite(every).all():
         raise ValueError(f"data: in {source!r}, x runs from {x.min()} to {x.max()}, which is too far to be normalised")
+    return tuple(mean.tolist()), tuple(std.tolist())
 
-    return Data(source, len(classes), **{name: take(name) for name in SHARES})
+
+def _moments(
+    inputs: Inputs, train: NDArray[np.intp], axes: tuple[int, ...], at_once: int = 1024
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images as fractions of 255, exact, some images at a time."""
+    count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for start in range(0, len(train), at_once):
+        x = inputs.read(train[start : start + at_once])
+        channels = x.transpose(0, 1).reshape(x.shape[1], -1)
+        histogram = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).double()
+        values = torch.arange(256, dtype=torch.float64)
+        count += channels.shape[1]
+        total, squares = total + histogram @ values, squares + histogram @ values.square()
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return tuple((mean / 255).tolist()), tuple((std / 255).clamp(min=1e-6).tolist())

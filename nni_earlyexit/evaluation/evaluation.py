@@ -99,7 +99,7 @@ def evaluate(
 
     def measure(epochs: int) -> bool:
         nonlocal measured
-        measured = metrics.measured(facts, settings, exit_logits(network, data.validation.x), labels, epochs)
+        measured = metrics.measured(facts, settings, exit_logits(network, data.validation.parts()), labels, epochs)
         history.append({name: value for name, value in measured.metrics.items() if name != FRONT})
         return after_epoch(history[-1])
 
@@ -107,7 +107,7 @@ def evaluate(
     if measured is None:
         raise RuntimeError("the training ended without an epoch")
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
-    calibration = Outputs(exit_logits(network, data.calibration.x), data.calibration.y.numpy())
+    calibration = Outputs(exit_logits(network, data.calibration.parts()), data.calibration.y.numpy())
     values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}
     return Evaluation(
         network,

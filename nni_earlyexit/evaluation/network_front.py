@@ -166,7 +166,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
         network = trial.network()
         data.check_fits(task, network)
         costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
-        calibration = exit_logits(network, task.calibration.x), task.calibration.y.numpy()
+        calibration = exit_logits(network, task.calibration.parts()), task.calibration.y.numpy()
         policy = fit_cutoffs(settings, *calibration, costs).policy
         diagnostics = diagnose(
             settings.goal.optimizer(settings.limits.max_avg_macs),
@@ -176,7 +176,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
             branch_costs=costs.branch_macs,
         )
         spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
-        logits, labels = exit_logits(network, task.test.x), task.test.y.numpy()
+        logits, labels = exit_logits(network, task.test.parts()), task.test.y.numpy()
         exits = policy.exits(logits)
         right = policy.predict(logits) == labels
         shares = np.bincount(exits, minlength=len(spent)) / len(exits)
