@@ -8,21 +8,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation import metrics
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.nn.preprocessing import Preprocessing
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
-from nni_earlyexit.training.fit import fit
-from nni_earlyexit.training.joint_loss import JointLoss
+from nni_earlyexit.training.fit import AfterEpoch, fit
+from nni_earlyexit.training.plateau import Plateau
+from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
 from numpy.typing import NDArray
+
+Train: TypeAlias = Callable[[EarlyExitNetwork, Data, Recipe, AfterEpoch], None]
+"""A way to train a network; see :func:`evaluate`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Evaluation:
         Its costs at each exit.
     metrics
         The metrics that are reported; see :mod:`nni_earlyexit.search.metrics`.
+    preprocessing
+        The way from an image or a sentence to what the network takes.
     policy
         The policy of the reported point; ``None``, as the outputs are, for a network that misses a limit and was not trained.
     validation, calibration
@@ -58,6 +65,7 @@ class Evaluation:
     network: EarlyExitNetwork
     costs: ExitCosts
     metrics: dict[str, Any]
+    preprocessing: Preprocessing
     policy: ExitPolicy | None = None
     validation: Outputs | None = None
     calibration: Outputs | None = None
@@ -72,7 +80,7 @@ def evaluate(
     *,
     latency_s: Sequence[float] | None = None,
     after_epoch: Callable[[Mapping[str, Any]], bool] = lambda epoch_metrics: True,
-    module: JointLoss | None = None,
+    train: Train = fit,
 ) -> Evaluation:
     """Train ``network`` in place and measure it; not trained if it is known to miss a limit.
 
@@ -84,28 +92,35 @@ def evaluate(
         Predicted seconds until each exit (exits,), if they are known.
     after_epoch
         Function that gets the metrics after each epoch, and ends the training when it returns ``False``.
-    module
-        Module with the loss; see :func:`nni_earlyexit.training.fit.fit`.
+    train
+        Function that trains the network in place: it takes the network, the data, the recipe and a function to call after each
+        epoch with the number of epochs and the network as it is then, which returns ``False`` when it is time to stop.
     """
     start = time.perf_counter()
+    data = data.for_network(network)
     facts = metrics.facts(network, latency_s)
     if settings.limits.excess(facts.costs) > 0:
         values = metrics.infeasible(facts, settings.limits)
-        return Evaluation(network, facts.costs, {**values, "train_seconds": time.perf_counter() - start})
+        return Evaluation(
+            network, facts.costs, {**values, "train_seconds": time.perf_counter() - start}, data.preprocessing
+        )
 
     labels = data.validation.y.numpy()
     history: list[Mapping[str, Any]] = []
-    measured: metrics.Measured | None = None
+    results: list[metrics.Measured] = []
+    plateau = Plateau(settings.training.patience)
 
-    def measure(epochs: int) -> bool:
-        nonlocal measured
-        measured = metrics.measured(facts, settings, exit_logits(network, data.validation.parts()), labels, epochs)
+    def measure(epochs: int, trained: EarlyExitNetwork) -> bool:
+        measured = metrics.measured(facts, settings, exit_logits(trained, data.validation.parts()), labels, epochs)
+        results[:] = [measured]
         history.append({name: value for name, value in measured.metrics.items() if name != FRONT})
-        return after_epoch(history[-1])
+        goes_on = after_epoch(history[-1])
+        return goes_on and not plateau.reached(measured.metrics["default"])
 
-    fit(network, data, settings.training, measure, module)
-    if measured is None:
-        raise RuntimeError("the training ended without an epoch")
+    train(network, data, settings.training, measure)
+    if not results:  # a training that goes on may have been over but for this
+        measure(settings.training.epochs, network)
+    (measured,) = results
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
     calibration = Outputs(exit_logits(network, data.calibration.parts()), data.calibration.y.numpy())
     values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}
@@ -113,6 +128,7 @@ def evaluate(
         network,
         facts.costs,
         values,
+        data.preprocessing,
         policy=measured.policy,
         validation=Outputs(measured.logits, labels),
         calibration=calibration,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,22 @@ from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.space import ExecutableModelSpace
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
+from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
+from nni_earlyexit.integration.threads import share_threads
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
-from nni_earlyexit.training.fit import trainer
+from nni_earlyexit.training.augmentation import Augmentation
+from nni_earlyexit.training.fit import class_counts, fit, trainer
 from nni_earlyexit.training.joint_loss import JointLoss
+from nni_earlyexit.training.monitor import Monitor
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.options import numpydoc
+from nni_earlyexit.utils.progress import say
 from torch import nn
 
 
@@ -39,6 +44,9 @@ class EarlyExitEvaluator(Lightning):
 
     The arguments are those of :class:`Settings` by their names; ``settings`` gives all at once. A network that is known to
     miss a limit is reported as infeasible, with the amount by which it misses, without one training step.
+
+    ``train`` is a function of your own that trains a network in place; it takes what
+    :func:`nni_earlyexit.evaluation.evaluation.evaluate` says. One-shot strategies do not use it.
 
     {options}
 
@@ -50,19 +58,30 @@ class EarlyExitEvaluator(Lightning):
 
     __doc__ = (__doc__ or "").format(options=numpydoc(Settings))
 
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, train: Train | None = None, **options: Any) -> None:
         if settings is not None and options:
             raise ValueError(f"settings: it holds every option, so {next(iter(options))} cannot be given beside it")
         self.settings = Settings.from_options(**options) if settings is None else settings
-        recipe = self.settings.training
-        self.data = data_sets.load_settings(self.settings.data, recipe.seed)
+        self.data = data_sets.load_settings(self.settings.data, self.settings.training.seed, say)
+        for note in self.data.notes:
+            say(note)
+        recipe = self.settings.training.filled(self.data.input_shape)
         self._latencies: dict[str, Latencies | None] = {}
         self._goes_on = True
+        self._train = train
+        size = recipe.batch_size or 1
+        augmentation = Augmentation(recipe, len(self.data.train))
         super().__init__(
-            JointLoss(recipe.exit_weights, recipe.learning_rate),
-            trainer(recipe.epochs),
-            train_dataloaders=data_sets.batches(self.data.train, recipe.batch_size, shuffle=True, seed=recipe.seed),
-            val_dataloaders=data_sets.batches(self.data.validation, recipe.batch_size, shuffle=False),
+            JointLoss(recipe, class_counts(self.data)),
+            trainer(recipe),
+            train_dataloaders=data_sets.batches(
+                self.data.train,
+                size,
+                shuffle=True,
+                seed=recipe.seed,
+                augment=None if augmentation.changes_nothing else augmentation,
+            ),
+            val_dataloaders=data_sets.batches(self.data.validation, size, shuffle=False),
         )
 
     def evaluate(self, model: nn.Module, sample: Mapping[str, Any] | None = None) -> Evaluation:
@@ -76,35 +95,34 @@ class EarlyExitEvaluator(Lightning):
         if not isinstance(model, EarlyExitNetwork):
             model = without_exits(model, self.data.input_shape, self.data.num_classes, sample)
         data_sets.check_fits(self.data, model)
-        threads = self.settings.training.threads
-        if threads is not None:
-            torch.set_num_threads(threads)
         in_trial = nni.get_current_parameter() is not None
+        share_threads(self.settings.training.threads)
         if in_trial and "NNI_TRIAL_JOB_ID" in os.environ:
             # how NNI stops a trial; Lightning would end with an exit code, which NNI takes for a failure
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         self._goes_on = True
-        result = evaluate(
-            model,
-            self.data,
-            self.settings,
-            latency_s=self._latency(model),
-            after_epoch=self._reported if in_trial else self._heard,
-            module=self.module,
-        )
+        folder = os.environ.get("NNI_OUTPUT_DIR") if in_trial else None
+        with Monitor.writing(folder if self.settings.training.tensorboard else None) as monitor:
+
+            def after_epoch(metrics: Mapping[str, Any]) -> bool:
+                monitor.epoch(metrics)
+                if in_trial:
+                    nni.report_intermediate_result(metrics)
+                return self._goes_on
+
+            result = evaluate(
+                model,
+                self.data,
+                self.settings,
+                latency_s=self._latency(model),
+                after_epoch=after_epoch,
+                train=self._train or partial(fit, module=self.module, callbacks=monitor.callbacks, say=say),
+            )
         if in_trial:
-            folder = os.environ.get("NNI_OUTPUT_DIR")
             if folder:
                 record.save(result, Path(folder), self.settings)
             nni.report_final_result(result.metrics)
         return result
-
-    def _reported(self, metrics: Mapping[str, Any]) -> bool:
-        nni.report_intermediate_result(metrics)
-        return self._goes_on
-
-    def _heard(self, metrics: Mapping[str, Any]) -> bool:
-        return self._goes_on
 
     def end_training(self) -> None:
         """Make the epoch that is being reported the last one; the result is what the network is worth after it.

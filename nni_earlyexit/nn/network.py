@@ -122,7 +122,7 @@ class EarlyExitNetwork(nn.Module):
         """The network that ends at exit ``k`` (0-based), all earlier exits kept; it shares its weights with this one."""
         if not 0 <= k < len(self.exits):
             raise IndexError(f"k: exit {k} does not exist; this network has exits 0 to {len(self.exits) - 1}")
-        return self._part(range(k + 1))
+        return self.keep(range(k + 1))
 
     def prune(self, policy: ExitPolicy) -> EarlyExitNetwork:
         """The network without the exits that ``policy`` drops; it shares its weights with this one.
@@ -130,10 +130,10 @@ class EarlyExitNetwork(nn.Module):
         Under ``policy.pruned()`` it gives the answers that this one gives under ``policy``.
         """
         self._check_fits(policy)
-        return self._part(policy.kept)
+        return self.keep(policy.kept)
 
-    def _part(self, kept: Sequence[int]) -> EarlyExitNetwork:
-        """The network that ends at the last of the ``kept`` exits and has no others."""
+    def keep(self, kept: Sequence[int]) -> EarlyExitNetwork:
+        """The network that ends at the last of the ``kept`` exits and has no others; it shares its weights with this one."""
         stages = [self.exit_stages[exit] for exit in kept]
         return EarlyExitNetwork(
             self.stem,

@@ -2,61 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from nni.nas.evaluator.pytorch import Trainer
 from nni_earlyexit.data.loaders import batches
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.training.augmentation import Augmentation
+from nni_earlyexit.training.averaging import WeightAveraging
+from nni_earlyexit.training.checkpoint import Checkpoint
+from nni_earlyexit.training.divergence import StopsDiverged
 from nni_earlyexit.training.joint_loss import JointLoss
-from nni_earlyexit.training.lightning import EpochEnd, quiet
+from nni_earlyexit.training.lightning import EpochEnd, EpochStart, quiet
+from nni_earlyexit.training.phases import phases
+from nni_earlyexit.training.precision import STEPS, choose_precision
 from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.recipes import AUTO
+from nni_earlyexit.utils.progress import Say
+
+AfterEpoch = Callable[[int, EarlyExitNetwork], bool]
+"""Gets the number of epochs that are over and the network as it would be kept; ``False`` ends the training."""
+
+MOST_CHOOSING = 0.02
+"""A precision is only chosen by trying where that takes at most this share of the steps."""
 
 
 def fit(
     network: EarlyExitNetwork,
     data: Data,
     recipe: Recipe,
-    after_epoch: Callable[[int], bool],
+    after_epoch: AfterEpoch,
     module: JointLoss | None = None,
+    *,
+    callbacks: Sequence[pl.Callback] = (),
+    checkpoint: Path | None = None,
+    say: Say = lambda line: None,
 ) -> None:
     """Train ``network`` on the training split of ``data`` in place.
 
-    ``after_epoch`` is called with the number of epochs that are over, and ends the training when it returns ``False``. Of a
-    network without anything to learn it is called once, with 0. ``module`` has the loss and the optimizer.
+    Parameters
+    ----------
+    network, data, recipe
+        The network to train, the data, and the recipe, whose missing values are filled in.
+    after_epoch
+        Function that hears of each epoch; of a network without anything to learn it is called once, with 0.
+    module
+        Module with the loss and the optimizer; that of the recipe by default.
+    callbacks
+        Callbacks of Lightning that take part in every phase, such as a progress bar.
+    checkpoint
+        File that the training goes on from if it is there, and that is written after every epoch.
+    say
+        Hears which precision was chosen.
 
-    Raises ``KeyboardInterrupt`` when Ctrl-C ended it.
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C ended it.
+    FloatingPointError
+        When the loss is no number any more.
     """
-
-    def call(epochs: int) -> None:
-        if not after_epoch(epochs):
-            loop.should_stop = True
-
-    module = module or JointLoss(recipe.exit_weights, recipe.learning_rate)
+    recipe = recipe.filled(data.input_shape)
     torch.manual_seed(recipe.seed)
-    loop = trainer(recipe.epochs)
-    loop.callbacks.append(EpochEnd(call))  # type: ignore[attr-defined]
     # twice as fast on a CPU, and what cuDNN prefers
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module or JointLoss(recipe, class_counts(data))
     module.set_model(network)
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        after_epoch(0)
+        after_epoch(0, network)
         return
-    # an order of batches that the seed fixes from the start, however much was trained before
-    train = batches(data.train, recipe.batch_size, shuffle=True, seed=recipe.seed)
-    with quiet():
-        loop.fit(module, train)
-    if loop.interrupted:
-        raise KeyboardInterrupt
+    state = Checkpoint.read(checkpoint) if checkpoint is not None else None
+    if recipe.precision == AUTO:
+        recipe = replace(
+            recipe, precision=_precision(network, data, recipe, module, say) if state is None else state.precision
+        )
+    augmentation = Augmentation(recipe, len(data.train))
+    until = math.inf if recipe.time_limit is None else time.monotonic() + recipe.time_limit
+    before = 0
+    for number, phase in enumerate(phases(recipe, network)):
+        if state is not None and number < state.phase:
+            before += phase.epochs
+            continue
+        resumed = state if state is not None and number == state.phase else None
+        average = WeightAveraging(network, recipe.averaging) if recipe.averaging else None
+        loop = trainer(replace(recipe, epochs=phase.epochs), max(1.0, until - time.monotonic()))
+        judged = network if average is None else average.network
+
+        def call(epochs: int, loop: pl.Trainer = loop, before: int = before, judged: EarlyExitNetwork = judged) -> None:
+            if not after_epoch(before + epochs, judged):
+                loop.should_stop = True
+
+        loop.callbacks += [  # type: ignore[attr-defined]
+            EpochStart(recipe.seed, before, augmentation),
+            StopsDiverged(),
+            *([average] if average is not None else []),
+            *callbacks,
+            EpochEnd(call),
+            *([Checkpoint(checkpoint, number, str(recipe.precision))] if checkpoint is not None else []),
+        ]
+        module.start(phase)
+        # orders of batches that the seed fixes from the start, however much was trained before
+        train = batches(
+            data.train,
+            recipe.batch_size or 1,
+            shuffle=True,
+            seed=recipe.seed,
+            augment=None if augmentation.changes_nothing else augmentation,
+            workers=0,
+            skip_epochs=before + (0 if resumed is None else resumed.epochs),
+        )
+        try:
+            with quiet():
+                loop.fit(module, train, ckpt_path=None if resumed is None else checkpoint, weights_only=True)
+        finally:
+            module.finish()
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        if average is not None:
+            average.put_in_place()
+        before += phase.epochs
+        if loop.should_stop or time.monotonic() >= until:
+            break
 
 
-def trainer(epochs: int) -> pl.Trainer:
-    """Lightning's trainer without logs, checkpoints and bars; it fits once."""
+def class_counts(data: Data) -> list[int]:
+    """Training inputs of each class."""
+    return np.bincount(data.train.y.numpy(), minlength=data.num_classes).tolist()
+
+
+def trainer(recipe: Recipe, time_limit: float = math.inf) -> pl.Trainer:
+    """Lightning's trainer without logs, checkpoints and bars; it fits once, and ends after ``time_limit`` seconds."""
     with quiet():
         return Trainer(
-            max_epochs=epochs,
+            max_epochs=recipe.epochs,
+            max_time=None if math.isinf(time_limit) else timedelta(seconds=time_limit),
+            precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+            gradient_clip_val=recipe.clip_gradient or None,
             accelerator="auto",
             devices=1,
             logger=False,
@@ -65,3 +154,16 @@ def trainer(epochs: int) -> pl.Trainer:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
+
+
+def _precision(network: EarlyExitNetwork, data: Data, recipe: Recipe, module: JointLoss, say: Say) -> str:
+    """The precision that is faster in a few steps; float32 where trying would take too large a part of the training."""
+    size = min(recipe.batch_size or 1, len(data.train))
+    steps = recipe.epochs * (len(data.train) // size)
+    if MOST_CHOOSING * steps < 2 * (STEPS + 1):
+        return "float32"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    x, y = data.train.prepared(slice(size)).to(device), data.train.y[:size].to(device)
+    chosen, gain = choose_precision(network.to(device), x, lambda logits: module.loss(logits, y))
+    say(f"computing in {chosen}: a step in bfloat16 is {gain:.2f} times as fast as in float32")
+    return chosen

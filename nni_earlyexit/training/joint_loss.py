@@ -1,73 +1,132 @@
-"""Training an early-exit network with a joint loss over its exits, and running it.
+"""The loss of an early-exit network over its exits, as a module of Lightning.
 
-A plain module of pytorch-lightning; what happens to the numbers is the caller's business.
+What happens to the numbers that come out is the caller's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from nni.nas.evaluator.pytorch import LightningModule
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.training.distillation import distillation_loss
+from nni_earlyexit.training.exit_weights import exit_weights
+from nni_earlyexit.training.gradient_equilibrium import gradient_equilibrium
+from nni_earlyexit.training.mixing import Mixing
+from nni_earlyexit.training.optimizer import create_optimizer, create_schedule
+from nni_earlyexit.training.phases import Phase
+from nni_earlyexit.training.recipe import Recipe
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 
 class JointLoss(LightningModule):
-    """Lightning module: the weighted mean of the exits' cross entropies, AdamW, one learning rate cycle.
+    """Lightning module: the weighted mean of the exits' losses, and the optimizer of a recipe.
+
+    To train in a way of one's own, override :meth:`loss`, :meth:`training_step` or :meth:`configure_optimizers`.
 
     Parameters
     ----------
-    exit_weights
-        Weight of the exit after each stage, the last one included; those of absent exits do not count. ``None``: equal.
-    learning_rate
-        Peak of the cycle.
+    recipe
+        The recipe, with a value for every option (:meth:`Recipe.filled`); what it lacks is that of ``plain``.
+    class_counts
+        Training inputs of each class, needed for ``class_weights``.
     """
 
-    def __init__(self, exit_weights: Sequence[float] | None = None, learning_rate: float = 0.01) -> None:
+    def __init__(self, recipe: Recipe | None = None, class_counts: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.exit_weights = None if exit_weights is None else tuple(exit_weights)
-        self.learning_rate = learning_rate
+        self.recipe = (recipe or Recipe()).filled(())
+        self.class_counts = None if class_counts is None else tuple(class_counts)
+        self.exit_losses: list[float] = []
+        """The losses of the exits in the last step, for whoever watches."""
+        self._running: tuple[nn.Module, ...] = ()  # in a tuple, so that its weights are not registered a second time
+        self._weights: list[float] = []
+        self._scaled = ExitStack()
+        self._mixing = Mixing(self.recipe)
+        self._frozen: tuple[nn.Module, ...] = ()
 
     def set_model(self, model: nn.Module) -> None:
-        """Take ``model``; ``ValueError`` for exit weights that do not fit its exits."""
+        """Take ``model``, all of whose exits learn; ``ValueError`` for exit weights that do not fit them."""
         super().set_model(model)
-        stages = getattr(model, "exit_stages", None)
-        weights = None
-        if self.exit_weights is not None and stages is not None:
-            if len(self.exit_weights) != stages[-1] + 1:
-                raise ValueError(
-                    f"exit_weights: {len(self.exit_weights)} given for {stages[-1] + 1} stages; one per stage is needed"
-                )
-            weights = torch.tensor([self.exit_weights[stage] for stage in stages])
-            if weights.sum() <= 0:
-                raise ValueError(f"exit_weights: {self.exit_weights} leave no weight to exits after stages {stages}")
-        self.present_weights = weights
+        self._running, self._frozen, self._weights = (), (), []
+        if isinstance(model, EarlyExitNetwork):
+            self._weights = exit_weights(self.recipe.exit_weights, model)
+
+    def start(self, phase: Phase) -> None:
+        """Train a part of the network from now on."""
+        network = self.model
+        weights = exit_weights(self.recipe.exit_weights, network)
+        self._weights = [weights[exit] for exit in phase.exits]
+        if sum(self._weights) <= 0:
+            self._weights = [1.0] * len(phase.exits)  # an exit without weight that learns alone
+        part = network.keep(phase.exits)
+        self._running = (part,)
+        self._scaled.close()
+        if self.recipe.gradient_equilibrium:
+            self._scaled.enter_context(gradient_equilibrium(part))
+        if phase.frozen:
+            last = network.exits[str(network.exit_stages[-1])]
+            self._frozen = (network.stem, network.stages, last)
+            for piece in self._frozen:
+                piece.requires_grad_(False)
+
+    def finish(self) -> None:
+        """Let go of what :meth:`start` took hold of."""
+        self._scaled.close()
+        for piece in self._frozen:
+            piece.requires_grad_(True)
+        self._frozen = ()
+
+    def train(self, mode: bool = True) -> JointLoss:
+        """Set the mode; what is frozen keeps the statistics of its normalisation."""
+        super().train(mode)
+        for piece in self._frozen:
+            piece.eval()
+        return self
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the mean accuracy of the exits; NNI's one-shot strategies want one number of a supernet's validation."""
         x, y = batch
-        hits = torch.stack([(logits.argmax(dim=1) == y).float().mean() for logits in self._exits(x)])
+        hits = torch.stack([(logits.argmax(dim=1) == y).float().mean() for logits in self._exits(self.model, x)])
         self.log("default", hits.mean(), batch_size=len(y))
 
-    def _exits(self, x: Tensor) -> list[Tensor]:
+    @staticmethod
+    def _exits(model: nn.Module, x: Tensor) -> list[Tensor]:
         """Logits of each exit; a model of one tensor has one exit."""
-        logits = self.model(x)
+        logits = model(x)
         return [logits] if isinstance(logits, Tensor) else logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The joint loss of a batch."""
-        x, y = batch
-        losses = torch.stack([cross_entropy(logits, y) for logits in self._exits(x)])
-        if self.present_weights is None:
-            return losses.mean()
-        weights = self.present_weights.to(losses)
-        return (losses * weights).sum() / weights.sum()
+        x, y = self._mixing(*batch, getattr(self.model, "num_classes", 0))
+        return self.loss(self._exits(self._running[0] if self._running else self.model, x), y)
+
+    def loss(self, logits: list[Tensor], y: Tensor) -> Tensor:
+        """The joint loss of the exits' ``logits``, each (batch, classes); ``y`` is (batch,) or, mixed, (batch, classes)."""
+        rare = None
+        if self.recipe.class_weights and self.class_counts is not None:
+            counts = torch.tensor(self.class_counts, device=logits[0].device).float()
+            rare = counts.sum() / (len(counts) * counts)
+        smoothing = (self.recipe.label_smoothing or 0.0) if y.ndim == 1 else 0.0  # mixed ones are smoothed already
+        outputs = [exit.float() for exit in logits]
+        losses = [cross_entropy(exit, y, weight=rare, label_smoothing=smoothing) for exit in outputs]
+        self.exit_losses = [float(loss.detach()) for loss in losses]
+        share = self.recipe.distillation
+        if share > 0:
+            losses = [
+                loss if exit is outputs[-1] else (1 - share) * loss + share * distillation_loss(exit, outputs[-1])
+                for loss, exit in zip(losses, outputs, strict=True)
+            ]
+        if len(self._weights) != len(losses) or len(set(self._weights)) == 1:
+            return torch.stack(losses).mean()
+        weights = torch.tensor(self._weights, device=losses[0].device)
+        return (torch.stack(losses) * weights).sum() / weights.sum()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with one learning rate cycle, stepped after every batch."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.05, fused=True)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        """The recipe's optimizer and learning rate, which changes after every batch."""
+        optimizer = create_optimizer(self.recipe, self)
+        schedule = create_schedule(self.recipe, optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,4 +1,4 @@
-"""Lightning, quiet, with one callback."""
+"""Lightning, quiet, with what happens at the start and the end of an epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,35 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
+from nni_earlyexit.training.augmentation import Augmentation
+
+
+class EpochStart(pl.Callback):
+    """Callback that makes what an epoch draws depend on the seed and the epoch alone, so that it can be drawn again.
+
+    Parameters
+    ----------
+    seed
+        Seed of the training.
+    before
+        Epochs of earlier phases.
+    augmentation
+        Hears which epoch begins.
+    """
+
+    def __init__(self, seed: int, before: int, augmentation: Augmentation) -> None:
+        self._seed, self._before, self._augmentation = seed, before, augmentation
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed what is random."""
+        epoch = self._before + trainer.current_epoch
+        drawn = np.random.SeedSequence([self._seed, epoch]).generate_state(1)
+        torch.manual_seed(int(drawn[0]))
+        np.random.seed(int(drawn[0]))  # noqa: NPY002  timm's mixup draws from it
+        self._augmentation.start_epoch(epoch)
 
 
 class EpochEnd(pl.Callback):

@@ -44,7 +44,8 @@ def parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
 def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
     """Let ``command`` end with one sentence and an exit code where the library raises for bad input or the system fails.
 
-    Bad input gives exit code 2; other errors of the system, such as a full disk or a manager that does not answer, exit code 1.
+    Bad input gives exit code 2; other errors of the system, such as a full disk or a manager that does not answer, and a
+    training that diverges, exit code 1.
     Other errors keep their traceback.
     """
 
@@ -52,7 +53,7 @@ def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, FloatingPointError) as error:
             print(f"nni-earlyexit: {sentence(error)}", file=sys.stderr)
             sys.exit(BAD_INPUT if isinstance(error, (ValueError, *_ASKED_FOR)) else BAD_LUCK)
         except KeyboardInterrupt:

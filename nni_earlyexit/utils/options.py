@@ -147,7 +147,8 @@ def add_options(parser: argparse._ActionsContainer, cls: type[Any], suppress: bo
         default = argparse.SUPPRESS if suppress else o.default
         flag = f"--{o.name.replace('_', '-')}"
         if isinstance(o.default, bool):
-            parser.add_argument(flag, action="store_true", default=default, help=words)
+            action = argparse.BooleanOptionalAction if o.default else "store_true"
+            parser.add_argument(flag, action=action, default=default, help=words)
         else:
             shown = f" ({o.default})" if o.default is not None else ""
             parser.add_argument(

@@ -1,0 +1,84 @@
+"""Augmentation of whole batches of images as tensors, before they are normalised.
+
+Shifts and mirrors are one look-up of pixels, which costs next to nothing beside a network; RandAugment is torchvision's, on a
+few groups of images at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+from nni_earlyexit.training.recipe import Recipe
+from torch import Tensor
+
+GROUPS = 8
+"""RandAugment draws its operations for so many groups of a batch, not for each image, which would take longer than the
+network."""
+
+
+class Augmentation:
+    """Random changes of a batch of images (batch, channels, height, width), uint8 or float.
+
+    Parameters
+    ----------
+    recipe
+        The values of ``shift``, ``mirror`` and ``randaugment``.
+    length
+        Number of inputs in the training split.
+    """
+
+    def __init__(self, recipe: Recipe, length: int) -> None:
+        self._shift = recipe.shift or 0.0
+        self._mirror = recipe.mirror or "none"
+        self._magnitude = recipe.randaugment or 0
+        # which images start mirrored, if they alternate
+        start = torch.Generator().manual_seed(recipe.seed)
+        self._first = torch.rand(length, generator=start) < 0.5
+        # shared, for processes that read ahead
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    @property
+    def changes_nothing(self) -> bool:
+        """``True`` if images stay as they are."""
+        return self._shift == 0 and self._mirror == "none" and self._magnitude == 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Say which epoch begins, from 0."""
+        self._epoch.fill_(epoch)
+
+    def __call__(self, x: Tensor, places: Tensor) -> Tensor:
+        """The changed images; ``places`` are theirs in the training split."""
+        if x.ndim != 4:
+            return x
+        if self._magnitude:
+            x = self._randaugmented(x)
+        return self._moved(x, places)
+
+    def _moved(self, x: Tensor, places: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        mirrored = self._mirrored(places)
+        rows, columns = _shifted(batch, height, self._shift), _shifted(batch, width, self._shift)
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+        images = x.permute(0, 2, 3, 1)  # channels last, so that a pixel is copied as a whole
+        which = torch.arange(batch)
+        return images[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _mirrored(self, places: Tensor) -> Tensor:
+        if self._mirror == "alternating":
+            return self._first[places] ^ bool(self._epoch % 2)
+        if self._mirror == "random":
+            return torch.rand(len(places)) < 0.5
+        return torch.zeros(len(places), dtype=torch.bool)
+
+    def _randaugmented(self, x: Tensor) -> Tensor:
+        from torchvision.transforms.v2 import RandAugment
+
+        change = RandAugment(magnitude=self._magnitude)
+        return torch.cat([change(group.contiguous()) for group in x.tensor_split(min(GROUPS, len(x)))])
+
+
+def _shifted(batch: int, length: int, share: float) -> Tensor:
+    """Positions (batch, length) of the pixels that come to each place; beyond the edge the image is reflected."""
+    most = min(round(length * share), length - 1)
+    positions = torch.arange(length) + torch.randint(-most, most + 1, (batch, 1))
+    positions = positions.abs()
+    return torch.where(positions >= length, 2 * (length - 1) - positions, positions)
