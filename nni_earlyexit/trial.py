@@ -10,12 +10,16 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import parse
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.errors import exits_with_one_sentence
+
+if TYPE_CHECKING:
+    from nni_earlyexit.evaluation.evaluation import Train
+    from nni_earlyexit.space.base import EarlyExitSpace
 
 
 @exits_with_one_sentence
@@ -33,6 +37,8 @@ def main() -> None:
     from nni_earlyexit import search_spaces
     from nni_earlyexit.integration.assignment import take_parameters
     from nni_earlyexit.integration.finished_trial import once
+    from nni_earlyexit.integration.own_function import own_function
+    from nni_earlyexit.space.identity import check_same
 
     parameters = take_parameters()
     if parameters in (None, {}):
@@ -40,20 +46,25 @@ def main() -> None:
     for name in arguments.allow_spaces:
         search_spaces.allow(name)
     identity, sample = split_parameters(parameters)
-    settings = arguments.settings.with_whole_paths()
-
-    once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, lambda: _train(identity, sample, settings))
-
-
-def _train(identity: str, sample: Mapping[str, Any], settings: Settings) -> None:
-    import torch
-    from nni_earlyexit import search_spaces
-    from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
-    from nni_earlyexit.space.identity import check_same
-
     space = search_spaces.restore(identity)
     check_same(identity, space.identity())
-    evaluator = EarlyExitEvaluator(settings)
+    settings = arguments.settings.with_whole_paths().for_network(space.input_shape)
+    train = None if arguments.train is None else own_function(arguments.train)
+
+    once(
+        Path(os.environ["NNI_OUTPUT_DIR"]),
+        sample,
+        settings,
+        identity,
+        lambda: _train(space, sample, settings, train),
+    )
+
+
+def _train(space: EarlyExitSpace, sample: Mapping[str, Any], settings: Settings, train: Train | None) -> None:
+    import torch
+    from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
+
+    evaluator = EarlyExitEvaluator(settings, train=train)
     torch.manual_seed(settings.training.seed)
     result = evaluator.evaluate(space.freeze(sample))
     shown = {name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")}

@@ -35,6 +35,9 @@ BELOW: Mapping[str, list[str]] = {
 }
 """The wings that each wing may import, beside itself and ``utils``, which is open to all."""
 
+DOORS = {("nni_earlyexit.nn.network", "nni_earlyexit.evaluation.record")}
+"""Imports inside one function that may run back: the way from a class to the files that it was stored in."""
+
 LIGHT = {
     "utils": (),
     "thresholds": (),
@@ -83,7 +86,11 @@ def arrows(root: Path = ROOT, typing_only: bool = True) -> dict[str, set[str]]:
     """The modules that each module imports, without itself."""
     modules = files(root)
     return {
-        module: set(imported(ast.parse(path.read_text()), modules, typing_only)) - {module, PACKAGE}
+        module: {
+            other
+            for other in imported(ast.parse(path.read_text()), modules, typing_only)
+            if other not in (module, PACKAGE) and (module, other) not in DOORS
+        }
         for module, path in modules.items()
     }
 

@@ -56,7 +56,7 @@ def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters,
     assert {"space": stored.space, **stored.sample} == parameters
     assert stored.metrics == json.loads(json.dumps(sent[-1][2]))
     assert stored.settings.training.epochs == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
+    assert {path.name for path in tmp_path.iterdir()} == {*record.FILES, record.SUMMARY, "tensorboard"}
 
 
 def test_its_own_finished_result_is_reported_again_without_training(run, parameters):
@@ -71,7 +71,7 @@ def test_what_a_killed_trial_left_half_written_is_removed(run, parameters, tmp_p
     gone.wait()
     (tmp_path / f".weights.safetensors.{gone.pid}.part").touch()
     run(parameters, "--epochs", "1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((record.SUMMARY, record.WEIGHTS, record.OUTPUTS))
+    assert {path.name for path in tmp_path.iterdir()} == {*record.FILES, record.SUMMARY, "tensorboard"}
 
 
 def test_a_finished_result_whose_weights_are_damaged_is_trained_again(run, parameters, tmp_path):

@@ -121,6 +121,7 @@ def evaluate(
     if not results:  # a training that goes on may have been over but for this
         measure(settings.training.epochs, network)
     (measured,) = results
+    network.preprocessing, network.policy = data.preprocessing, measured.policy
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
     calibration = Outputs(exit_logits(network, data.calibration.parts()), data.calibration.y.numpy())
     values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}

@@ -162,8 +162,10 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
     members = []
     for trial in records:
         settings = trial.settings
-        task = data.load_settings(settings.data, settings.training.seed)
         network = trial.network()
+        task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(
+            network
+        )
         data.check_fits(task, network)
         costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
         calibration = exit_logits(network, task.calibration.parts()), task.calibration.y.numpy()

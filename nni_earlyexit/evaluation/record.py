@@ -4,6 +4,7 @@
 ``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
 ``weights.safetensors`` the network's weights
 ``outputs.npz``       what its exits say on the validation and the calibration split
+``preprocessing.json`` the way from an image or a sentence to what the network takes; names of classes
 ===================== ==========================================================================
 
 ``trial.json`` is written last and at once, so that a folder that has it is whole. Disks and copies damage
@@ -29,6 +30,7 @@ from nni_earlyexit.utils import files
 if TYPE_CHECKING:
     from nni_earlyexit.evaluation.evaluation import Evaluation
     from nni_earlyexit.nn.network import EarlyExitNetwork
+    from nni_earlyexit.nn.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ FORMAT = 2
 UNCHECKED_FORMAT = 1
 """Format of trials that have no checksums, and are read without."""
 SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
+PREPROCESSING = "preprocessing.json"
+FILES = (WEIGHTS, OUTPUTS, PREPROCESSING)
 
 
 class Damaged(ValueError):
@@ -88,7 +92,20 @@ class Record:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: of other shapes or names
             raise Damaged(f"{path}: {' '.join(str(error).split())[:300]}") from None
+        network.preprocessing, network.policy = self.preprocessing(), self.policy
         return network.eval()
+
+    def preprocessing(self) -> Preprocessing | None:
+        """The preprocessing of the network; ``None`` for a trial of an earlier version, which did not keep it."""
+        from nni_earlyexit.nn.preprocessing import Preprocessing
+
+        if PREPROCESSING not in self.checksums:
+            return None
+        path = self.file(PREPROCESSING)
+        try:
+            return Preprocessing.from_dict(files.read_json(path, "preprocessing"))
+        except (LookupError, TypeError, ValueError) as error:
+            raise Damaged(f"{path}: {' '.join(str(error).split())[:300]}") from None
 
 
 def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
@@ -110,7 +127,8 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
         }
         files.write_whole(folder / WEIGHTS, lambda path: path.write_bytes(serialise(weights)))
         files.write_arrays(folder / OUTPUTS, outputs)
-        checksums = {name: files.checksum(folder / name) for name in (WEIGHTS, OUTPUTS)}
+        files.write_json(folder / PREPROCESSING, evaluation.preprocessing.to_dict())
+        checksums = {name: files.checksum(folder / name) for name in FILES}
     summary = {
         "format": FORMAT,
         "space": evaluation.network.space,
@@ -138,6 +156,26 @@ def load(folder: Path) -> Record | None:
         raise Damaged(f"{path}: {reason[:300]}") from None
 
 
+def load_network(folder: Path) -> EarlyExitNetwork:
+    """The network of the finished trial in ``folder``, which knows how to prepare its inputs.
+
+    Raises ``FileNotFoundError`` where no trial has finished, ``ValueError`` for one without a trained network or of an earlier
+    version, and what :meth:`Record.network` raises.
+    """
+    trial = load(folder)
+    if trial is None:
+        raise FileNotFoundError(f"folder: there is no finished trial in {str(folder)!r}, which would have a {SUMMARY}")
+    if trial.policy is None:
+        raise ValueError(f"folder: the network of {str(folder)!r} missed a limit and was not trained")
+    network = trial.network()
+    if network.preprocessing is None:
+        raise ValueError(
+            f"folder: the trial in {str(folder)!r} is of an earlier version, which did not keep how inputs are prepared; train "
+            "it again"
+        )
+    return network
+
+
 def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings, space: str | None) -> Record | None:
     """The trial that was finished in ``folder``, whole, if it was this training of this network; ``space=None``: of any."""
     try:
@@ -149,7 +187,7 @@ def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings,
         ):
             return None
         if record.policy is not None:
-            for name in (WEIGHTS, OUTPUTS):
+            for name in set(FILES) & {WEIGHTS, OUTPUTS, *record.checksums}:
                 record.file(name)
         return record
     except Damaged as error:

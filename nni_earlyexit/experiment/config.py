@@ -244,6 +244,8 @@ def _check_space(
     from nni_earlyexit.integration.search_space_file import check_search_space
     from nni_earlyexit.space.latency_table import latencies
     from nni_earlyexit.space.search_domain import check_limits, domain
+    from nni_earlyexit.training.exit_weights import check_number_of_weights
+    from nni_earlyexit.utils.progress import say
 
     space = search_spaces.restore(name)
     if arguments is not None:
@@ -253,13 +255,9 @@ def _check_space(
     check_limits(space, settings.limits, seconds_of)
     if arguments is not None:
         _check_initial(arguments.create_strategy(), domain(space, settings.limits, seconds_of), space)
-    data.check_fits(data.load_settings(settings.data, settings.training.seed), space)
-    weights = settings.training.exit_weights
-    if weights is not None and len(weights) != len(space.network.stages):
-        raise ValueError(
-            f"exit_weights: {len(weights)} given, space {space.identity()} has "
-            f"{len(space.network.stages)} stages; one per stage is needed"
-        )
+    task = data.load_settings(settings.data.for_shape(space.input_shape), settings.training.seed, say)
+    data.check_fits(task, space)
+    check_number_of_weights(settings.training.exit_weights, len(space.network.stages))
 
 
 def _check_tuner_space(asked: str, written: str, space: str) -> None:

@@ -7,13 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.preprocessing import Inputs, Preprocessing
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from torch import Tensor, nn
+
+
+class Answers(NamedTuple):
+    """The answers of a network to a batch.
+
+    Attributes
+    ----------
+    logits
+        Logits (batch, classes) of the exit that each input left at.
+    exits
+        The exit that each input left at (batch,).
+    """
+
+    logits: Tensor
+    exits: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """The class of each input (batch,)."""
+        return self.logits.argmax(dim=1)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The probability of each class (batch, classes), as the exit says it."""
+        return self.logits.softmax(dim=1)
 
 
 class EarlyExitNetwork(nn.Module):
@@ -34,6 +61,13 @@ class EarlyExitNetwork(nn.Module):
         Number of classes.
     space, sample
         The search space (name and version) and the point of it that this network is, if it came from one.
+
+    Attributes
+    ----------
+    preprocessing
+        The way from images or sentences to inputs of this network, once it was trained.
+    policy
+        The policy that was fitted to it, once it was.
     """
 
     def __init__(
@@ -62,6 +96,27 @@ class EarlyExitNetwork(nn.Module):
         self.num_classes = num_classes
         self.space = space
         self.sample = dict(sample) if sample is not None else None
+        self.preprocessing: Preprocessing | None = None
+        self.policy: ExitPolicy | None = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> EarlyExitNetwork:
+        """The trained network of a finished trial, ready to :meth:`predict`, from the trial's ``folder``.
+
+        Nothing in the folder is executed or unpickled. ``FileNotFoundError`` where no finished trial is, ``ValueError`` for one
+        that is damaged or whose space may not be imported (see :func:`nni_earlyexit.search_spaces.allow`).
+        """
+        from nni_earlyexit.evaluation import (
+            record,  # the way back from a trial's files, which know how to build a network
+        )
+
+        return record.load_network(Path(folder))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes; their numbers where they have no names."""
+        names = self.preprocessing.class_names if self.preprocessing is not None else ()
+        return names or tuple(map(str, range(self.num_classes)))
 
     @property
     def exit_stages(self) -> tuple[int, ...]:
@@ -88,16 +143,34 @@ class EarlyExitNetwork(nn.Module):
         # in a supernet of NNI's, the branch of an exit that was not sampled gives None
         return [logits for logits in self.outputs(x) if logits is not None]
 
-    def predict(self, x: Tensor, policy: ExitPolicy) -> tuple[Tensor, Tensor]:
-        """Run ``x`` under ``policy``: an input that has left costs nothing afterwards, nor does a dropped exit.
+    def predict(self, images: Inputs, policy: ExitPolicy | None = None) -> Answers:
+        """Answer ``images`` under a policy: an input that has left costs nothing afterwards, nor does a dropped exit.
+
+        Parameters
+        ----------
+        images
+            Of a network that was trained: images (uint8 or float, numpy or torch, one or a batch) or sentences, as
+            :meth:`Preprocessing.inputs` takes them. Of any other network, a batch of its inputs.
+        policy
+            The policy that decides where an input leaves; by default the one that was fitted to the network.
 
         Returns
         -------
-        logits, exits
-            The logits (batch, classes) of the exit that each input left at, and which exit that was (batch,). They are
-            those of running all exits and applying the policy afterwards, up to the rounding of a smaller batch.
+        Answers
+            They are those of running all exits and applying the policy afterwards, up to the rounding of a smaller batch.
         """
+        policy = policy or self.policy
+        if policy is None:
+            raise ValueError(
+                "policy: this network has none; give one, such as that of ThresholdOptimizer.fit(...).policy_"
+            )
         self._check_fits(policy)
+        if self.preprocessing is not None:
+            x = self.preprocessing.inputs(images).to(next(self.parameters()).device)
+        elif isinstance(images, Tensor):
+            x = images
+        else:
+            raise ValueError("images: this network was not trained here, so it takes tensors of its inputs only")
         with inference(self):
             logits = x.new_empty((len(x), self.num_classes), dtype=torch.float32)
             exits = torch.empty(len(x), dtype=torch.long, device=x.device)
@@ -116,7 +189,7 @@ class EarlyExitNetwork(nn.Module):
                 logits[remaining[leaves]] = so_far[leaves, -1]
                 exits[remaining[leaves]] = kept[stage]
                 remaining, x, so_far = remaining[~leaves], x[~leaves], so_far[~leaves]
-        return logits, exits
+        return Answers(logits, exits)
 
     def truncate(self, k: int) -> EarlyExitNetwork:
         """The network that ends at exit ``k`` (0-based), all earlier exits kept; it shares its weights with this one."""
@@ -135,13 +208,15 @@ class EarlyExitNetwork(nn.Module):
     def keep(self, kept: Sequence[int]) -> EarlyExitNetwork:
         """The network that ends at the last of the ``kept`` exits and has no others; it shares its weights with this one."""
         stages = [self.exit_stages[exit] for exit in kept]
-        return EarlyExitNetwork(
+        part = EarlyExitNetwork(
             self.stem,
             list(self.stages)[: stages[-1] + 1],
             [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
         )
+        part.preprocessing = self.preprocessing
+        return part
 
     def _check_fits(self, policy: ExitPolicy) -> None:
         if len(policy.cutoffs) != len(self.exits):

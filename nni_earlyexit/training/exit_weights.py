@@ -22,8 +22,7 @@ def exit_weights(wanted: str | Sequence[float | str] | None, network: EarlyExitN
         For numbers that do not fit the stages of the network or leave nothing to its exits.
     """
     stages = network.exit_stages
-    if not isinstance(wanted, str) and wanted is not None and len(wanted) == 1 and isinstance(wanted[0], str):
-        wanted = wanted[0]
+    wanted = _word(wanted) or wanted
     weights: Sequence[float]
     if wanted is None or wanted == "constant":
         weights = [1.0] * len(stages)
@@ -39,3 +38,16 @@ def exit_weights(wanted: str | Sequence[float | str] | None, network: EarlyExitN
         if sum(weights) <= 0:
             raise ValueError(f"exit_weights: {tuple(given)} leave no weight to exits after stages {stages}")
     return [weight / sum(weights) for weight in weights]
+
+
+def check_number_of_weights(wanted: str | Sequence[float | str] | None, stages: int) -> None:
+    """``ValueError`` unless ``wanted`` is a word or has a weight for each of so many ``stages``."""
+    if wanted is not None and _word(wanted) is None and len(wanted) != stages:
+        raise ValueError(f"exit_weights: {len(wanted)} given for {stages} stages; one per stage is needed")
+
+
+def _word(wanted: str | Sequence[float | str] | None) -> str | None:
+    """The word that ``wanted`` is, alone or, from a command line, in a list."""
+    if isinstance(wanted, str):
+        return wanted
+    return wanted[0] if wanted is not None and len(wanted) == 1 and isinstance(wanted[0], str) else None

@@ -6,8 +6,8 @@ documentation are made from the fields of the parts. Checked plain data, without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nni_earlyexit.data.settings import DataSettings
@@ -39,6 +39,10 @@ class Settings:
     def with_whole_paths(self) -> Settings:
         """The same with paths from ``/``, which mean the same file wherever they are read later."""
         return Settings(self.data.with_whole_paths(), self.training, self.goal, self.limits.with_whole_paths())
+
+    def for_network(self, input_shape: Sequence[int]) -> Settings:
+        """The same for networks that take inputs of this shape, where image files can be made so."""
+        return replace(self, data=self.data.for_shape(tuple(input_shape)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data, flat: the value of every option by its name."""

@@ -1,0 +1,178 @@
+"""Training one network of a space, without a search: it goes on where it was after whatever ended it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from nni_earlyexit import data as data_sets
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.evaluation import evaluate
+from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.monitor import Monitor
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import files
+from nni_earlyexit.utils.progress import Say
+from nni_earlyexit.utils.tables import aligned
+
+TASK, CHECKPOINT = "training.json", "training.ckpt"
+"""Files of a training that is under way: what it is, and how far it is."""
+CHOSEN = ("largest", "smallest", "random")
+
+
+def choose_sample(space: EarlyExitSpace, sample: str, seed: int) -> dict[str, Any]:
+    """The sample that a user names: ``largest``, ``smallest``, ``random``, a JSON file, or the folder of a trial.
+
+    Raises ``ValueError`` or ``FileNotFoundError`` where there is none, or one of another space.
+    """
+    if sample == "random":
+        return space.sample(np.random.default_rng(seed))
+    if sample in CHOSEN:
+        return space.extreme(space.exit_costs, exit=-1, most=sample == "largest")[0]
+    path = Path(sample)
+    if path.is_dir():
+        path = path / record.SUMMARY
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"sample: {sample!r} is not possible; {', '.join(CHOSEN)}, a JSON file or the folder of a trial is"
+        )
+    content = files.read_json(path, "sample")
+    if isinstance(content, Mapping) and isinstance(content.get("sample"), Mapping):
+        content = content["sample"]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"sample: {str(path)!r} does not hold an object with a value for each label")
+    return space.canonical({label: value for label, value in content.items() if label != "space"})
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A trained network, judged at each of its exits.
+
+    Attributes
+    ----------
+    network
+        The network.
+    metrics
+        The metrics of its operating point on validation data.
+    exit_costs
+        MACs to leave at each exit.
+    validation, test
+        Accuracy of each exit alone.
+    """
+
+    network: EarlyExitNetwork
+    metrics: Mapping[str, Any]
+    exit_costs: Sequence[int]
+    validation: Sequence[float]
+    test: Sequence[float]
+
+    def table(self) -> str:
+        """A table of the exits."""
+        rows = [
+            [str(exit), f"{cost:,}", f"{valid:.2%}", f"{test:.2%}"]
+            for exit, (cost, valid, test) in enumerate(zip(self.exit_costs, self.validation, self.test, strict=True))
+        ]
+        return aligned(["exit", "MACs", "validation", "test"], rows)
+
+
+def train_one(
+    space: EarlyExitSpace,
+    sample: Mapping[str, Any],
+    settings: Settings,
+    folder: Path,
+    say: Say = print,
+    *,
+    bar: Callable[[], pl.Callback] | None = None,
+) -> Judgement:
+    """Train the network that ``sample`` means, write it to ``folder`` as a trial does, and judge it on the test split.
+
+    Parameters
+    ----------
+    space, sample, settings
+        The network and how it is trained.
+    folder
+        The folder of the result; of a training that was interrupted, it goes on where the last whole epoch ended.
+    say
+        Hears of the progress.
+    bar
+        Makes a progress bar of Lightning's; without it, there is a line after each epoch.
+
+    Raises
+    ------
+    ValueError
+        For a folder that holds another training.
+    """
+    settings = settings.with_whole_paths().for_network(space.input_shape)
+    _claim(
+        folder,
+        {"space": space.identity(), "sample": dict(sample), "settings": json.loads(json.dumps(settings.to_dict()))},
+    )
+    recipe = settings.training
+    data = data_sets.load_settings(settings.data, recipe.seed, say)
+    data_sets.check_fits(data, space)
+    for note in data.notes:
+        say(note)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    network = space.freeze(sample)
+    finished = record.finished(folder, sample, settings, space.identity())
+    if finished is not None:
+        say(f"{folder}: this training was finished before")
+        network, metrics = finished.network(), finished.metrics
+    else:
+        with Monitor.writing(folder if recipe.tensorboard else None) as monitor:
+
+            def after_epoch(metrics: Mapping[str, Any]) -> bool:
+                monitor.epoch(metrics)
+                exits = " ".join(f"{metrics[f'exit{stage}_accuracy']:.2%}" for stage in network.exit_stages)
+                say(f"epoch {metrics['epochs']} of {recipe.epochs}: validation accuracy of the exits {exits}")
+                return True
+
+            callbacks = [*monitor.callbacks, *([] if bar is None else [bar()])]
+            train = partial(fit, callbacks=callbacks, checkpoint=folder / CHECKPOINT, say=say)
+            result = evaluate(network, data, settings, after_epoch=after_epoch, train=train)
+        if result.policy is None:
+            raise ValueError("sample: this network misses a limit and is not trained")
+        record.save(result, folder, settings)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        metrics = result.metrics
+    data = data.for_network(network)
+    return Judgement(
+        network,
+        metrics,
+        network.exit_costs,
+        _accuracies(network, data.validation),
+        _accuracies(network, data.test),
+    )
+
+
+def _claim(folder: Path, task: Mapping[str, Any]) -> None:
+    """Make ``folder`` that of the training ``task``; ``ValueError`` if it is that of another."""
+    path = folder / TASK
+    if path.is_file():
+        other = files.read_json(path, "output")
+        if other != task:
+            differs = next(
+                (name for name in task if not isinstance(other, Mapping) or other.get(name) != task[name]), "it"
+            )
+            raise ValueError(f"output: {str(folder)!r} holds a training with another {differs}; choose another folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, task)
+
+
+def _accuracies(network: EarlyExitNetwork, split: data_sets.Split) -> list[float]:
+    """Accuracy of each exit alone."""
+    logits = exit_logits(network, split.parts())
+    return (logits.argmax(axis=-1) == split.y.numpy()[:, None]).mean(axis=0).tolist()
