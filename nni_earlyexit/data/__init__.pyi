@@ -1,9 +1,9 @@
 # The public names of this wing, each imported when it is first used.
 
-from .load import load as load
-from .load import load_settings as load_settings
-from .load import read_raw as read_raw
 from .loaders import batches as batches
+from .loading import load as load
+from .loading import load_settings as load_settings
+from .loading import read_raw as read_raw
 from .raw import ArrayInputs as ArrayInputs
 from .raw import Raw as Raw
 from .registry import kinds as kinds

@@ -120,5 +120,8 @@ class DataSettings:
     def with_whole_paths(self) -> DataSettings:
         """The same with paths from ``/``, which mean the same files wherever they are read later."""
         source = registry.parse(self.source)
-        whole = f"{source.kind}:{Path(source.path).expanduser().resolve()}" if source.path else self.source
-        return replace(self, source=whole, root=str(Path(self.root).expanduser().resolve()))
+        whole = self.source.removesuffix(source.path) + str(Path(source.path).expanduser().resolve())
+        if source.path:
+            return replace(self, source=whole)
+        uses_root = source.module.RESIZES
+        return replace(self, root=str(Path(self.root).expanduser().resolve())) if uses_root else self

@@ -159,7 +159,7 @@ BAD = {
     ),
     "exit weights": (
         {"trialCommand": command("--exit-weights 1 1"), "tuner": tuner()},
-        "exit_weights: 2 given, space digits/2 has 4 stages",
+        "exit_weights: 2 given for 4 stages",
     ),
     "unknown argument of the assessor": (
         {"assessor": assessor(eta=3)},
