@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # one of several processes that share the cores; read when numpy and torch are imported
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads that wait for each other on cores that are busy take a hundred times as long for the small networks of the tests.
+# Read when numpy and torch are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

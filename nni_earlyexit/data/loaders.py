@@ -11,15 +11,15 @@ from nni_earlyexit.data.splits import Split
 from torch import Tensor
 from torch.utils.data import BatchSampler, Dataset, RandomSampler, Sampler, SequentialSampler
 
-Augment: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""Changes a batch of raw inputs, given their places in the split."""
+Augment: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
+"""Changes a batch of raw inputs, given their places in the split and the number of the epoch, from 0."""
 
 
 class _Batches(Dataset[tuple[Tensor, Tensor]]):
     """Whole batches of a split by the places of their inputs: read, augmented and normalised at once."""
 
-    def __init__(self, split: Split, augment: Augment | None) -> None:
-        self._split, self._augment = split, augment
+    def __init__(self, split: Split, augment: Augment | None, epoch: Tensor) -> None:
+        self._split, self._augment, self._epoch = split, augment, epoch
 
     def __len__(self) -> int:
         return len(self._split)
@@ -28,28 +28,31 @@ class _Batches(Dataset[tuple[Tensor, Tensor]]):
         places = torch.tensor(members)
         x = self._split.raw(places.numpy())
         if self._augment is not None:
-            x = self._augment(x, places)
+            x = self._augment(x, places, int(self._epoch))
         return x if self._split.preprocessing is None else self._split.preprocessing(x), self._split.y[places]
 
 
 class Shuffled(Sampler[int]):
-    """A new random order each epoch; the seed alone decides which, however much random is drawn elsewhere."""
+    """A new random order each epoch; the seed alone decides which, however much random is drawn elsewhere.
 
-    def __init__(self, length: int, seed: int) -> None:
-        self._length, self._seed = length, seed
+    Attributes
+    ----------
+    epoch
+        The number of the epoch that has begun, from 0; a tensor that processes share.
+    """
+
+    def __init__(self, length: int, seed: int, skip_epochs: int = 0) -> None:
         self._orders = RandomSampler(range(length), generator=torch.Generator().manual_seed(seed))
+        self.epoch = torch.tensor(-1).share_memory_()
+        for _ in range(skip_epochs):
+            next(iter(self), None)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._orders)
 
     def __iter__(self) -> Iterator[int]:
+        self.epoch += 1
         yield from self._orders
-
-    def skip(self, epochs: int) -> None:
-        """Go on as after so many epochs."""
-        for _ in range(epochs):
-            for _ in self._orders:
-                break
 
 
 def batches(
@@ -67,16 +70,12 @@ def batches(
     ``augment`` changes raw inputs before they are normalised. ``workers`` processes read ahead, where reading takes time.
     With ``skip_epochs``, the orders are those after so many epochs.
     """
-    order: Sampler[int]
-    if shuffle:
-        order = Shuffled(len(split), seed)
-        order.skip(skip_epochs)
-    else:
-        order = SequentialSampler(range(len(split)))
+    shuffled = Shuffled(len(split), seed, skip_epochs)
+    order = shuffled if shuffle else SequentialSampler(range(len(split)))
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
     return DataLoader(
-        _Batches(split, augment),
+        _Batches(split, augment, shuffled.epoch),
         sampler=BatchSampler(order, batch_size, drop_last),
         batch_size=None,
         num_workers=workers,

@@ -6,6 +6,7 @@ few groups of images at a time.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from nni_earlyexit.training.recipe import Recipe
 from torch import Tensor
@@ -30,41 +31,44 @@ class Augmentation:
         self._shift = recipe.shift or 0.0
         self._mirror = recipe.mirror or "none"
         self._magnitude = recipe.randaugment or 0
+        self._seed = recipe.seed
         # which images start mirrored, if they alternate
-        start = torch.Generator().manual_seed(recipe.seed)
-        self._first = torch.rand(length, generator=start) < 0.5
-        # shared, for processes that read ahead
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+        self._first = torch.rand(length, generator=torch.Generator().manual_seed(recipe.seed)) < 0.5
 
     @property
     def changes_nothing(self) -> bool:
         """``True`` if images stay as they are."""
         return self._shift == 0 and self._mirror == "none" and self._magnitude == 0
 
-    def start_epoch(self, epoch: int) -> None:
-        """Say which epoch begins, from 0."""
-        self._epoch.fill_(epoch)
+    def __call__(self, x: Tensor, places: Tensor, epoch: int) -> Tensor:
+        """The changed images; ``places`` are theirs in the training split.
 
-    def __call__(self, x: Tensor, places: Tensor) -> Tensor:
-        """The changed images; ``places`` are theirs in the training split."""
-        if x.ndim != 4:
+        What is drawn depends on the seed, the epoch and the places alone, so that it is the same whoever reads ahead, and after
+        an interruption.
+        """
+        if x.ndim != 4 or self.changes_nothing:
             return x
-        if self._magnitude:
-            x = self._randaugmented(x)
-        return self._moved(x, places)
+        (drawn,) = (
+            np.random.SeedSequence([self._seed, epoch, int(places[0]), int(places[-1])]).generate_state(1).tolist()
+        )
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(drawn)
+            if self._magnitude:
+                x = self._randaugmented(x)
+            return self._moved(x, places, epoch)
 
-    def _moved(self, x: Tensor, places: Tensor) -> Tensor:
+    def _moved(self, x: Tensor, places: Tensor, epoch: int) -> Tensor:
         batch, _, height, width = x.shape
-        mirrored = self._mirrored(places)
+        mirrored = self._mirrored(places, epoch)
         rows, columns = _shifted(batch, height, self._shift), _shifted(batch, width, self._shift)
         columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
         images = x.permute(0, 2, 3, 1)  # channels last, so that a pixel is copied as a whole
         which = torch.arange(batch)
         return images[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
-    def _mirrored(self, places: Tensor) -> Tensor:
+    def _mirrored(self, places: Tensor, epoch: int) -> Tensor:
         if self._mirror == "alternating":
-            return self._first[places] ^ bool(self._epoch % 2)
+            return self._first[places] ^ bool(epoch % 2)
         if self._mirror == "random":
             return torch.rand(len(places)) < 0.5
         return torch.zeros(len(places), dtype=torch.bool)

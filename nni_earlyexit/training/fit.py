@@ -101,7 +101,7 @@ def fit(
                 loop.should_stop = True
 
         loop.callbacks += [  # type: ignore[attr-defined]
-            EpochStart(recipe.seed, before, augmentation),
+            EpochStart(recipe.seed, before),
             StopsDiverged(),
             *([average] if average is not None else []),
             *callbacks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from nni_earlyexit.training.augmentation import Augmentation
 
 
 class EpochStart(pl.Callback):
@@ -22,20 +22,20 @@ class EpochStart(pl.Callback):
         Seed of the training.
     before
         Epochs of earlier phases.
-    augmentation
-        Hears which epoch begins.
     """
 
-    def __init__(self, seed: int, before: int, augmentation: Augmentation) -> None:
-        self._seed, self._before, self._augmentation = seed, before, augmentation
+    def __init__(self, seed: int, before: int) -> None:
+        self._seed, self._before = seed, before
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Seed what is random."""
+        """Seed what is random, and set the mode, which whoever looked at the network after the last epoch may have changed."""
         epoch = self._before + trainer.current_epoch
-        drawn = np.random.SeedSequence([self._seed, epoch]).generate_state(1)
-        torch.manual_seed(int(drawn[0]))
-        np.random.seed(int(drawn[0]))  # noqa: NPY002  timm's mixup draws from it
-        self._augmentation.start_epoch(epoch)
+        (drawn,) = np.random.SeedSequence([self._seed, epoch]).generate_state(1).tolist()
+        torch.manual_seed(drawn)
+        # timm's mixup and random erasing draw from these
+        np.random.seed(drawn)  # noqa: NPY002
+        random.seed(drawn)
+        pl_module.train()
 
 
 class EpochEnd(pl.Callback):

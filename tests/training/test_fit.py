@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+
+import pytest
+import torch
+from nni_earlyexit.training.checkpoint import Checkpoint
+from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.phases import phases
+from nni_earlyexit.training.plateau import Plateau
+from nni_earlyexit.training.precision import choose_precision
+from nni_earlyexit.training.recipe import Recipe
+from torch.nn.functional import cross_entropy
+from training.networks import network, task
+
+
+def recipe(**options):
+    return Recipe(**{"recipe": "plain", "epochs": 4, "batch_size": 16, **options})
+
+
+def fitted(checkpoint=None, after_epoch=lambda epochs, net: True, **options):
+    net = network()
+    fit(net, task(), recipe(**options), after_epoch, checkpoint=checkpoint)
+    return net
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def accuracy(net, exit):
+    data = task()
+    with torch.no_grad():
+        return (net.eval()(data.test.x)[exit].argmax(dim=1) == data.test.y).float().mean().item()
+
+
+RECIPES = [
+    {},
+    {"recipe": "fast"},
+    {"recipe": "standard", "learning_rate": 0.02},
+    {"recipe": "strong", "learning_rate": 0.02},
+    {"averaging": 0.9},
+    {"precision": "bfloat16"},
+    {"clip_gradient": 1.0},
+    {"regime": "mixed"},
+    {"distillation": 0.5},
+    {"gradient_equilibrium": True},
+    {"class_weights": True},
+]
+
+
+@pytest.mark.parametrize("options", RECIPES, ids=str)
+def test_every_way_of_training_learns_and_is_repeatable(options):
+    first, again = fitted(epochs=6, **options), fitted(epochs=6, **options)
+    assert same(first, again)
+    assert max(accuracy(first, exit) for exit in range(3)) > 0.8
+    assert not same(first, fitted(epochs=6, seed=1, **options))
+
+
+def test_the_regimes_are_phases():
+    net = network()
+    assert [tuple(phase) for phase in phases(recipe(), net)] == [("all exits", 4, (0, 1, 2), False)]
+    assert [tuple(phase) for phase in phases(recipe(regime="mixed", epochs=5), net)] == [
+        ("backbone", 2, (2,), False),
+        ("all exits", 3, (0, 1, 2), False),
+    ]
+    assert [tuple(phase) for phase in phases(recipe(regime="frozen"), net)] == [
+        ("backbone", 2, (2,), False),
+        ("early exits", 2, (0, 1), True),
+    ]
+    assert len(phases(recipe(regime="frozen", epochs=1), net)) == 1
+    assert len(phases(recipe(regime="mixed"), net.keep((2,)))) == 1
+
+
+def test_a_frozen_backbone_keeps_weights_and_statistics_while_its_exits_learn():
+    seen = []
+    net = fitted(regime="frozen", after_epoch=lambda epochs, net: seen.append(copy.deepcopy(net.state_dict())) or True)
+    after_backbone, end = seen[1], net.state_dict()
+    early = ("exits.0.", "exits.1.")
+    assert all(torch.equal(after_backbone[name], end[name]) for name in end if not name.startswith(early))
+    assert all(not torch.equal(after_backbone[name], end[name]) for name in end if name.startswith(early))
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_epochs_are_counted_across_phases():
+    heard = []
+    fitted(regime="mixed", after_epoch=lambda epochs, net: heard.append(epochs) or True)
+    assert heard == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("options", [{}, {"regime": "mixed"}, {"recipe": "strong", "averaging": 0.9}], ids=str)
+@pytest.mark.parametrize("over", [1, 2, 3, 4])
+def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(over, options, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(epochs, net):
+        if epochs > over:
+            raise Killed
+        return True
+
+    path = tmp_path / "training.ckpt"
+    with contextlib.suppress(Killed):
+        fitted(path, after_epoch=kill, **options)
+    heard = []
+    resumed = fitted(path, after_epoch=lambda epochs, net: heard.append(epochs) or True, **options)
+    assert heard == list(range(over + 1, 5))
+    assert same(resumed, fitted(**options))
+
+
+def test_a_checkpoint_that_is_damaged_is_named_and_nothing_in_it_is_executed(tmp_path):
+    import pickle
+
+    path = tmp_path / "training.ckpt"
+    path.write_bytes(pickle.dumps(print))
+    with pytest.raises(ValueError, match=r"checkpoint: .*training.ckpt' cannot be read: .*; remove it"):
+        Checkpoint.read(path)
+    assert Checkpoint.read(tmp_path / "none.ckpt") is None
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_the_training_with_step_and_last_loss(loss, monkeypatch):
+    from nni_earlyexit.training.joint_loss import JointLoss
+
+    steps = []
+    plain = JointLoss.loss
+
+    def breaks(self, logits, y):
+        steps.append(None)
+        return plain(self, logits, y) * (loss if len(steps) == 9 else 1)
+
+    monkeypatch.setattr(JointLoss, "loss", breaks)
+    with pytest.raises(FloatingPointError, match=rf"the loss is {loss} at step 9, in epoch 2; the one before was \d"):
+        fitted()
+
+
+def test_a_time_limit_ends_the_training_with_what_it_has():
+    heard = []
+    fitted(epochs=100_000, time_limit=1.0, after_epoch=lambda epochs, net: heard.append(epochs) or True)
+    assert 1 <= len(heard) < 100_000
+
+
+def test_the_average_is_what_is_judged_and_kept():
+    judged = []
+    net = fitted(averaging=0.9, after_epoch=lambda epochs, net: judged.append(copy.deepcopy(net)) or True)
+    assert same(judged[-1], net)
+    assert not same(net, fitted())
+
+
+def test_a_plateau_is_reached_when_nothing_gets_better_for_a_while():
+    plateau = Plateau(2)
+    assert [plateau.reached(result) for result in (1, 2, 2, 3, 3, 1, 1)] == [
+        False,
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not any(Plateau(None).reached(0) for _ in range(100))
+
+
+def test_the_faster_precision_is_chosen_without_changing_the_network():
+    net, data = network(), task()
+    before = copy.deepcopy(net)
+    x, y = data.train.prepared(slice(16)), data.train.y[:16]
+    chosen, gain = choose_precision(net, x, lambda logits: sum(cross_entropy(exit.float(), y) for exit in logits))
+    assert chosen == ("bfloat16" if gain >= 1.1 else "float32")
+    assert same(net, before)
+    assert all(parameter.grad is None for parameter in net.parameters())

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from nni_earlyexit.training.optimizer import create_optimizer, create_schedule
+from nni_earlyexit.training.recipe import Recipe
+from training.networks import network
+
+
+def rates(schedule: str, warmup: float, steps: int = 40) -> list[float]:
+    recipe = Recipe(recipe="plain", optimizer="sgd", learning_rate=2.0, schedule=schedule, warmup=warmup).filled(())
+    optimizer = create_optimizer(recipe, network())
+    course = create_schedule(recipe, optimizer, steps)
+    drawn = []
+    for _ in range(steps):
+        drawn.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        course.step()
+    return drawn
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "onecycle"])
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(schedule):
+    drawn = rates(schedule, 0.25)
+    top = drawn.index(max(drawn))
+    assert max(drawn) == pytest.approx(2.0, rel=0.02)
+    assert 8 <= top <= 11
+    assert drawn[: top + 1] == sorted(drawn[: top + 1])
+    assert drawn[top:] == sorted(drawn[top:], reverse=True)
+    assert drawn[-1] < 0.1
+
+
+def test_a_constant_one_stays():
+    assert rates("constant", 0.0) == pytest.approx([2.0] * 40)
+
+
+def test_a_course_goes_on_from_its_state():
+    recipe = Recipe(recipe="fast").filled(())
+    optimizer = create_optimizer(recipe, network())
+    course = create_schedule(recipe, optimizer, 40)
+    for _ in range(15):
+        optimizer.step()
+        course.step()
+    again = create_optimizer(recipe, network())
+    resumed = create_schedule(recipe, again, 40)
+    resumed.load_state_dict(course.state_dict())
+    assert again.param_groups[0]["lr"] == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon", "lamb"])
+def test_optimizers_have_timms_names(name):
+    net = network()
+    optimizer = create_optimizer(Recipe(recipe="plain", optimizer=name).filled(()), net)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    sum(logits.pow(2).sum() for logits in net(torch.randn(4, 1, 8, 8))).backward()
+    optimizer.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True) if b.grad.abs().sum() > 0)
+
+
+def test_an_unknown_optimizer_is_refused_with_the_nearest_names():
+    with pytest.raises(ValueError, match="optimizer: 'adamwx' is unknown; did you mean .*'adamw'"):
+        create_optimizer(Recipe(optimizer="adamwx").filled(()), network())
