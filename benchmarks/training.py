@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,19 +125,16 @@ def speed(arguments: argparse.Namespace) -> None:
         alone, whole = [], []
         step(fixed)
         for _ in range(arguments.steps):  # by turns, so that both meet the same machine
-            alone.append(seconds(lambda: step(fixed)))
-            whole.append(seconds(lambda: step(next(batches))))
+            start = time.perf_counter()
+            step(fixed)
+            middle = time.perf_counter()
+            step(next(batches))
+            alone.append(middle - start)
+            whole.append(time.perf_counter() - middle)
         size, a, w = len(fixed[1]), statistics.median(alone), statistics.median(whole)
         rows.append([name, f"{size / a:,.0f}", f"{size / w:,.0f}", f"{a / w:.3f}"])
         say(" ".join(rows[-1]))
     print(aligned(["recipe", "step alone (images/s)", "with everything (images/s)", "ratio"], rows))
-
-
-def seconds(call: Callable[[], None]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def main() -> None:
