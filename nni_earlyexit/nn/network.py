@@ -34,6 +34,9 @@ class EarlyExitNetwork(nn.Module):
         Number of classes.
     space, sample
         The search space (name and version) and the point of it that this network is, if it came from one.
+    mean, std
+        What the network's weights want images, scaled to 0..1, to be normalised with: one number per channel; ``None`` where
+        the weights are new and any normalisation will do.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class EarlyExitNetwork(nn.Module):
         num_classes: int,
         space: str | None = None,
         sample: Mapping[str, Any] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if not stages or len(exits) != len(stages):
@@ -62,6 +67,8 @@ class EarlyExitNetwork(nn.Module):
         self.num_classes = num_classes
         self.space = space
         self.sample = dict(sample) if sample is not None else None
+        self.mean = None if mean is None else tuple(mean)
+        self.std = None if std is None else tuple(std)
 
     @property
     def exit_stages(self) -> tuple[int, ...]:
@@ -141,6 +148,8 @@ class EarlyExitNetwork(nn.Module):
             [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
+            mean=self.mean,
+            std=self.std,
         )
 
     def _check_fits(self, policy: ExitPolicy) -> None:
