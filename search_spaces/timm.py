@@ -64,10 +64,8 @@ class Space(EarlyExitSpace):
             pretrained=pretrained,
             changed=time_of_change(str(weights)),
         )
-        taken = taken.copy()
-        if frozen:
-            taken.freeze(but=loaded.classifier if loaded.is_new else ())
-        return given_parts(taken, mean=loaded.mean, std=loaded.std)
+        learning = loaded.classifier if loaded.is_new else ()
+        return given_parts(taken, frozen=frozen, learning=learning, mean=loaded.mean, std=loaded.std)
 
 
 @lru_cache(maxsize=4)

@@ -32,6 +32,10 @@ class FixedStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The piece's output for ``x``; without gradients where it is frozen and nothing before it learns."""
+        if isinstance(
+            x, ShapeTensor
+        ):  # NNI's profiler wants only the shape, and the body may compute with the sizes of x
+            return ShapeTensor(self.body(x.elem))
         learns = x.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and (learns or not self.frozen)):
             return self.body(x)

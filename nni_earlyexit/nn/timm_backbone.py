@@ -53,9 +53,9 @@ def load(model: str, *, num_classes: int | None, resolution: int | None, weights
     state = read_weights(weights) if weights else {}
     arguments: dict[str, Any] = {"pretrained": pretrained}
     if state:
-        classifier = f"{timm.get_pretrained_cfg_value(model, 'classifier')}.weight"
-        if classifier in state:
-            arguments["num_classes"] = state[classifier].shape[0]
+        last = f"{timm.get_pretrained_cfg_value(model, 'classifier')}.weight"
+        if last in state:
+            arguments["num_classes"] = state[last].shape[0]
     elif not pretrained and num_classes is not None:
         arguments["num_classes"] = num_classes
     with torch.random.fork_rng():
@@ -77,7 +77,7 @@ def load(model: str, *, num_classes: int | None, resolution: int | None, weights
                 f"resolution: {resolution} cannot be divided into the patches of {model}, {patch} on a side"
             )
         size = (size[0], resolution, resolution)
-    classifier = config.get("classifier") or ()
+    classifier: str | tuple[str, ...] = config.get("classifier") or ()
     return TimmModel(
         created.eval(),
         size,

@@ -18,13 +18,20 @@ TOKEN_LAYERS = ("attn_h{heads}_r1", "attn_h{heads}_r2", "mlp_r1", "mlp_r2", "mlp
 def given_parts(
     taken: StagedModel,
     *,
+    frozen: bool = False,
+    learning: Sequence[str] = (),
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Parts:
-    """The pieces of a model, an exit after each stage but the last, and the model's own head.
+    """The pieces of a model with weights of their own, an exit after each stage but the last, and the model's own head.
+
+    ``frozen``: all but the modules that ``learning`` names keep their weights. ``mean`` and ``std``: see :class:`Parts`.
 
     Raises ``ValueError`` for a stage that no exit can follow.
     """
+    taken = taken.copy()
+    if frozen:
+        taken.freeze(but=learning)
     return Parts(
         stem=taken.stem,
         stages=taken.stages,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import timm
 import torch
+from backbones import all_exits, train_a_step
 from nni_earlyexit import ExitPolicy, search_spaces
-from nni_earlyexit.training.joint_loss import JointLoss
 from safetensors.torch import save_file
 
 # 30 architectures of 20 families, small ones
@@ -21,23 +21,6 @@ MODELS = [
     "edgenext_xx_small", "mobilevit_xxs", "poolformer_s12", "pvt_v2_b0", "levit_128s",
     "vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mixer_s32_224",
 ]  # fmt: skip
-
-
-def all_exits(space):
-    """A sample with every exit and layers in each."""
-    values = {label: choices[-1] for label, choices in space.choices.items()}
-    return space.canonical({**values, **{label: "yes" for label in values if label.endswith("_present")}})
-
-
-def train_a_step(space):
-    """The network with all exits after one step of training on random images."""
-    network = space.freeze(all_exits(space)).train()
-    module = JointLoss()
-    module.set_model(network)
-    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
-    module.training_step((torch.randn(8, *space.input_shape), torch.arange(8)), 0).backward()
-    optimizer.step()
-    return network
 
 
 FEW = ("resnet18", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224", "levit_128s")  # one of a kind
