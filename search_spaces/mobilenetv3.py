@@ -49,7 +49,7 @@ class Space(EarlyExitSpace):
     """
 
     name = "mobilenetv3"
-    examples = ({}, {"resolution": 224, "num_classes": 1000})
+    examples = ({}, {"resolution": 224, "num_classes": 1000}, {"halvings": 5})
 
     @classmethod
     def check_resolution(cls, resolution: int, **arguments: Any) -> None:

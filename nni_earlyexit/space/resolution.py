@@ -30,7 +30,7 @@ def is_small(resolution: int) -> bool:
 
 
 def check_halvings(resolution: int, halvings: int | None = None) -> int:
-    """How often a network halves images of this ``resolution``: ``halvings``, by default 3 below 96 pixels, else 5.
+    """Times that a network halves images of this ``resolution``: ``halvings``, by default 3 below 96 pixels, else 5.
 
     Raises ``ValueError`` where the images cannot be halved so often.
     """
