@@ -77,7 +77,6 @@ def test_depth_zero_is_a_classifier_alone(rng):
     assert [tuple(p.shape) for p in network.exits["0"].parameters()] == [(10, 16), (10,)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DARTS", "Proxyless", "RandomOneShot"])
 @pytest.mark.parametrize("form", ["exit_depth=0", "exit_depth=1 exit_layers=conv_k3 exit_heads=avg"])
 def test_one_shot_strategies_make_a_supernet_of_it(name, form):
