@@ -2,8 +2,8 @@
 
 Listing names imports nothing heavy; creating a space imports torch and NNI's NAS part.
 
-A space may also be a module of the user's own, and importing a module runs it. So what a stored file names is only imported if
-the user has allowed it (:func:`restore`); what the user names, is (:func:`create`).
+A space may also be a module of the user's own, and importing a module runs it; ``module:my.package.build`` calls a function.
+What a stored file names is only run if the user has allowed it (:func:`restore`); what the user names, is (:func:`create`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 GROUP = "nni_earlyexit.search_spaces"
 """Entry points under which installed packages offer spaces: ``my.tiny = my.tiny``, the space's name and its module."""
+
+FUNCTION = "module"
+"""The space whose model is a function of the user's own."""
 
 _allowed: set[str] = set()
 
@@ -42,7 +45,7 @@ def names() -> list[str]:
 
 
 def allow(name: str) -> None:
-    """Let stored files name the space ``name``, a module that :func:`restore` then imports."""
+    """Let stored files name ``name``, a module or a function in one, that :func:`restore` then imports or calls."""
     _allowed.add(name)
 
 
@@ -78,10 +81,19 @@ def check_allowed(space: str) -> None:
     """``ValueError`` unless what ``space``, from a stored file, names may be imported.
 
     That is a ready-made space, one that an installed package offers, a module that the user has allowed, or one that is there
-    already, so that nothing of it would run.
+    already, so that nothing of it would run. Of a function, as in ``module:my.package.build``, it or its module must have been
+    allowed, or named to :func:`create`: that its module is there says nothing of it.
     """
-    name = identity.parse(space).name
+    name, _, arguments = identity.parse(space)
     check_name(name)
+    if name == FUNCTION:
+        function = str(arguments.get("model", ""))
+        module = function.rpartition(".")[0]
+        if function and not {function, module} & _allowed:
+            raise ValueError(
+                f"space: {function!r} is a Python function, which a stored file cannot choose to run; allow it, if you trust "
+                f"it, with --allow-space {function}"
+            )
     if "." in name and name not in _allowed and name not in sys.modules and name not in installed():
         raise ValueError(
             f"space: {name!r} is a Python module, which a stored file cannot choose to run; allow it, if you trust it, with "
@@ -106,7 +118,10 @@ def create(space: str, **arguments: Any) -> EarlyExitSpace:
     installed one.
     """
     wanted = identity.parse(space)
-    created = find(wanted.name)(**{**wanted.arguments, **arguments})
+    given = {**wanted.arguments, **arguments}
+    created = find(wanted.name)(**given)
+    if wanted.name == FUNCTION:
+        allow(str(given["model"]))  # the user has named it, and it has run
     if wanted.version not in (None, created.version):
         identity.check_same(space, created.identity())
     return created

@@ -1,16 +1,17 @@
 """MobileNetV3 as the Once-for-All network searches it: depth 2 to 4 per stage, kernel 3, 5 or 7, expansion 3, 4 or 6.
 
 Squeeze-excite and activations of each stage are MobileNetV3's (Howard et al., 2019; Cai et al., 2020). EDANAS, NACHOS and
-AEBNAS search early exits on it.
+AEBNAS search early exits on it, with ImageNet's strides: ``halvings=5``.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
-from nni_earlyexit.space.resolution import check_divides, is_small
+from nni_earlyexit.space.resolution import check_halvings, kept_strides
 from nni_earlyexit.utils.checks import check_number
 from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv
@@ -27,7 +28,7 @@ STAGES = (
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
 DEPTH = (2, 4)
-STEM_CHANNELS = 16
+STEM_CHANNELS, STEM_STRIDE = 16, 2
 HEAD_CHANNELS = (960, 1280)
 
 
@@ -37,24 +38,32 @@ class Space(EarlyExitSpace):
     Parameters
     ----------
     resolution
-        Pixels on a side: a multiple of 32, or, below 96, of 8. Such small images are halved three times, not five.
+        Pixels on a side, which can be halved so often.
     num_classes
         Number of classes.
     width
         Factor on the channels of all stages.
+    halvings
+        How often images are halved, 1 to 5: by default 3 times below 96 pixels, else 5 times, as on ImageNet. Those that are
+        left out are the first ones.
     """
 
     name = "mobilenetv3"
-    examples = ({}, {"resolution": 224, "num_classes": 1000})
+    examples = ({}, {"resolution": 224, "num_classes": 1000}, {"halvings": 5})
 
     @classmethod
-    def parts(cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> Parts:
+    def check_resolution(cls, resolution: int, **arguments: Any) -> None:
+        """``ValueError`` unless images of this ``resolution`` can be halved so often."""
+        check_halvings(resolution, arguments.get("halvings"))
+
+    @classmethod
+    def parts(
+        cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0, halvings: int | None = None
+    ) -> Parts:
         """Stem, five stages, an exit after each of the first four, and MobileNetV3's classifier."""
         check_number("width", width, 0.1)
-        small = is_small(resolution)
-        check_divides(resolution, 8 if small else 32)
-        strides = [1 if small and i == 0 else stride for i, (_, stride, _, _) in enumerate(STAGES)]
-        stem_stride = 1 if small else 2
+        halvings = check_halvings(resolution, halvings)
+        stem_stride, *strides = kept_strides([STEM_STRIDE, *(stride for _, stride, _, _ in STAGES)], halvings)
         stem_chs = make_divisible(STEM_CHANNELS * width)
         channels = [make_divisible(chs * width) for chs, *_ in STAGES]
 

@@ -7,10 +7,11 @@ middle (extra depthwise), only in the middle (inverted bottleneck), only at the 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
-from nni_earlyexit.space.resolution import check_divides, is_small
+from nni_earlyexit.space.resolution import check_halvings, kept_strides
 from nni_earlyexit.utils.checks import check_number
 from timm.layers import ConvNormAct, SelectAdaptivePool2d, make_divisible
 from torch import nn
@@ -37,35 +38,44 @@ class Space(EarlyExitSpace):
     Parameters
     ----------
     resolution
-        Pixels on a side: a multiple of 32, or, below 96, of 8. Such small images are halved three times, not five.
+        Pixels on a side, which can be halved so often.
     num_classes
         Number of classes.
     width
         Factor on the channels of all stages.
+    halvings
+        How often images are halved, 1 to 5: by default 3 times below 96 pixels, else 5 times, as on ImageNet. Those that are
+        left out are the first ones.
     """
 
     name = "mobilenetv4"
     examples = ({}, {"resolution": 224, "num_classes": 1000})
 
     @classmethod
-    def parts(cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0) -> Parts:
+    def check_resolution(cls, resolution: int, **arguments: Any) -> None:
+        """``ValueError`` unless images of this ``resolution`` can be halved so often."""
+        check_halvings(resolution, arguments.get("halvings"))
+
+    @classmethod
+    def parts(
+        cls, resolution: int = 32, num_classes: int = 10, width: float = 1.0, halvings: int | None = None
+    ) -> Parts:
         """Stem, four stages, an exit after each of the first three, and MobileNetV4's classifier."""
         check_number("width", width, 0.1)
-        small = is_small(resolution)
-        check_divides(resolution, 8 if small else 32)
+        halvings = check_halvings(resolution, halvings)
+        stem_stride, *strides = kept_strides([2] * (1 + len(STAGES)), halvings)
         channels = [make_divisible(chs * width) for chs in (STEM_CHANNELS, *(chs for chs, *_ in STAGES))]
-        pixels = resolution // (1 if small else 2)
+        pixels = resolution // stem_stride
         stages: list[nn.Module] = []
         exits = []
         for i, (_, first, names, depth) in enumerate(STAGES):
             chs = channels[i + 1]
-            stride = 1 if small and i == 0 else 2
-            stages.append(stage(names, channels[i], chs, stride, depth, label=f"stage{i}", first=first))
-            pixels //= stride
+            stages.append(stage(names, channels[i], chs, strides[i], depth, label=f"stage{i}", first=first))
+            pixels //= strides[i]
             exits.append(partial(exit_branch, chs, num_classes, label=f"exit{i}", pool=max(1, pixels // 7)))
         wide, wider = (make_divisible(chs * width) for chs in HEAD_CHANNELS)
         return Parts(
-            stem=ConvNormAct(3, channels[0], 3, stride=1 if small else 2),
+            stem=ConvNormAct(3, channels[0], 3, stride=stem_stride),
             stages=stages,
             exits=exits[:-1],
             head=nn.Sequential(

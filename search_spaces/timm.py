@@ -6,18 +6,14 @@ exit. Its weights are random, timm's pretrained ones, or those of a file, and ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import lru_cache
 
-from nni_earlyexit.nn import timm_backbone as timm_stages
-from nni_earlyexit.nn.mutables import EXIT_LAYERS, exit_branch
-from nni_earlyexit.nn.tokens import ChannelsFirst, token_head
+from nni_earlyexit.nn import timm_backbone
+from nni_earlyexit.nn.cutting import StagedModel, cut
+from nni_earlyexit.nn.weights import time_of_change
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
+from nni_earlyexit.space.given_backbone import given_parts
 from nni_earlyexit.utils.checks import check_number
-from torch import nn
-
-TOKEN_LAYERS = ("attn_h{heads}_r1", "attn_h{heads}_r2", "mlp_r1", "mlp_r2", "mlp_r4")
 
 
 class Space(EarlyExitSpace):
@@ -28,7 +24,7 @@ class Space(EarlyExitSpace):
     model
         timm's name of the model.
     num_classes
-        Number of classes; the model's own by default. Another number gives a new classifier.
+        Number of classes; the model's own by default. A number other than that of the weights gives a new classifier.
     resolution
         Pixels on a side; what the model was made for by default.
     weights
@@ -36,7 +32,7 @@ class Space(EarlyExitSpace):
     pretrained
         ``True``: timm downloads its pretrained weights.
     frozen
-        ``True``: stem and stages, and a classifier that is not new, keep their weights, and only exits learn.
+        ``True``: the model keeps its weights, all but those of a new classifier, and only exits learn.
     """
 
     name = "timm"
@@ -60,58 +56,24 @@ class Space(EarlyExitSpace):
             check_number("num_classes", num_classes, 2)
         if resolution is not None:
             check_number("resolution", resolution, 8)
-        changed = Path(weights).stat().st_mtime if Path(weights).is_file() else 0.0
-        taken, own_classes = _taken(
+        loaded, taken = _taken(
             str(model),
             num_classes=num_classes,
             resolution=resolution,
             weights=str(weights),
             pretrained=pretrained,
-            changed=changed,
+            changed=time_of_change(str(weights)),
         )
-        taken = taken.copy()
-        if frozen:
-            keep = [taken.stem, *taken.stages, *([taken.head] if own_classes else [])]
-            for piece in keep:
-                if isinstance(piece, timm_stages.FixedStage):
-                    piece.freeze()
-        return Parts(
-            stem=taken.stem,
-            stages=taken.stages,
-            exits=[
-                _exit(stage.output_shape, channels, taken.num_classes, f"exit{i}")
-                for i, (stage, channels) in enumerate(zip(taken.stages[:-1], taken.channels, strict=False))
-            ],
-            head=taken.head,
-            input_shape=taken.input_shape,
-            num_classes=taken.num_classes,
-        )
+        learning = loaded.classifier if loaded.is_new else ()
+        return given_parts(taken, frozen=frozen, learning=learning, mean=loaded.mean, std=loaded.std)
 
 
 @lru_cache(maxsize=4)
 def _taken(
     model: str, *, num_classes: int | None, resolution: int | None, weights: str, pretrained: bool, changed: float
-) -> tuple[timm_stages.StagedModel, bool]:
-    """The model taken apart, and ``True`` if its classifier came with its weights; ``changed`` is the time of the file."""
-    created, input_shape = timm_stages.load(
+) -> tuple[timm_backbone.TimmModel, StagedModel]:
+    """The model, and the model taken apart; ``changed`` is the time of the file."""
+    loaded = timm_backbone.load(
         model, num_classes=num_classes, resolution=resolution, weights=weights, pretrained=pretrained
     )
-    return timm_stages.cut_into_stages(created, input_shape, model), num_classes is None
-
-
-def _exit(shape: tuple[int, ...], channels: int, num_classes: int, label: str) -> Callable[[], nn.Module]:
-    """A function that builds the exit branch for a stage whose outputs have this ``shape``."""
-    if len(shape) == 2:  # tokens, channels
-        heads = next(heads for heads in (4, 3, 2, 1) if channels % heads == 0)
-        return partial(
-            exit_branch,
-            channels,
-            num_classes,
-            label=label,
-            layers=[name.format(heads=heads) for name in TOKEN_LAYERS],
-            head=partial(token_head, channels, num_classes),
-        )
-    last = shape[0] != channels and shape[-1] == channels
-    pixels = shape[0] if last else shape[-1]
-    image = partial(exit_branch, channels, num_classes, label=label, layers=EXIT_LAYERS, pool=max(1, pixels // 7))
-    return (lambda: nn.Sequential(ChannelsFirst(), image())) if last else image
+    return loaded, cut(loaded.model, timm_backbone.features(loaded.model, model), loaded.input_shape, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from nni_earlyexit.nn.mutables import exit_branch, stage
 from nni_earlyexit.nn.tokens import ImageTokens, token_head
@@ -14,6 +15,7 @@ BLOCKS = tuple(f"attn_h{heads}_r{ratio}" for heads in (2, 4, 8) for ratio in (1,
 EXIT_LAYERS = ("attn_h4_r1", "attn_h4_r2", "mlp_r1", "mlp_r2", "mlp_r4")
 DEPTH = (1, 3)
 STAGES = 4
+PATCH = 4
 
 
 class Space(EarlyExitSpace):
@@ -35,7 +37,12 @@ class Space(EarlyExitSpace):
     examples = ({}, {"resolution": 224, "patch": 16, "channels": 192, "num_classes": 1000})
 
     @classmethod
-    def parts(cls, resolution: int = 32, patch: int = 4, channels: int = 128, num_classes: int = 10) -> Parts:
+    def check_resolution(cls, resolution: int, **arguments: Any) -> None:
+        """``ValueError`` unless images of this ``resolution`` can be divided into patches."""
+        check_divides(resolution, arguments.get("patch", PATCH))
+
+    @classmethod
+    def parts(cls, resolution: int = 32, patch: int = PATCH, channels: int = 128, num_classes: int = 10) -> Parts:
         """Patch embedding, four stages, an exit after each of the first three, and the classifier."""
         check_number("patch", patch, 1)
         check_number("channels", channels, 8, multiple_of=8)

@@ -44,21 +44,29 @@ from torch import nn
 
 Builder = Callable[..., nn.Module]
 
+EXAMPLES = "conv_k3, ds_k5, mb_k3_e4_se, basic_w100, attn_h4_r2"
+"""Some names, for messages."""
+
 _builders: dict[str, Builder] = {}
 """Builders by the pattern of their blocks' names."""
+_takes: dict[str, str | None] = {}
+"""Sorts of inputs by the pattern of the blocks' names."""
 
 
-def register(pattern: str) -> Callable[[Builder], Builder]:
+def register(pattern: str, takes: str | None = None) -> Callable[[Builder], Builder]:
     """Make a block known: ``pattern`` is a regular expression whose named groups are integers and become arguments.
 
     The decorated function takes ``in_chs, out_chs, stride, act_layer`` and those arguments by name (``None`` for a group
-    that did not take part) and returns the block. The same pattern again replaces the block, with a warning.
+    that did not take part) and returns the block. The same pattern again replaces the block, with a warning. ``takes`` says
+    what goes in, ``"images"`` (batch, channels, height, width) or ``"tokens"`` (batch, tokens, channels), so that an exit of
+    the other sort refuses the block in one sentence.
     """
 
     def add(builder: Builder) -> Builder:
         if pattern in _builders:
             warnings.warn(f"block: what is built for {pattern!r} is replaced", stacklevel=2)
         _builders[pattern] = builder
+        _takes[pattern] = takes
         return builder
 
     return add
@@ -67,17 +75,37 @@ def register(pattern: str) -> Callable[[Builder], Builder]:
 def build(name: str, in_chs: int, out_chs: int, stride: int = 1, act_layer: str = "relu") -> nn.Module:
     """Build the block called ``name``; ``act_layer`` is timm's name of an activation.
 
-    Raises ``ValueError`` for a name that is unknown, or that two patterns fit.
+    Raises ``ValueError`` for a name that is unknown, or that two patterns fit, and for an even kernel, which would change the
+    resolution.
     """
-    fitting = {pattern: match for pattern in _builders if (match := re.fullmatch(pattern, name))}
+    fitting = _fitting(name)
     if len(fitting) > 1:
         raise ValueError(
             f"block: {name!r} could be any of {', '.join(map(repr, fitting))}; register patterns that differ"
         )
     for pattern, match in fitting.items():
         arguments = {key: _number(text) for key, text in match.groupdict().items()}
+        for key in ("kernel", "start", "middle"):
+            kernel = arguments.get(key, 1)
+            if kernel is not None and kernel % 2 == 0 and (kernel or key == "kernel"):
+                raise ValueError(f"block: {name} is not possible; an odd kernel, such as 3, is")
         return _builders[pattern](in_chs, out_chs, stride, get_act_layer(act_layer), **arguments)
-    raise ValueError(f"block: {name!r} is unknown; examples: conv_k3, ds_k5, mb_k3_e4_se, basic_w100, attn_h4_r2")
+    raise ValueError(f"block: {name!r} is unknown; examples: {EXAMPLES}")
+
+
+def is_block(name: str) -> bool:
+    """``True`` if there is a block called ``name``."""
+    return bool(_fitting(name))
+
+
+def takes(name: str) -> str | None:
+    """The sort of inputs, ``"images"`` or ``"tokens"``, of the block called ``name``; ``None`` where nobody has said."""
+    return next((_takes.get(pattern) for pattern in _fitting(name)), None)
+
+
+def _fitting(name: str) -> dict[str, re.Match[str]]:
+    """The patterns that ``name`` fits."""
+    return {pattern: match for pattern in _builders if (match := re.fullmatch(pattern, name))}
 
 
 def _number(text: str | None) -> int | bool | None:
@@ -90,12 +118,12 @@ _squeeze_excite: Any = partial(
 )
 
 
-@register(r"conv_k(?P<kernel>\d+)")
+@register(r"conv_k(?P<kernel>\d+)", takes="images")
 def _conv(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, kernel: int) -> nn.Module:
     return ConvNormAct(in_chs, out_chs, kernel_size=kernel, stride=stride, act_layer=act_layer)
 
 
-@register(r"ds_k(?P<kernel>\d+)(?P<se>_se)?")
+@register(r"ds_k(?P<kernel>\d+)(?P<se>_se)?", takes="images")
 def _ds(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, kernel: int, se: bool) -> nn.Module:
     return DepthwiseSeparableConv(
         in_chs,
@@ -107,7 +135,7 @@ def _ds(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, k
     )
 
 
-@register(r"mb_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_se)?")
+@register(r"mb_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_se)?", takes="images")
 def _mb(
     in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, kernel: int, expansion: int, se: bool
 ) -> nn.Module:
@@ -122,7 +150,7 @@ def _mb(
     )
 
 
-@register(r"fused_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_se)?")
+@register(r"fused_k(?P<kernel>\d+)_e(?P<expansion>\d+)(?P<se>_se)?", takes="images")
 def _fused(
     in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, kernel: int, expansion: int, se: bool
 ) -> nn.Module:
@@ -137,7 +165,7 @@ def _fused(
     )
 
 
-@register(r"uib_s(?P<start>\d+)_m(?P<middle>\d+)_e(?P<expansion>\d+)")
+@register(r"uib_s(?P<start>\d+)_m(?P<middle>\d+)_e(?P<expansion>\d+)", takes="images")
 def _uib(
     in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, start: int, middle: int, expansion: int
 ) -> nn.Module:
@@ -153,7 +181,7 @@ def _uib(
     )
 
 
-@register(r"mqa_h(?P<heads>\d+)")
+@register(r"mqa_h(?P<heads>\d+)", takes="images")
 def _mqa(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, heads: int) -> nn.Module:
     _only_stride_1("mqa", stride)
     key_dim = max(16, out_chs // heads // 2)
@@ -169,7 +197,7 @@ def _mqa(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, 
     )
 
 
-@register(r"basic_w(?P<width>\d+)")
+@register(r"basic_w(?P<width>\d+)", takes="images")
 def _basic(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, width: int) -> nn.Module:
     if 100 % width:
         raise ValueError(f"block: basic_w{width} is not possible; a width that divides 100 is, such as basic_w50")
@@ -183,7 +211,7 @@ def _basic(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *
     )
 
 
-@register(r"bottleneck_w(?P<width>\d+)")
+@register(r"bottleneck_w(?P<width>\d+)", takes="images")
 def _bottleneck(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, width: int) -> nn.Module:
     return Bottleneck(
         in_chs,
@@ -202,7 +230,7 @@ def _downsample(in_chs: int, out_chs: int, stride: int) -> nn.Module | None:
     return nn.Sequential(create_conv2d(in_chs, out_chs, 1, stride=stride), nn.BatchNorm2d(out_chs))
 
 
-@register(r"attn_h(?P<heads>\d+)_r(?P<ratio>\d+)(?P<pad>_pad)?")
+@register(r"attn_h(?P<heads>\d+)_r(?P<ratio>\d+)(?P<pad>_pad)?", takes="tokens")
 def _attn(
     in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, heads: int, ratio: int, pad: bool
 ) -> nn.Module:
@@ -211,7 +239,7 @@ def _attn(
     return PaddedAttention(block) if pad else block
 
 
-@register(r"mlp_r(?P<ratio>\d+)(?P<pad>_pad)?")
+@register(r"mlp_r(?P<ratio>\d+)(?P<pad>_pad)?", takes="tokens")
 def _mlp(in_chs: int, out_chs: int, stride: int, act_layer: type[nn.Module], *, ratio: int, pad: bool) -> nn.Module:
     _only_stride_1("mlp", stride)
     block = TokenMlp(in_chs, ratio)

@@ -85,7 +85,7 @@ def exit_branch(
     label
         Start of its labels: ``label_depth``, ``label_layer0``, ..., ``label_head``.
     layers, depth, heads
-        The possible layers, numbers of layers, and heads.
+        The possible layers, least and most of them, and heads. A depth that cannot be chosen has no label.
     pool
         Images are averaged over squares of this size first, which makes the layers cheaper.
     head
@@ -100,8 +100,10 @@ def exit_branch(
         return layer(layers, channels, channels, label=f"{label}_layer{index - 1}", act_layer=act_layer)
 
     shallowest, deepest = depth
-    choice = Categorical(list(range(shallowest, deepest + 1)), label=f"{label}_depth")
-    return nn.Sequential(Repeat(build, choice + 1), choose(make_head, heads, label=f"{label}_head"))
+    length: Any = shallowest + 1
+    if deepest > shallowest:
+        length = Categorical(list(range(shallowest, deepest + 1)), label=f"{label}_depth") + 1
+    return nn.Sequential(Repeat(build, length), choose(make_head, heads, label=f"{label}_head"))
 
 
 class OptionalExit(MutableModule):

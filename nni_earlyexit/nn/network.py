@@ -61,6 +61,9 @@ class EarlyExitNetwork(nn.Module):
         Number of classes.
     space, sample
         The search space (name and version) and the point of it that this network is, if it came from one.
+    mean, std
+        What the network's weights want images, scaled to 0..1, to be normalised with: one number per channel; ``None`` where
+        the weights are new and any normalisation will do.
 
     Attributes
     ----------
@@ -80,6 +83,8 @@ class EarlyExitNetwork(nn.Module):
         num_classes: int,
         space: str | None = None,
         sample: Mapping[str, Any] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if not stages or len(exits) != len(stages):
@@ -96,6 +101,8 @@ class EarlyExitNetwork(nn.Module):
         self.num_classes = num_classes
         self.space = space
         self.sample = dict(sample) if sample is not None else None
+        self.mean = None if mean is None else tuple(mean)
+        self.std = None if std is None else tuple(std)
         self.preprocessing: Preprocessing | None = None
         self.policy: ExitPolicy | None = None
 
@@ -106,9 +113,8 @@ class EarlyExitNetwork(nn.Module):
         Nothing in the folder is executed or unpickled. ``FileNotFoundError`` where no finished trial is, ``ValueError`` for one
         that is damaged or whose space may not be imported (see :func:`nni_earlyexit.search_spaces.allow`).
         """
-        from nni_earlyexit.evaluation import (
-            record,  # the way back from a trial's files, which know how to build a network
-        )
+        # the way back from a trial's files, which say how its network is built
+        from nni_earlyexit.evaluation import record
 
         return record.load_network(Path(folder))
 
@@ -214,6 +220,8 @@ class EarlyExitNetwork(nn.Module):
             [self._exit_after(stage) if stage in stages else None for stage in range(stages[-1] + 1)],
             input_shape=self.input_shape,
             num_classes=self.num_classes,
+            mean=self.mean,
+            std=self.std,
         )
         part.preprocessing = self.preprocessing
         return part

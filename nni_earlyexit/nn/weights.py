@@ -36,3 +36,8 @@ def fill(model: nn.Module, state: dict[str, Tensor], weights: str) -> None:
                 f"weights: {name!r} has shape {tuple(state[name].shape)} in {weights!r}, {tuple(own[name].shape)} in the model"
             )
     model.load_state_dict(state)
+
+
+def time_of_change(weights: str) -> float:
+    """The time at which the file ``weights`` was written last; 0 where there is none."""
+    return Path(weights).stat().st_mtime if Path(weights).is_file() else 0.0

@@ -17,8 +17,10 @@ from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space import extremes, identity
 from nni_earlyexit.space.choice_tree import Condition, count_networks, walk_choices
+from nni_earlyexit.space.exit_form import ExitForm
 from nni_earlyexit.space.exit_rules import ExitRules
 from nni_earlyexit.space.extremes import Number
+from nni_earlyexit.space.resolution import nearest
 from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, nn
 
@@ -37,22 +39,28 @@ class Parts(NamedTuple):
     stages
         Runs of blocks, first to last.
     exits
-        One per stage but the last: a function that builds the exit branch after it, called only if there is one. ``None``
-        where there can be none.
+        One per stage but the last: a function that builds the exit branch after it, called only if there is one, such as
+        :func:`~nni_earlyexit.nn.mutables.exit_branch`, which takes ``depth``, ``layers`` and ``heads`` by name where the
+        space is given them (:class:`ExitForm`). ``None`` where there can be none.
     head
         The backbone's own classifier, after the last stage.
     input_shape
         Shape of one input.
     num_classes
         Number of classes.
+    mean, std
+        What the weights that come with the parts want images, scaled to 0..1, to be normalised with: one number per channel.
+        ``None`` where the weights are new.
     """
 
     stem: nn.Module
     stages: Sequence[nn.Module]
-    exits: Sequence[Callable[[], nn.Module] | None]
+    exits: Sequence[Callable[..., nn.Module] | None]
     head: nn.Module
     input_shape: tuple[int, ...]
     num_classes: int
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
 
 class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[call-arg]
@@ -60,7 +68,8 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
     A subclass sets :attr:`name` and :attr:`version`, and returns stem, stages, exits and head from :meth:`parts`, with the
     choices of :mod:`nni_earlyexit.nn.mutables` (or any of NNI's) where something is to be searched. Every label stands for
-    one choice. The arguments of :meth:`parts` are those of the space; every space also takes the exit rules.
+    one choice. The arguments of :meth:`parts` are those of the space; every space also takes the exit
+    rules and the exits' form.
 
     Frozen, by :meth:`freeze` as by NNI, it is a plain :class:`EarlyExitNetwork` that holds only what was chosen.
 
@@ -68,8 +77,17 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     ----------
     max_exits, first_exit, fixed_exits, banned_exits
         Rules for the exits that can be there; see :class:`ExitRules`.
+    exit_depth, exit_layers, exit_heads
+        The forms that an exit can have; see :class:`ExitForm`.
     **arguments
         Arguments of :meth:`parts`.
+
+    Attributes
+    ----------
+    input_shape, num_classes
+        Shape of one input and number of classes.
+    mean, std
+        Normalisation that given weights want; see :class:`Parts`.
 
     Raises
     ------
@@ -91,26 +109,38 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def __init__(self, **arguments: Any) -> None:
         super().__init__()
         self.arguments = self._checked(arguments)
-        self.rules, own = self._split(self.arguments)
-        parts = self.parts(**own)
+        self.rules, form, own = self._split(self.arguments)
+        form.check()
+        parts = self._formed(self.parts(**own), self.rules, form)
+        form.check_layers(parts.stem, parts.stages, parts.exits, parts.input_shape)
         self.input_shape, self.num_classes = parts.input_shape, parts.num_classes
+        self.mean, self.std = parts.mean, parts.std
         self.network = self._network(parts, self.rules)
 
     @classmethod
     def create_fixed_module(cls, sample: Sample, **arguments: Any) -> EarlyExitNetwork:
         """NNI's way to make one network: called instead of the constructor when a sample is set."""
         arguments = cls._checked(arguments)
-        rules, own = cls._split(arguments)
-        return cls._network(
-            cls.parts(**own), rules, space=identity.write(cls.name, cls.version, arguments), sample=sample
+        rules, form, own = cls._split(arguments)
+        parts = cls._formed(cls.parts(**own), rules, form)
+        return cls._network(parts, rules, space=identity.write(cls.name, cls.version, arguments), sample=sample)
+
+    @staticmethod
+    def _formed(parts: Parts, rules: ExitRules, form: ExitForm) -> Parts:
+        """``parts`` with only the exits that ``rules`` admit, in this ``form``."""
+        rules.check(len(parts.stages))
+        return parts._replace(
+            exits=[
+                None if build is None or rules.bans(stage) else form.applied(build, stage)
+                for stage, build in enumerate(parts.exits)
+            ]
         )
 
     @staticmethod
     def _network(parts: Parts, rules: ExitRules, **origin: Any) -> EarlyExitNetwork:
-        rules.check(len(parts.stages))
         exits: list[nn.Module | None] = []
         for stage, build in enumerate(parts.exits):
-            if build is None or rules.bans(stage):
+            if build is None:
                 exits.append(None)
             elif stage in rules.fixed_exits:
                 exits.append(build())
@@ -122,13 +152,15 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             [*exits, parts.head],
             input_shape=parts.input_shape,
             num_classes=parts.num_classes,
+            mean=parts.mean,
+            std=parts.std,
             **origin,
         )
 
     @classmethod
     def _checked(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """``arguments`` without those that equal their default."""
-        defaults = {**ExitRules._field_defaults, **_defaults(cls.parts)}
+        defaults = cls._argument_defaults()
         for name in arguments:
             if name not in defaults:
                 raise unknown(f"space {cls.name}", name, list(defaults))
@@ -137,19 +169,56 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             if name not in arguments:
                 raise ValueError(f"space {cls.name}: {name} is missing")
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
-        for name in ("fixed_exits", "banned_exits"):  # written as one number when there is one
-            if isinstance(given.get(name), int):
+        own = _defaults(cls.parts)
+        for name in ("fixed_exits", "banned_exits", "exit_layers", "exit_heads"):  # written as one when there is one
+            if name not in own and isinstance(given.get(name), (int, str)):
                 given[name] = (given[name],)
+        depth = given.get("exit_depth")
+        if "exit_depth" not in own and isinstance(depth, tuple) and len(set(depth)) == 1 and len(depth) <= 2:
+            given["exit_depth"] = depth[0]
         return {
             name: value
             for name, value in given.items()
             if value != defaults[name] or isinstance(value, bool) != isinstance(defaults[name], bool)
         }
 
-    @staticmethod
-    def _split(arguments: Mapping[str, Any]) -> tuple[ExitRules, dict[str, Any]]:
-        rules = {name: value for name, value in arguments.items() if name in ExitRules._fields}
-        return ExitRules(**rules), {name: value for name, value in arguments.items() if name not in rules}
+    @classmethod
+    def _argument_defaults(cls) -> dict[str, Any]:
+        """Every argument of the space with its default; one that a space has itself is its own."""
+        return {**ExitRules._field_defaults, **ExitForm._field_defaults, **_defaults(cls.parts)}
+
+    @classmethod
+    def _split(cls, arguments: Mapping[str, Any]) -> tuple[ExitRules, ExitForm, dict[str, Any]]:
+        own = {name: value for name, value in arguments.items() if name in _defaults(cls.parts)}
+        rules = {name: value for name, value in arguments.items() if name in ExitRules._fields and name not in own}
+        form = {name: value for name, value in arguments.items() if name in ExitForm._fields and name not in own}
+        return ExitRules(**rules), ExitForm(**form), own
+
+    @classmethod
+    def takes(cls, argument: str) -> bool:
+        """``True`` if the space has this ``argument``, such as ``num_classes``."""
+        return argument in cls._argument_defaults()
+
+    @classmethod
+    def check_resolution(cls, resolution: int, **arguments: Any) -> None:
+        """``ValueError`` unless the space with these ``arguments`` takes images of so many pixels on a side.
+
+        It makes the parts; a space that can tell without, overrides this.
+        """
+        _, _, own = cls._split(arguments)
+        cls.parts(**{**own, "resolution": resolution})
+
+    @classmethod
+    def nearest_resolution(cls, pixels: int, **arguments: Any) -> int | None:
+        """The resolution next to ``pixels`` that the space with these ``arguments`` can have; ``None`` if it has only one.
+
+        Raises ``ValueError`` for arguments that cannot work, and when no resolution near is possible.
+        """
+        arguments = cls._checked(arguments)
+        if not cls.takes("resolution"):
+            return None
+        arguments.pop("resolution", None)
+        return nearest(pixels, lambda resolution: cls.check_resolution(resolution, **arguments))
 
     def freeze(self, sample: Sample) -> EarlyExitNetwork:
         """The network that ``sample`` means, with new weights.

@@ -2,7 +2,8 @@
 
 ``mobilenetv3/1 max_exits=2 resolution=224`` is the space ``mobilenetv3`` in version 1 with two arguments; what equals its
 default is left out. ``timm:resnet18/1`` is short for the space ``timm`` with ``model=resnet18``. The version may be left
-out where a user writes it. A name with a dot is that of a Python module.
+out where a user writes it. A name with a dot is that of a Python module, and the model of ``module:my.package.build`` that of a
+function in one.
 """
 
 from __future__ import annotations

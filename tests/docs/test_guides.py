@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from nni_earlyexit import search_spaces
 from nni_earlyexit.cli import main
 from nni_earlyexit.thresholds import confidence
 
@@ -117,3 +118,12 @@ for _ in range(25):
 """
     done = run(tmp_path, "-c", own + use)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_spaces_that_the_guide_writes_down_can_be_made():
+    blocks = re.findall(r"^```\n(.*?)^```", (GUIDES / "spaces.md").read_text(), flags=re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 6
+    for line in lines:
+        assert search_spaces.create(line).size() > 1
+    assert search_spaces.find("mobilenetv3").nearest_resolution(28) == 32

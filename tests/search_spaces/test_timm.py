@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import timm
 import torch
-from nni_earlyexit import search_spaces
-from nni_earlyexit.training.joint_loss import JointLoss
+from backbones import all_exits, train_a_step
+from nni_earlyexit import ExitPolicy, search_spaces
 from safetensors.torch import save_file
 
 # 30 architectures of 20 families, small ones
@@ -19,12 +21,6 @@ MODELS = [
     "edgenext_xx_small", "mobilevit_xxs", "poolformer_s12", "pvt_v2_b0", "levit_128s",
     "vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mixer_s32_224",
 ]  # fmt: skip
-
-
-def all_exits(space):
-    """A sample with every exit and layers in each."""
-    values = {label: choices[-1] for label, choices in space.choices.items()}
-    return space.canonical({**values, **{label: "yes" for label in values if label.endswith("_present")}})
 
 
 FEW = ("resnet18", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224", "levit_128s")  # one of a kind
@@ -73,16 +69,48 @@ def test_another_number_of_classes_gives_a_new_classifier_on_the_same_backbone(t
 def test_a_frozen_backbone_does_not_change_while_its_exits_learn():
     space = search_spaces.create("timm:resnet18", num_classes=None, resolution=32, frozen=True)
     torch.manual_seed(0)
-    network = space.freeze(all_exits(space)).train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    module = JointLoss()
-    module.set_model(network)
-    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
-    module.training_step((torch.randn(8, 3, 32, 32), torch.arange(8)), 0).backward()
-    optimizer.step()
+    before = {name: value.clone() for name, value in space.freeze(all_exits(space)).state_dict().items()}
+    torch.manual_seed(0)
+    network = train_a_step(space)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[1] for name in changed} == {"0", "1", "2"}
     assert all(name.startswith("exits.") for name in changed)
+
+
+def test_a_frozen_network_with_a_classifier_that_fits_stays_the_users_own(tmp_path):
+    model = timm.create_model("resnet10t", num_classes=10).eval()
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    text = f"timm:resnet10t resolution=32 num_classes=10 frozen=true weights={tmp_path / 'w.safetensors'}"
+    network = train_a_step(search_spaces.create(text))
+    last = network.truncate(len(network.exits) - 1)
+    kept = {name.partition("body.")[2]: v for name, v in last.state_dict().items() if "body." in name}
+    assert set(kept) == set(model.state_dict())
+    for name, value in model.state_dict().items():
+        assert torch.equal(kept[name], value), name
+
+
+def test_a_frozen_backbone_runs_without_gradients_unless_something_before_it_learns(tmp_path):
+    space = search_spaces.create("timm:resnet18 resolution=32 frozen=true")
+    network = space.freeze(all_exits(space)).train()
+    x = network.stages[0](network.stem(torch.randn(2, 3, 32, 32)))
+    assert x.grad_fn is None
+    assert not any(module.training for stage in network.stages for module in stage.modules())
+    network(torch.randn(2, 3, 32, 32))[0].sum().backward()
+    assert any(p.grad is not None for p in network.exits["0"].parameters())
+    assert network.stages[1](x.requires_grad_()).grad_fn is not None
+
+
+def test_a_network_with_weights_says_what_they_want_images_normalised_with(tmp_path):
+    model = timm.create_model("resnet10t", num_classes=10)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    space = search_spaces.create("timm:resnet10t", resolution=32, weights=str(tmp_path / "w.safetensors"))
+    network = space.freeze(all_exits(space))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    policy = ExitPolicy((*[0.5] * (len(network.exits) - 2), math.inf, -math.inf))
+    for holder in (space, network, network.truncate(0), network.prune(policy)):
+        assert (holder.mean, holder.std) == (mean, std)
+    without = search_spaces.create("timm:resnet10t resolution=32")
+    assert (without.mean, without.freeze(all_exits(without)).std) == (None, None)
 
 
 def test_every_network_of_a_space_starts_from_the_same_weights_of_its_own():
