@@ -70,6 +70,7 @@ class SearchStrategy(Strategy):
         if isinstance(space, EarlyExitSpace):
             self.strategy.start(domain(space, evaluator.settings.limits, evaluator.latencies(space)))
         else:
+            _logger.warning("%s has no early exits: each of its networks has its last exit only", type(space).__name__)
             self.strategy.start(plain_domain(space))
         if self.halving is not None:
             self.halving.check(evaluator.settings.training.epochs, evaluator.settings.limits.latency_table is not None)

@@ -127,3 +127,16 @@ def test_the_spaces_that_the_guide_writes_down_can_be_made():
     for line in lines:
         assert search_spaces.create(line).size() > 1
     assert search_spaces.find("mobilenetv3").nearest_resolution(28) == 32
+
+
+def test_trainings_of_ones_own_train_as_the_guide_says():
+    from nni_earlyexit import EarlyExitEvaluator
+
+    space = search_spaces.create("digits")
+    names: dict[str, object] = {}
+    for block in code("training.md"):
+        exec(block, names)
+    for name in ("train", "train_with_margins"):
+        result = EarlyExitEvaluator(epochs=3, train=names[name]).evaluate(space.freeze(space.cheapest(exit=-1)[0]))
+        assert result.metrics["accuracy"] > 0.5, name
+        assert result.metrics["epochs"] == 3
