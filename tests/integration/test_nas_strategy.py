@@ -45,11 +45,12 @@ def results(strategy):
     return [trial for trial in strategy.strategy.trials.values() if trial.losses is not None]
 
 
-def test_a_space_of_nnis_hub_is_searched_for_accuracy_and_macs():
+def test_a_space_of_nnis_hub_is_searched_for_accuracy_and_macs_and_says_that_it_has_no_exits(caplog):
     from nni.nas.hub.pytorch import NasBench201
 
     strategy = SearchStrategy(strategies.create("nsga2", population_size=2))
     run(NasBench201(num_labels=10), strategy, input_shape=(3, 8, 8))
+    assert "NasBench201 has no early exits: each of its networks has its last exit only" in caplog.text
     assert len(results(strategy)) == 2
     assert all(macs > 0 > -accuracy for accuracy, macs in ((-t.losses[0], t.losses[1]) for t in results(strategy)))
 
