@@ -47,6 +47,8 @@ def header(path: str) -> tuple[int, int, int]:
     """Channels (1 or 3), height and width of the image in the file ``path``, without decoding it."""
     try:
         with Image.open(path) as image:
+            if image.format == "TIFF":  # which Pillow turns by itself, at once or when it is decoded
+                ImageOps.exif_transpose(image, in_place=True)
             width, height = image.size
             if image.getexif().get(0x0112, 1) >= 5:  # the orientations that lie on their side
                 width, height = height, width

@@ -20,11 +20,11 @@ def check(settings: DataSettings, path: str) -> None:
         raise FileNotFoundError(f"data: there is no folder {path!r}")
 
 
-def files(settings: DataSettings, path: str) -> ImageFiles:
+def listing(settings: DataSettings, path: str) -> ImageFiles:
     """The images in the folder."""
     return image_files.listed(path)
 
 
 def read(settings: DataSettings, path: str, say: Say) -> Raw:
     """The images in the folder."""
-    return images.from_files("folder", path, files(settings, path), settings, say)
+    return images.from_files("folder", path, listing(settings, path), settings, say)

@@ -40,7 +40,7 @@ def check(settings: DataSettings, path: str) -> None:
         images.check_shape(settings.input_shape)
 
 
-def files(settings: DataSettings, path: str) -> ImageFiles:
+def listing(settings: DataSettings, path: str) -> ImageFiles:
     """The images."""
     return image_files.listed(settings.root, {"train": "", "val": "test"})
 
@@ -50,7 +50,7 @@ def read(settings: DataSettings, path: str, say: Say) -> Raw:
     root = Path(settings.root).expanduser()
     if not all((root / name).exists() for name in UNPACKED):
         _unpack(root, say)
-    listed = files(settings, path)
+    listed = listing(settings, path)
     by_folder = _names(root)
     names = tuple(by_folder.get(wordnet, wordnet) for wordnet in listed.class_names)
     return images.from_files("imagenet", "imagenet", replace(listed, class_names=names), settings, say)
