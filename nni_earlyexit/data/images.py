@@ -76,6 +76,16 @@ def sizes(files: ImageFiles) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     return np.array(headers, dtype=np.int64)
 
 
+def readable(files: ImageFiles, unreadable: Sequence[str]) -> ImageFiles:
+    """The files that could be read; ``unreadable`` are the sentences about the others, which name them."""
+    if not unreadable:
+        return files
+    said = "\n".join(unreadable)
+    # the entry may have been made from a copy of the folder elsewhere, so the ends of the paths are compared
+    others = [i for i, name in enumerate(files.names.tolist()) if f"/{os.fsdecode(name)}' cannot be read" in said]
+    return files.without(np.array(others, dtype=np.intp))
+
+
 def _images(files: ImageFiles, shape: tuple[int, ...], skip: bool) -> cache.Images:
     return cache.Images(lambda: _blocks(files, shape, skip), files.labels, files.splits, files.class_names)
 
