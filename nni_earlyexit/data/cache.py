@@ -9,7 +9,8 @@ An entry is a folder ``KIND-FINGERPRINT-CxHxW`` with
 ``index.json``                 its format, the names of the classes, and what could not be read
 ============================== ==================================================================================
 
-It is made in ``.NAME.part`` beside its place and renamed when it is whole. One process makes it, the others wait for it.
+What else is worth remembering of a set, such as the size that all its images have, is an ``index.json`` in a folder of its own.
+An entry is made in ``.NAME.part`` beside its place and renamed when it is whole. One process makes it, the others wait for it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from nni_earlyexit.data.image_files import OFFICIAL
@@ -40,7 +41,7 @@ SILENCE_S = 10
 
 _ARRAYS = ("images", "labels", "splits", "sums")
 _FILES = ("index.json", *(f"{name}.npy" for name in _ARRAYS))
-_NAME = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}-\d+x\d+x\d+|\..+-[0-9a-f]{16}-\d+x\d+x\d+\.part")
+_NAME = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}-(\d+x\d+x\d+|[a-z]+)|\..+-[0-9a-f]{16}-\d+x\d+x\d+\.part")
 _ELSEWHERE = f"{VARIABLE} names another folder, and a lower cache_limit does without"
 
 
@@ -270,6 +271,25 @@ def _read(place: Path, key: Key) -> Raw:
         pixels=True,
         unreadable=unreadable,
     )
+
+
+def noted(kind: str, fingerprint: str, topic: str, find: Callable[[], Any], say: Say) -> Any:
+    """The JSON value that ``find`` gave for these files; one process finds it, and later ones read it."""
+    place = folder() / f"{kind}-{fingerprint[:16]}-{topic}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return find()  # no cache only costs time here
+    with claimed(place, lambda: say("waits for another process that looks through the same images")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            note = read_json(place / "index.json", "index.json")
+            if note["format"] == FORMAT:
+                os.utime(place / "index.json")
+                return note["value"]
+        value = find()
+        with suppress(OSError):
+            write_json(place / "index.json", {"format": FORMAT, "value": value})
+        return value
 
 
 def official(splits: NDArray[np.uint8]) -> dict[str, NDArray[np.intp]]:

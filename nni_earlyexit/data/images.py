@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,11 +23,14 @@ AT_ONCE = 2**23
 
 def from_files(kind: str, source: str, files: ImageFiles, settings: DataSettings, say: Say) -> Raw:
     """The images of ``files`` in the shape of ``settings``; ``source`` is their name in sentences."""
-    shape = settings.input_shape or common_shape(source, files)
+    fingerprint = files.fingerprint()
+    shape = settings.input_shape
+    if shape is None:
+        shape = tuple(cache.noted(kind, fingerprint, "shape", lambda: common_shape(source, files), say))
     check_shape(shape)
-    key = cache.Key(kind, files.fingerprint(), shape)
+    key = cache.Key(kind, fingerprint, shape)
     if cache.size(key, len(files)) > settings.cache_limit:
-        return _streamed(files, shape, settings.skip_unreadable, say)
+        return _streamed(key, files, settings.skip_unreadable, say)
     raw = cache.cached(key, lambda: _images(files, shape, settings.skip_unreadable), source, say)
     if raw.unreadable and not settings.skip_unreadable:
         raise unreadable_error(raw.unreadable)
@@ -125,21 +130,32 @@ def _blocks(files: ImageFiles, shape: tuple[int, ...], skip: bool) -> Iterator[c
         pool.shutdown(cancel_futures=True)
 
 
-def _streamed(files: ImageFiles, shape: tuple[int, ...], skip: bool, say: Say) -> Raw:
-    """The files as they are; with ``skip``, each has to be decoded once to know those that can be read."""
+def _streamed(key: cache.Key, files: ImageFiles, skip: bool, say: Say) -> Raw:
+    """The files as they are; with ``skip``, each is decoded once to know those that can be read."""
     unreadable: dict[int, str] = {}
     if skip:
-        say(f"looks for images that cannot be read among {len(files):,}")
-        done = 0
-        for part in _blocks(files, shape, skip):
-            unreadable |= part.unreadable
-            done += len(part.images) + len(part.unreadable)
+        find = functools.partial(_unreadable, files, key.shape, say)
+        unreadable = dict(cache.noted(key.kind, key.fingerprint, "unreadable", find, say))
         files = files.without(np.array(list(unreadable), dtype=np.intp))
     return Raw(
-        FileInputs(files, shape),
+        FileInputs(files, key.shape),
         files.labels,
         files.class_names,
         cache.official(files.splits),
         pixels=True,
         unreadable=tuple(unreadable.values()),
     )
+
+
+def _unreadable(files: ImageFiles, shape: tuple[int, ...], say: Say) -> list[tuple[int, str]]:
+    """Positions of the images that cannot be read, each with the reason."""
+    say(f"looks for images that cannot be read among {len(files):,}, which is done once")
+    unreadable: dict[int, str] = {}
+    done, last = 0, time.monotonic()
+    for part in _blocks(files, shape, skip=True):
+        unreadable |= part.unreadable
+        done += len(part.images) + len(part.unreadable)
+        if time.monotonic() - last > cache.SILENCE_S:
+            last = time.monotonic()
+            say(f"looked at {done:,} of {len(files):,} images")
+    return list(unreadable.items())

@@ -159,19 +159,22 @@ def test_what_a_killed_process_left_is_not_used(folder, cache_folder):
     assert not entry(cache_folder).name.endswith(".part")
 
 
-def test_one_process_decodes_and_the_others_wait_and_say_so(folder, cache_folder):
+def test_one_process_decodes_and_the_others_wait_and_say_so(folder, cache_folder, tmp_path):
+    go = tmp_path / "go"
     slow = (
-        "import time\nfrom nni_earlyexit.data import decoding\ndecode = decoding.decoded\n"
-        "decoding.decoded = lambda *a: (time.sleep(0.2), decode(*a))[1]"
+        "import os, time\nfrom nni_earlyexit.data import decoding\ndecode = decoding.decoded\n"
+        f"def decoded(*a):\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n    return decode(*a)\n"
+        "decoding.decoded = decoded"
     )
     processes = [build(folder, slow) for _ in range(3)]
+    first = sorted(process.stdout.readline() for process in processes)
+    go.touch()
     outputs = [process.communicate() for process in processes]
+    assert first[0].startswith("decodes 40 images")
+    assert first[1:] == [f"waits for another process that decodes the images of {folder}\n"] * 2
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
-    decoding = [said for said, _ in outputs if "decoded 40 images" in said]
-    assert len(decoding) == 1
-    waiting = [said for said, _ in outputs if f"waits for another process that decodes the images of {folder}" in said]
-    assert len(waiting) >= 1
     assert {said.splitlines()[-1] for said, _ in outputs} == {"40"}
+    assert sum("decoded 40 images" in said for said, _ in outputs) == 1
     assert not entry(cache_folder).name.startswith(".")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from images import class_folders, pixels, save, truncate
 from nni_earlyexit import data
+from nni_earlyexit.data import images as images_module
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import STREAMED, cut
 from PIL import Image
@@ -136,6 +137,18 @@ def test_images_of_different_sizes_need_a_shape_and_the_sentence_says_one(folder
         data.load(f"folder:{folder}")
     images = data.load(f"folder:{folder}", input_shape=(3, 12, 10))
     assert images.train.x.shape[1:] == (3, 12, 10)
+
+
+def test_what_looking_at_every_image_found_is_remembered_for_these_files(folder, monkeypatch, cache_folder):
+    first = data.load(f"folder:{folder}", skip_unreadable=True, **STREAM)
+    assert sorted(path.name.rpartition("-")[2] for path in cache_folder.iterdir()) == ["shape", "unreadable"]
+    monkeypatch.setattr(images_module, "sizes", lambda *a: pytest.fail("the images were looked at again"))
+    monkeypatch.setattr(images_module, "_blocks", lambda *a, **k: pytest.fail("the images were decoded again"))
+    again = data.load(f"folder:{folder}", skip_unreadable=True, **STREAM)
+    assert again.input_shape == first.input_shape == (3, 8, 8)
+    monkeypatch.undo()
+    monkeypatch.setenv("NNI_EARLYEXIT_CACHE", str(cache_folder / "index.json" / "no folder"))
+    assert data.load(f"folder:{folder}", skip_unreadable=True, **STREAM).input_shape == (3, 8, 8)
 
 
 def test_grey_images_are_grey_where_the_network_wants_it_or_all_are(folder, tmp_path):
