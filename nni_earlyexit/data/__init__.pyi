@@ -4,6 +4,7 @@ from .load import load as load
 from .load import load_settings as load_settings
 from .load import read_raw as read_raw
 from .loaders import batches as batches
+from .loaders import readers as readers
 from .raw import ArrayInputs as ArrayInputs
 from .raw import Raw as Raw
 from .registry import kinds as kinds

@@ -12,19 +12,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Those of torchvision's ``ImageFolder``, in lower or upper case."""
+_ENDINGS = tuple(map(os.fsencode, ENDINGS))
 OFFICIAL = ("", "validation", "test")
 """The split that the data put an input into, by its code; nothing for inputs that are split by the seed."""
 SAMPLES = 64
 """So many files are looked into for the fingerprint."""
+
+
+_File: TypeAlias = "tuple[bytes, int, int]"
+"""Name, size in bytes and time of the last change."""
 
 
 @dataclass(frozen=True)
@@ -98,26 +104,30 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
             "least 2 classes is needed"
         )
     numbers = {name: number for number, name in enumerate(class_names)}
-    files: list[tuple[bytes, int, int, int, int]] = []
+    files: list[_File] = []
+    counts: list[int] = []
+    codes: list[tuple[int, int]] = []
     for part, split in parts.items():
         for name in _folders(os.path.join(root, part)):
             if name not in numbers:
                 raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which train/ lacks")
-            images = sorted(_images(os.path.join(root, part, name), os.fsencode(os.path.join(part, name))))
+            inner = os.path.join(part, name)
+            images = sorted(_images(os.fsencode(os.path.join(root, inner)), os.fsencode(inner) + b"/"))
             if not images:
                 raise ValueError(
-                    f"data: {folder!r} has no images of class {os.path.join(part, name)!r}; files that end with "
-                    f"{', '.join(ENDINGS)} are images"
+                    f"data: {folder!r} has no images of class {inner!r}; files that end with {', '.join(ENDINGS)} are images"
                 )
-            files += [(image, size, changed, numbers[name], OFFICIAL.index(split)) for image, size, changed in images]
-    names, sizes, times, labels, splits = zip(*files, strict=True)
+            files += images
+            counts.append(len(images))
+            codes.append((numbers[name], OFFICIAL.index(split)))
+    labels, splits = np.repeat(np.array(codes, dtype=np.int64), counts, axis=0).T
     return ImageFiles(
         root,
-        np.array(names, dtype=np.bytes_),
-        np.array(labels, dtype=np.int64),
+        np.array([name for name, _, _ in files], dtype=np.bytes_),
+        labels.copy(),
         tuple(class_names),
-        np.array(splits, dtype=np.uint8),
-        np.stack([np.array(sizes, dtype=np.int64), np.array(times, dtype=np.int64)], axis=1),
+        splits.astype(np.uint8),
+        np.array([(size, changed) for _, size, changed in files], dtype=np.int64),
     )
 
 
@@ -143,17 +153,17 @@ def _folders(path: str) -> list[str]:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
 
 
-def _images(path: str, name: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, size and time of the last change of each image in a folder and those in it."""
+def _images(path: bytes, prefix: bytes) -> list[_File]:
+    """The images in a folder and in those inside it; their names begin with ``prefix``."""
+    images: list[_File] = []
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            name = entry.name
+            if name.startswith(b"."):
                 continue
-            inner = name + b"/" + os.fsencode(entry.name)
-            if entry.name.lower().endswith(ENDINGS):
-                stat = entry.stat() if entry.is_file() else None
-                if stat is not None:
-                    yield inner, stat.st_size, stat.st_mtime_ns
-                    continue
-            if entry.is_dir():
-                yield from _images(entry.path, inner)
+            if name.lower().endswith(_ENDINGS) and entry.is_file():
+                stat = entry.stat()
+                images.append((prefix + name, stat.st_size, stat.st_mtime_ns))
+            elif entry.is_dir():
+                images += _images(entry.path, prefix + name + b"/")
+    return images

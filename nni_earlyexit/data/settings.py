@@ -87,6 +87,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.input_shape is not None:  # a list compares unequal to the shapes of inputs
+            object.__setattr__(self, "input_shape", tuple(self.input_shape))
         source = registry.parse(self.source)
         source.module.check(self, source.path)
         if self.input_shape is not None and math.prod(self.input_shape) > MAX_INPUT:

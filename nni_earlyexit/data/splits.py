@@ -290,6 +290,7 @@ def _moments(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images as fractions of 255, exact, some images at a time."""
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    at_once = max(1, min(at_once, 4 * NUMBERS_AT_ONCE // math.prod(inputs.input_shape)))
     for start in range(0, len(train), at_once):
         x = inputs.read(train[start : start + at_once])
         channels = x.transpose(0, 1).reshape(x.shape[1], -1)

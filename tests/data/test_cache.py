@@ -70,6 +70,8 @@ def test_images_are_decoded_once_and_mapped_afterwards(folder, cache_folder):
     assert torch.equal(again.train.x, first.train.x)
     assert isinstance(again.train._inputs.array, np.memmap)
     assert not again.train._inputs.array.flags.writeable
+    listed = data.load(f"folder:{folder}", input_shape=list(SHAPE))
+    assert isinstance(listed.train._inputs.array, np.memmap)
 
 
 def change_content(folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from nni_earlyexit.cli import main
+from nni_earlyexit.data import registry
 from nni_earlyexit.thresholds import confidence
 
 pytestmark = pytest.mark.slow  # each runs programs of its own
@@ -117,3 +118,16 @@ for _ in range(25):
 """
     done = run(tmp_path, "-c", own + use)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_guide_to_data_runs_as_it_stands_and_names_every_kind(tmp_path):
+    (own,) = code("data.md")
+    done = run(tmp_path, "-c", own)
+    assert done.returncode == 0, done.stderr
+    text = (GUIDES / "data.md").read_text()
+    for name in registry.names().values():
+        assert f"`{name}`" in text
+    commands = re.findall(r"^nni-earlyexit .*", text, flags=re.M)
+    assert len(commands) == 2
+    for command in commands:
+        main.parser().parse_args(shlex.split(command)[1:])

@@ -35,7 +35,15 @@ def test_its_commands_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/nni.md", "docs/results.md", "docs/guides/thresholds.md"]
+    "page",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/nni.md",
+        "docs/results.md",
+        "docs/guides/thresholds.md",
+        "docs/guides/data.md",
+    ],
 )
 def test_its_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):

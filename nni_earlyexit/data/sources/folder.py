@@ -18,6 +18,8 @@ def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless the folder is there."""
     if not Path(path).expanduser().is_dir():
         raise FileNotFoundError(f"data: there is no folder {path!r}")
+    if settings.input_shape is not None:
+        images.check_shape(settings.input_shape)
 
 
 def listing(settings: DataSettings, path: str) -> ImageFiles:

@@ -199,6 +199,9 @@ def test_batches_of_workers_and_parts_are_the_same_images(folder):
     theirs = [x for x, _ in data.batches(streamed.train, 8, shuffle=True, seed=1, workers=2)]
     assert torch.allclose(torch.cat(ours), torch.cat(theirs), atol=1e-4)
     assert torch.allclose(torch.cat(list(streamed.test.parts())), kept.test.x, atol=1e-4)
+    assert [data.readers(task.train, workers) for task in (kept, streamed) for workers in (3, None)] == [
+        0, 0, 3, torch.get_num_threads(),
+    ]  # fmt: skip
 
 
 def empty_class(folder):
