@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 def block(images: NDArray[np.uint8], unreadable: Mapping[int, str] | None = None) -> Block:
     """The block of ``images``; ``unreadable`` are the positions of those that are missing, with the reasons."""
-    pixels = images.reshape(len(images), -1, images.shape[-1])
+    pixels = images.reshape(len(images), images.shape[1] * images.shape[2], images.shape[3])
     squares = np.square(pixels, dtype=np.uint16)  # 255 x 255 fits
     sums = np.stack([pixels.sum(axis=1, dtype=np.int64), squares.sum(axis=1, dtype=np.int64)], axis=1)
     return Block(images, sums, unreadable or {})
@@ -192,7 +192,7 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
     except OSError as error:
         raise OSError(
             f"cache: {str(folder())!r} cannot hold {count:,} images of {shown}, {format_bytes(needed)}: "
-            f"{error.strerror}; {_ELSEWHERE}"
+            f"{error.strerror or error}; {_ELSEWHERE}"
         ) from None
     say(f"decoded {count:,} images in {time.monotonic() - start:.0f} s")
 
@@ -217,6 +217,8 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[st
         _write_header(file, count - len(unreadable), key.shape)
         file.flush()
         os.fsync(file.fileno())
+    if len(unreadable) == count:
+        raise ValueError(f"data: none of the {count:,} images can be read; {next(iter(unreadable.values()))}")
     left_out = list(unreadable)
     np.save(work / "labels.npy", np.delete(images.labels, left_out))
     np.save(work / "splits.npy", np.delete(images.splits, left_out))

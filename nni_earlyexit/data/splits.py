@@ -233,7 +233,7 @@ def _members(source: str, raw: Raw, settings: DataSettings, seed: int) -> dict[s
     edges = np.cumsum([shares[part] for part in wanted])[:-1]
     rng = np.random.default_rng(seed)
     members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in wanted}
-    for label in range(int(labels.max()) + 1):
+    for label in range(max(int(labels.max(initial=-1)) + 1, len(raw.class_names))):
         own = rng.permutation(np.flatnonzero((labels == label) & rest))
         if not len(own):
             raise ValueError(

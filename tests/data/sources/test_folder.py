@@ -183,6 +183,19 @@ def test_an_unreadable_image_ends_it_or_is_left_out_with_a_note(folder, options)
         load()
 
 
+@pytest.mark.parametrize("options", [{}, STREAM])
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [(("dog",), "'dog' has no training inputs"), (("cat", "dog"), "none of the 40|'cat' has no")],
+)
+def test_a_class_of_unreadable_images_alone_is_named(folder, classes, sentence, options):
+    for name in classes:
+        for file in (folder / name).iterdir():
+            file.write_text("no image")
+    with pytest.raises(ValueError, match=f"^data: .*({sentence})"):
+        data.load(f"folder:{folder}", input_shape=(3, 8, 8), skip_unreadable=True, **options)
+
+
 def test_an_unreadable_image_in_a_worker_is_one_sentence(folder):
     truncate(folder / "dog" / "005.png")
     images = data.load(f"folder:{folder}", input_shape=(3, 8, 8), mean=(0, 0, 0), std=(1, 1, 1), **STREAM)
