@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import sys
 
-from nni_earlyexit.cli import check, front, latency, register, run, settings, space, spaces, thresholds, train
+from nni_earlyexit.cli import check, data, front, latency, register, run, settings, space, spaces, thresholds, train
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
-COMMANDS = (spaces, space, settings, latency, check, train, run, front, thresholds, register)
+COMMANDS = (spaces, space, settings, data, latency, check, train, run, front, thresholds, register)
 
 
 def parser() -> Parser:

@@ -1,6 +1,7 @@
 # The public names of this wing, each imported when it is first used.
 
 from .loaders import batches as batches
+from .loaders import readers as readers
 from .loading import load as load
 from .loading import load_settings as load_settings
 from .loading import read_raw as read_raw

@@ -55,6 +55,13 @@ class Shuffled(Sampler[int]):
         yield from self._orders
 
 
+def readers(split: Split, workers: int | None) -> int:
+    """The processes that should read ``split`` ahead: none unless it streams, else ``workers`` or as many as threads."""
+    if not split.streams:
+        return 0
+    return torch.get_num_threads() if workers is None else workers
+
+
 def batches(
     split: Split,
     batch_size: int,

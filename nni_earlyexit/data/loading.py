@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from nni_earlyexit.data import registry
 from nni_earlyexit.data.raw import ArrayInputs, Inputs, Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import Data, cut
+from nni_earlyexit.data.streamed import ResizedInputs
 from nni_earlyexit.nn.preprocessing import resized
 from nni_earlyexit.utils.progress import Say
 
@@ -41,6 +43,8 @@ def read_raw(settings: DataSettings, say: Say = lambda line: None) -> Raw:
         raise ValueError(
             f"input_shape: inputs {inputs.input_shape} of {settings.source!r} cannot be made {tuple(shape)}"
         )
+    if inputs.streams or len(inputs) * math.prod(shape) > settings.cache_limit:
+        return replace(raw, inputs=ResizedInputs(inputs, shape))
     return _resized(raw, inputs, shape)
 
 

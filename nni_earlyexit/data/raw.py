@@ -25,6 +25,14 @@ class Inputs(Protocol):
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input."""
 
+    @property
+    def streams(self) -> bool:
+        """``True`` if reading takes time, as where images are decoded each time: then it is worth reading ahead."""
+
+    @property
+    def sums(self) -> NDArray[np.int64] | None:
+        """Sums (inputs, 2, channels) of the pixels of each image and of their squares, where they are at hand."""
+
 
 @dataclass(frozen=True)
 class ArrayInputs:
@@ -35,6 +43,12 @@ class ArrayInputs:
 
     array: NDArray[np.generic]
     channels_last: bool = False
+    sums: NDArray[np.int64] | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Nothing is decoded."""
+        return False
 
     def __len__(self) -> int:
         return len(self.array)
@@ -72,7 +86,9 @@ class Raw:
     sentences
         The inputs of sentences, which become token ids when the training split, and with it the vocabulary, is there.
     notes
-        Sentences on what a user should know, such as images that could not be read.
+        Sentences on what a user should know.
+    unreadable
+        Images that could not be read and are left out, each with the reason.
     """
 
     inputs: Inputs | None
@@ -82,3 +98,4 @@ class Raw:
     pixels: bool = False
     sentences: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()

@@ -4,7 +4,8 @@ A kind is named alone (``cifar10``) or with where its data lie (``folder:PATH``)
 Each file has
 
 - ``PATH``: what stands behind its colon, in words; ``""`` where there is nothing,
-- ``RESIZES``: ``True`` if its images are files, which are made as large as the network takes them,
+- ``RESIZES``: ``True`` if its images are files, which are made as large as the network takes them; then
+  ``listing(settings, path)`` lists them,
 - ``check(settings, path)``: ``ValueError`` or ``FileNotFoundError`` for data that are not there; it reads nothing,
 - ``read(settings, path, say)``: the :class:`~nni_earlyexit.data.raw.Raw` data.
 """
@@ -50,7 +51,7 @@ def parse(name: str) -> Source:
     if not colon and name.endswith(".npz"):
         return Source("npz", name)
     if kind not in kinds():
-        raise unknown("data", name, [*names().values(), *kinds()])
+        raise unknown("data", name, sorted({*names().values(), *kinds()}))
     source = Source(kind, path)
     wanted = source.module.PATH
     if bool(path) != bool(wanted):

@@ -80,6 +80,9 @@ class DataSettings:
         "processes that decode images where the cache would be too large (as many as threads)",
         optional(whole_number(1, 256)),
     )
+    most_inputs: int | None = option(
+        None, "most inputs of each split, as many of each class as can be; to try things out", optional(whole_number(8))
+    )
     tokens: int = option(64, "token ids of a sentence, longer ones are cut", whole_number(1, 65536))
     vocabulary: int = option(
         8192, "different token ids of sentences, padding and unknown words included", whole_number(3)
@@ -87,6 +90,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.input_shape is not None:  # a list compares unequal to the shapes of inputs
+            object.__setattr__(self, "input_shape", tuple(self.input_shape))
         source = registry.parse(self.source)
         source.module.check(self, source.path)
         if self.input_shape is not None and math.prod(self.input_shape) > MAX_INPUT:

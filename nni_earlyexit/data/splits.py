@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from torch import Tensor
 PARTS = ("train", "validation", "calibration", "test")
 NUMBERS_AT_ONCE = 2**22
 """Numbers in the inputs that are prepared at once where they only pass through, 16 MB of float32."""
+STREAMED = 2048
+"""So many training inputs are decoded for their mean and standard deviation, where all would take too long."""
 UNEQUAL = 10
 """So many times as many inputs of the largest class as of the smallest are worth a word."""
 
@@ -37,7 +40,7 @@ class Split:
     y
         Their classes (inputs,), int64.
     positions
-        Those of ``x`` that belong to the split; all by default.
+        Those inputs of ``x`` that belong to the split; all by default.
     preprocessing
         The way from what ``x`` holds to what a network takes; nothing by default.
     """
@@ -50,7 +53,7 @@ class Split:
         preprocessing: Preprocessing | None = None,
     ) -> None:
         self._inputs: Inputs = ArrayInputs(x.numpy()) if isinstance(x, Tensor) else x
-        self._positions = np.arange(len(self._inputs)) if positions is None else positions
+        self.positions = np.arange(len(self._inputs)) if positions is None else positions
         self.y = y
         self.preprocessing = preprocessing
 
@@ -62,9 +65,14 @@ class Split:
         """Shape of one input."""
         return self._inputs.input_shape
 
+    @property
+    def streams(self) -> bool:
+        """``True`` if reading takes time, as where images are decoded each time: then it is worth reading ahead."""
+        return self._inputs.streams
+
     def raw(self, members: Any) -> Tensor:
         """Inputs as they are stored, by their places in the split (an array, a list or a slice)."""
-        return self._inputs.read(self._positions[members])
+        return self._inputs.read(self.positions[members])
 
     def prepared(self, members: Any) -> Tensor:
         """Inputs as a network takes them, by their places in the split (an array, a list or a slice)."""
@@ -79,12 +87,22 @@ class Split:
     def parts(self) -> Iterator[Tensor]:
         """All inputs in turn, as many at once as fit easily."""
         size = max(1, min(512, NUMBERS_AT_ONCE // math.prod(self.input_shape)))
-        for start in range(0, len(self), size):
-            yield self.prepared(slice(start, start + size))
+        slices = [slice(start, start + size) for start in range(0, len(self), size)]
+        if not self.streams:
+            yield from map(self.prepared, slices)
+            return
+        with ThreadPoolExecutor(1) as ahead:  # the next are decoded while these are used
+            coming = None
+            for members in slices:
+                last, coming = coming, ahead.submit(self.prepared, members)
+                if last is not None:
+                    yield last.result()
+            if coming is not None:
+                yield coming.result()
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> Split:
         """The same inputs, prepared in another way."""
-        return Split(self._inputs, self.y, self._positions, preprocessing)
+        return Split(self._inputs, self.y, self.positions, preprocessing)
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,8 @@ class Data:
         The way from what is stored to what a network takes, fitted to the training split.
     notes
         Sentences on what a user should know.
+    workers
+        Processes that read ahead where reading takes time; ``None``: as many as threads.
     """
 
     name: str
@@ -111,6 +131,7 @@ class Data:
     test: Split
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing(()))
     notes: tuple[str, ...] = ()
+    workers: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -168,7 +189,13 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
         ids = {word: number for number, word in enumerate(vocabulary, start=UNKNOWN_WORD + 1)}
         (tokens,) = settings.input_shape or (settings.tokens,)
         inputs = ArrayInputs(token_ids(sentences, ids, tokens))
-    mean, std = _mean_and_std(source, inputs, members["train"])
+    mean, std = settings.mean, settings.std
+    if mean is not None and raw.pixels and len(mean) != inputs.input_shape[0]:
+        raise ValueError(f"mean: {list(mean)} is not possible; {inputs.input_shape[0]}, one per channel, are")
+    if std is not None and raw.pixels and len(std) != inputs.input_shape[0]:
+        raise ValueError(f"std: {list(std)} is not possible; {inputs.input_shape[0]}, one per channel, are")
+    if mean is None or not raw.pixels:
+        mean, std = _mean_and_std(source, inputs, members["train"], seed)
     preprocessing = Preprocessing(
         inputs.input_shape,
         mean if settings.mean is None else settings.mean,
@@ -181,6 +208,8 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
     splits = {part: Split(inputs, labels[members[part]], members[part], preprocessing) for part in PARTS}
     counts = np.bincount(raw.labels[members["train"]])
     notes = raw.notes
+    if raw.unreadable:
+        notes = (*notes, f"{len(raw.unreadable):,} images could not be read and are left out; {raw.unreadable[0]}")
     if counts.max() > UNEQUAL * counts.min():
         most, least = raw_name(raw, int(counts.argmax())), raw_name(raw, int(counts.argmin()))
         notes = (
@@ -188,7 +217,7 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
             f"the classes are very unequal: {counts.max():,} training inputs of {most}, {counts.min():,} of {least}; "
             "class_weights makes up for it",
         )
-    return Data(source, len(counts), preprocessing=preprocessing, notes=notes, **splits)
+    return Data(source, len(counts), preprocessing=preprocessing, notes=notes, workers=settings.workers, **splits)
 
 
 def raw_name(raw: Raw, label: int) -> str:
@@ -207,7 +236,7 @@ def _members(source: str, raw: Raw, settings: DataSettings, seed: int) -> dict[s
     edges = np.cumsum([shares[part] for part in wanted])[:-1]
     rng = np.random.default_rng(seed)
     members: dict[str, list[NDArray[np.intp]]] = {part: [] for part in wanted}
-    for label in range(int(labels.max()) + 1):
+    for label in range(max(int(labels.max(initial=-1)) + 1, len(raw.class_names))):
         own = rng.permutation(np.flatnonzero((labels == label) & rest))
         if not len(own):
             raise ValueError(
@@ -221,14 +250,33 @@ def _members(source: str, raw: Raw, settings: DataSettings, seed: int) -> dict[s
                     f"{part}; {needed} are enough"
                 )
             members[part].append(chosen)
-    cut_out = {part: np.sort(np.concatenate(chosen)) for part, chosen in members.items()}
-    return {**cut_out, **{part: np.sort(positions) for part, positions in raw.official.items()}}
+    every = {**{part: np.concatenate(chosen) for part, chosen in members.items()}, **raw.official}
+    return {part: np.sort(_some(positions, labels, settings.most_inputs, seed)) for part, positions in every.items()}
+
+
+def _some(positions: NDArray[np.intp], labels: NDArray[np.int64], most: int | None, seed: int) -> NDArray[np.intp]:
+    """At most so many of ``positions``, one of each class in turn."""
+    if most is None or len(positions) <= most:
+        return positions
+    drawn = np.random.default_rng(seed).permutation(positions)
+    turns = np.empty(len(drawn), dtype=np.intp)
+    for label in np.unique(labels[drawn]):
+        own = labels[drawn] == label
+        turns[own] = np.arange(own.sum())
+    return drawn[np.argsort(turns, kind="stable")][:most]
 
 
 def _mean_and_std(
-    source: str, inputs: Inputs, train: NDArray[np.intp]
+    source: str, inputs: Inputs, train: NDArray[np.intp], seed: int
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and standard deviation per channel of the training inputs; those of uint8 as fractions of 255."""
+    """Mean and standard deviation per channel of the training inputs; those of uint8 as fractions of 255.
+
+    Where inputs stream, they are those of some training inputs, which the seed chooses.
+    """
+    if inputs.sums is not None:
+        return _from_sums(inputs.sums[train], inputs.input_shape)
+    if inputs.streams and len(train) > STREAMED:
+        train = np.sort(np.random.default_rng(seed).choice(train, STREAMED, replace=False))
     first = inputs.read(train[:1])
     if first.dtype == torch.int64:  # token ids
         return None, None
@@ -245,11 +293,19 @@ def _mean_and_std(
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
+def _from_sums(sums: NDArray[np.int64], input_shape: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same from the sums (inputs, 2, channels) of each image's pixels and of their squares."""
+    mean, squares = sums.sum(axis=0) / (len(sums) * math.prod(input_shape[1:]))
+    std = np.sqrt(np.maximum(squares - mean**2, 0))
+    return tuple((mean / 255).tolist()), tuple(np.maximum(std / 255, 1e-6).tolist())
+
+
 def _moments(
     inputs: Inputs, train: NDArray[np.intp], axes: tuple[int, ...], at_once: int = 1024
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images as fractions of 255, exact, some images at a time."""
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    at_once = max(1, min(at_once, 4 * NUMBERS_AT_ONCE // math.prod(inputs.input_shape)))
     for start in range(0, len(train), at_once):
         x = inputs.read(train[start : start + at_once])
         channels = x.transpose(0, 1).reshape(x.shape[1], -1)

@@ -80,6 +80,7 @@ class EarlyExitEvaluator(Lightning):
                 shuffle=True,
                 seed=recipe.seed,
                 augment=None if augmentation.changes_nothing else augmentation,
+                workers=data_sets.readers(self.data.train, self.data.workers),
             ),
             val_dataloaders=data_sets.batches(self.data.validation, size, shuffle=False),
         )

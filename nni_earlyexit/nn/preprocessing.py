@@ -55,8 +55,8 @@ class Preprocessing:
             return x.long() if not x.is_floating_point() else x
         shape = (1, -1, *[1] * (x.ndim - 2))
         mean, std = x.new_tensor(self.mean, dtype=torch.float32), x.new_tensor(self.std, dtype=torch.float32)
-        if x.dtype == torch.uint8:
-            mean, std = mean * 255, std * 255
+        if x.dtype == torch.uint8:  # in the copy that float makes: large images take half the time
+            return x.float().sub_(mean.view(shape) * 255).div_(std.view(shape) * 255)
         return (x.float() - mean.view(shape)) / std.view(shape)
 
     def inputs(self, images: Inputs) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from nni.nas.evaluator.pytorch import Trainer
-from nni_earlyexit.data.loaders import batches
+from nni_earlyexit.data.loaders import batches, readers
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.training.augmentation import Augmentation
@@ -116,7 +116,7 @@ def fit(
             shuffle=True,
             seed=recipe.seed,
             augment=None if augmentation.changes_nothing else augmentation,
-            workers=0,
+            workers=readers(data.train, data.workers),
             skip_epochs=before + (0 if resumed is None else resumed.epochs),
         )
         try:

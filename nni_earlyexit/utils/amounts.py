@@ -56,3 +56,11 @@ def format_macs(macs: float) -> str:
         if macs >= size:
             return f"{macs / size:.3g}{unit}"
     return f"{macs:.0f}"
+
+
+def format_bytes(count: float) -> str:
+    """Text of an amount of bytes: ``184320000`` -> ``"184 MB"``."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"

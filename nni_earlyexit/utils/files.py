@@ -116,16 +116,21 @@ def checksum(path: Path) -> str:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, waits: Callable[[], object] = lambda: None) -> Iterator[int]:
     """Wait until no other process works in ``folder``, and keep others waiting meanwhile.
 
     When NNI's manager is killed, its trials go on until their next report. The resumed experiment starts them again.
+    ``waits`` is called first where there is something to wait for. Gives the descriptor of the folder.
     """
     directory = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a network file system may have no locks
-            fcntl.flock(directory, fcntl.LOCK_EX)  # gone with the process, however it ends
-        yield
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waits()
+                fcntl.flock(directory, fcntl.LOCK_EX)  # gone with the process, however it ends
+        yield directory
     finally:
         os.close(directory)
 

@@ -14,7 +14,7 @@ Dataclasses may hold dataclasses; from outside, all options are one flat set of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -140,9 +140,16 @@ def _values(instance: Any) -> Iterator[tuple[str, Any]]:
             yield from _values(getattr(instance, f.name))
 
 
-def add_options(parser: argparse._ActionsContainer, cls: type[Any], suppress: bool = False) -> None:
-    """Let ``parser`` take every option of ``cls``; with ``suppress``, those that are not named are left out of the result."""
+def add_options(
+    parser: argparse._ActionsContainer, cls: type[Any], suppress: bool = False, without: Collection[str] = ()
+) -> None:
+    """Let ``parser`` take every option of ``cls`` but those ``without``.
+
+    With ``suppress``, those that are not named are left out of the result.
+    """
     for o in options(cls):
+        if o.name in without:
+            continue
         words = o.help.replace("%", "%%")
         default = argparse.SUPPRESS if suppress else o.default
         flag = f"--{o.name.replace('_', '-')}"

@@ -76,7 +76,7 @@ def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
         (["space", "digit"], "space: 'digit' is unknown; did you mean 'digits'?"),
         (
             ["space", "digits", "exits=1"],
-            "space digits: 'exits' is unknown; did you mean 'max_exits' or 'fixed_exits'?",
+            "space digits: 'exits' is unknown; did you mean 'max_exits' or 'exit_heads' or 'fixed_exits'?",
         ),
         (["space", "digits", "one"], "space: 'one' in 'digits one' is not an argument; resolution=224 is one"),
         (

@@ -138,3 +138,14 @@ def test_a_file_that_is_missing_or_lacks_an_array_is_named(tmp_path):
     np.savez(tmp_path / "half.npz", x=GOOD)
     with pytest.raises(ValueError, match="lacks the array 'y'"):
         data.load(str(tmp_path / "half.npz"))
+
+
+def test_a_part_of_the_data_holds_every_class_alike_and_is_always_the_same():
+    part, again = (data.load("digits", most_inputs=50) for _ in range(2))
+    for name in PARTS:
+        split = getattr(part, name)
+        assert np.bincount(split.y, minlength=10).tolist() == [5] * 10
+        assert torch.equal(split.x, getattr(again, name).x)
+    assert {tuple(row) for row in part.train.positions[:, None].tolist()} <= {
+        tuple(row) for row in data.load("digits").train.positions[:, None].tolist()
+    }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from nni_earlyexit import search_spaces
 from nni_earlyexit.cli import main
+from nni_earlyexit.data import registry
 from nni_earlyexit.thresholds import confidence
 
 pytestmark = pytest.mark.slow  # each runs programs of its own
@@ -140,3 +141,16 @@ def test_trainings_of_ones_own_train_as_the_guide_says():
         result = EarlyExitEvaluator(epochs=3, train=names[name]).evaluate(space.freeze(space.cheapest(exit=-1)[0]))
         assert result.metrics["accuracy"] > 0.5, name
         assert result.metrics["epochs"] == 3
+
+
+def test_the_guide_to_data_runs_as_it_stands_and_names_every_kind(tmp_path):
+    (own,) = code("data.md")
+    done = run(tmp_path, "-c", own)
+    assert done.returncode == 0, done.stderr
+    text = (GUIDES / "data.md").read_text()
+    for name in registry.names().values():
+        assert f"`{name}`" in text
+    commands = re.findall(r"^nni-earlyexit .*", text, flags=re.M)
+    assert len(commands) == 2
+    for command in commands:
+        main.parser().parse_args(shlex.split(command)[1:])

@@ -43,6 +43,7 @@ def test_its_commands_exist():
         "docs/results.md",
         "docs/guides/thresholds.md",
         "docs/guides/spaces.md",
+        "docs/guides/data.md",
     ],
 )
 def test_its_links_lead_somewhere(page):

@@ -1,0 +1,169 @@
+"""Image files in folders of classes, listed without opening them.
+
+===================== ==================================================================================================
+``CLASS/...``         one folder of class folders, which is split by the seed
+``train/CLASS/...``   beside ``test/`` or ``val/``, the test split; where both are there, ``val/`` is the validation split
+===================== ==================================================================================================
+
+Images may lie deeper in their class's folder. Files and folders whose names begin with a dot are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Those of torchvision's ``ImageFolder``, in lower or upper case."""
+_ENDINGS = tuple(map(os.fsencode, ENDINGS))
+OFFICIAL = ("", "validation", "test")
+"""The split that the data put an input into, by its code; nothing for inputs that are split by the seed."""
+SAMPLES = 64
+"""So many files are looked into for the fingerprint."""
+
+
+_File: TypeAlias = "tuple[bytes, int, int]"
+"""Name, size in bytes and time of the last change."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files and their classes.
+
+    Attributes
+    ----------
+    root
+        The folder.
+    names
+        Names (images,) of the files from there, as bytes: a million strings would be copied into every process that reads.
+    labels
+        Classes (images,).
+    class_names
+        Names of the classes.
+    splits
+        Codes (images,) of the split that each lies in, by :data:`OFFICIAL`.
+    stamps
+        Sizes in bytes and times of the last change (images, 2).
+    """
+
+    root: str
+    names: NDArray[np.bytes_]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    splits: NDArray[np.uint8]
+    stamps: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, position: int) -> str:
+        """The path of one image."""
+        return os.path.join(self.root, os.fsdecode(self.names[position]))
+
+    def without(self, positions: NDArray[np.integer]) -> ImageFiles:
+        """The same without those at ``positions``."""
+        return replace(
+            self,
+            **{
+                name: np.delete(getattr(self, name), positions, axis=0)
+                for name in ("names", "labels", "splits", "stamps")
+            },
+        )
+
+    def fingerprint(self) -> str:
+        """Digits that differ where files do, by names, sizes and times of the last change, and by the content of a few.
+
+        The content tells apart what was unpacked with the same times, such as files from an archive that has none.
+        """
+        digest = hashlib.sha256(b"\n".join(self.names.tolist()))
+        digest.update(np.ascontiguousarray(self.stamps).tobytes() + self.splits.tobytes())
+        for position in np.unique(np.linspace(0, len(self) - 1, SAMPLES).astype(int)):
+            with open(self.path(int(position)), "rb") as file:
+                digest.update(file.read(1 << 16))
+        return digest.hexdigest()
+
+
+def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
+    """The images in ``folder``; ``ValueError`` in one sentence for classes that cannot be learned.
+
+    ``parts`` are the split of each folder in it, where it is not for its names to say.
+    """
+    root = os.path.abspath(os.path.expanduser(folder))
+    parts = _parts(folder, root) if parts is None else parts
+    class_names = _folders(os.path.join(root, "train" if "train" in parts else ""))
+    if len(class_names) < 2:
+        raise ValueError(
+            f"data: {folder!r} has {len(class_names)} class{'' if len(class_names) == 1 else 'es'}; a folder for each of at "
+            "least 2 classes is needed"
+        )
+    numbers = {name: number for number, name in enumerate(class_names)}
+    files: list[_File] = []
+    counts: list[int] = []
+    codes: list[tuple[int, int]] = []
+    for part, split in parts.items():
+        for name in _folders(os.path.join(root, part)):
+            if name not in numbers:
+                raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which train/ lacks")
+            inner = os.path.join(part, name)
+            images = sorted(_images(os.fsencode(os.path.join(root, inner)), os.fsencode(inner) + b"/"))
+            if not images:
+                raise ValueError(
+                    f"data: {folder!r} has no images of class {inner!r}; files that end with {', '.join(ENDINGS)} are images"
+                )
+            files += images
+            counts.append(len(images))
+            codes.append((numbers[name], OFFICIAL.index(split)))
+    labels, splits = np.repeat(np.array(codes, dtype=np.int64), counts, axis=0).T
+    return ImageFiles(
+        root,
+        np.array([name for name, _, _ in files], dtype=np.bytes_),
+        labels.copy(),
+        tuple(class_names),
+        splits.astype(np.uint8),
+        np.array([(size, changed) for _, size, changed in files], dtype=np.int64),
+    )
+
+
+def _parts(folder: str, root: str) -> dict[str, str]:
+    """The folders with class folders in them, and the split that each is; ``""`` for what is split by the seed."""
+    inside = _folders(root)
+    held_out = [name for name in ("test", "val") if name in inside]
+    if "train" not in inside:
+        if held_out:
+            raise ValueError(f"data: {folder!r} has {held_out[0]}/ without train/ beside it; both are needed")
+        return {"": ""}
+    if not held_out:
+        raise ValueError(
+            f"data: {folder!r} has train/ and neither test/ nor val/ beside it; folder:{Path(folder) / 'train'} is split by "
+            "the seed"
+        )
+    splits = ("test", "validation") if len(held_out) == 2 else ("test",)
+    return {"train": "", **dict(zip(held_out, splits, strict=True))}
+
+
+def _folders(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+
+
+def _images(path: bytes, prefix: bytes) -> list[_File]:
+    """The images in a folder and in those inside it; their names begin with ``prefix``."""
+    images: list[_File] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(b"."):
+                continue
+            if name.lower().endswith(_ENDINGS) and entry.is_file():
+                stat = entry.stat()
+                images.append((prefix + name, stat.st_size, stat.st_mtime_ns))
+            elif entry.is_dir():
+                images += _images(entry.path, prefix + name + b"/")
+    return images

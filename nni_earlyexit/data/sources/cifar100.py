@@ -1,0 +1,32 @@
+"""CIFAR-100, 60,000 images of (3, 32, 32) in 100 classes, as torchvision reads them.
+
+The files are pickles, which could run anything. torchvision unpickles them only after their MD5 checksums were those that it
+names, so that they are the published ones; nothing else would make that acceptable.
+"""
+
+from __future__ import annotations
+
+from nni_earlyexit.data.raw import Raw
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.data.sources._torchvision import WholeSet
+from nni_earlyexit.utils.progress import Say
+
+PATH = ""
+RESIZES = False
+
+SET = WholeSet(
+    "cifar100",
+    tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta")),
+    (3, 32, 32),
+    lambda datasets, where: [datasets.CIFAR100(train=train, **where) for train in (True, False)],
+)
+
+
+def check(settings: DataSettings, path: str) -> None:
+    """``FileNotFoundError`` unless the files are there, or may be had."""
+    SET.check(settings)
+
+
+def read(settings: DataSettings, path: str, say: Say) -> Raw:
+    """The images, with their own test split."""
+    return SET.read(settings, say)

@@ -1,0 +1,85 @@
+"""ImageNet (ILSVRC 2012), 1,331,167 images in 1,000 classes, in the folders that torchvision's ``ImageNet`` makes.
+
+``root`` holds ``train/`` and ``val/``, which is the test split, with a folder per class, and ``meta.bin`` with the names of the
+classes; or the archives that image-net.org gives to those who ask, which torchvision unpacks. It cannot be downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nni_earlyexit.data import image_files, images
+from nni_earlyexit.data.image_files import ImageFiles
+from nni_earlyexit.data.raw import Raw
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.utils.files import claimed
+from nni_earlyexit.utils.progress import Say
+
+PATH = ""
+RESIZES = True
+
+UNPACKED = {
+    "meta.bin": "ILSVRC2012_devkit_t12.tar.gz",
+    "train": "ILSVRC2012_img_train.tar",
+    "val": "ILSVRC2012_img_val.tar",
+}
+"""What has to be there, and the archive that torchvision makes it from."""
+
+
+def check(settings: DataSettings, path: str) -> None:
+    """``FileNotFoundError`` unless folders or archives are there."""
+    root = Path(settings.root).expanduser()
+    for name, archive in UNPACKED.items():
+        if not (root / name).exists() and not (root / archive).exists():
+            raise FileNotFoundError(
+                f"root: there is neither {name!r} nor {archive!r} in {settings.root!r}; 'imagenet' cannot be downloaded, its "
+                "archives come from image-net.org, and --root names their folder"
+            )
+    if settings.input_shape is not None:
+        images.check_shape(settings.input_shape)
+
+
+def listing(settings: DataSettings, path: str) -> ImageFiles:
+    """The images."""
+    return image_files.listed(settings.root, {"train": "", "val": "test"})
+
+
+def read(settings: DataSettings, path: str, say: Say) -> Raw:
+    """The images."""
+    root = Path(settings.root).expanduser()
+    if not all((root / name).exists() for name in UNPACKED):
+        _unpack(root, say)
+    listed = listing(settings, path)
+    by_folder = _names(root)
+    names = tuple(by_folder.get(wordnet, wordnet) for wordnet in listed.class_names)
+    return images.from_files("imagenet", "imagenet", replace(listed, class_names=names), settings, say)
+
+
+def _unpack(root: Path, say: Say) -> None:
+    """Let torchvision unpack the archives, which it checks first."""
+    from torchvision.datasets import ImageNet
+
+    with claimed(root, lambda: say("waits for another process that unpacks imagenet")):
+        for part in ("train", "val"):
+            say(f"torchvision unpacks imagenet's {part} in {root}, which may take an hour")
+            try:
+                ImageNet(str(root), split=part)
+            except RuntimeError as error:
+                raise ValueError(f"root: {' '.join(str(error).split())}") from None
+
+
+def _names(root: Path) -> dict[str, str]:
+    """Names of the classes by their folders: the first of their synonyms."""
+    import torch
+
+    try:
+        synonyms, _ = torch.load(
+            root / "meta.bin", weights_only=True
+        )  # as torchvision does; it unpickles plain data only
+    except Exception as error:  # of several modules, for a damaged file can hold anything
+        raise ValueError(
+            f"root: 'meta.bin' in {str(root)!r} is not what torchvision writes: {type(error).__name__}; without it, "
+            "torchvision makes it again"
+        ) from None
+    return {str(wordnet): str(names[0]) for wordnet, names in synonyms.items()}
