@@ -34,10 +34,11 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = Settings.from_options(**{o.name: getattr(arguments, o.name) for o in options(Settings)})
     check_writable(arguments.output, "output")
 
-    from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluation.one_network import choose_sample, train_one
+    from nni_earlyexit.evaluation.space_for_data import space_for_data
 
-    space = search_spaces.create(" ".join(arguments.space))
+    space = space_for_data(" ".join(arguments.space), settings.data)
+    say(space.identity())
     sample = choose_sample(space, arguments.sample, settings.training.seed)
     say(space.describe(sample))
     bar = None

@@ -13,7 +13,7 @@ from nni_earlyexit.utils.checks import check_known
 FILE = "experiment.yml"
 
 QUICK_FIELDS: Mapping[str, Any] = {"maxTrialNumber": 4, "maxExperimentDuration": "120s"}
-QUICK_OPTIONS = ("--epochs", "1", "--most-inputs", "1000")
+QUICK_OPTIONS = ("--epochs", "3", "--most-inputs", "2000", "--batch-size", "32")
 """Fields of an experiment file and options of its trials that make an experiment end within three minutes on two cores."""
 
 _PATHS = {"searchSpaceFile": "", "trialCodeDirectory": ".", "experimentWorkingDirectory": None}

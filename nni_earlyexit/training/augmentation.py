@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of images as tensors, before they are normalised.
+"""Augmentation of whole batches as tensors, before they are normalised.
 
 Shifts and mirrors are one look-up of pixels, which costs next to nothing beside a network; RandAugment is torchvision's, on a
 few groups of images at a time.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from nni_earlyexit.nn.preprocessing import UNKNOWN_WORD
+from nni_earlyexit.nn.tokens import PADDING
 from nni_earlyexit.training.recipe import Recipe
 from torch import Tensor
 
@@ -17,12 +19,12 @@ network."""
 
 
 class Augmentation:
-    """Random changes of a batch of images (batch, channels, height, width), uint8 or float.
+    """Random changes of a batch: images (batch, channels, height, width), uint8 or float, or token ids (batch, tokens).
 
     Parameters
     ----------
     recipe
-        The values of ``shift``, ``mirror`` and ``randaugment``.
+        The values of ``shift``, ``mirror`` and ``randaugment``, and of ``word_dropout``.
     length
         Number of inputs in the training split.
     """
@@ -31,28 +33,33 @@ class Augmentation:
         self._shift = recipe.shift or 0.0
         self._mirror = recipe.mirror or "none"
         self._magnitude = recipe.randaugment or 0
+        self._word_dropout = recipe.word_dropout or 0.0
         self._seed = recipe.seed
         # which images start mirrored, if they alternate
         self._first = torch.rand(length, generator=torch.Generator().manual_seed(recipe.seed)) < 0.5
 
     @property
     def changes_nothing(self) -> bool:
-        """``True`` if images stay as they are."""
-        return self._shift == 0 and self._mirror == "none" and self._magnitude == 0
+        """``True`` if inputs stay as they are."""
+        return self._shift == self._magnitude == self._word_dropout == 0 and self._mirror == "none"
 
     def __call__(self, x: Tensor, places: Tensor, epoch: int) -> Tensor:
-        """The changed images; ``places`` are theirs in the training split.
+        """The changed inputs; ``places`` are theirs in the training split.
 
         What is drawn depends on the seed, the epoch and the places alone, so that it is the same whoever reads ahead, and after
         an interruption.
         """
-        if x.ndim != 4 or self.changes_nothing:
+        sentences = x.ndim == 2 and not x.is_floating_point()
+        if self.changes_nothing or not (sentences or x.ndim == 4):
             return x
         (drawn,) = (
             np.random.SeedSequence([self._seed, epoch, int(places[0]), int(places[-1])]).generate_state(1).tolist()
         )
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(drawn)
+            if sentences:
+                hidden = (torch.rand(x.shape) < self._word_dropout) & (x != PADDING)
+                return x.masked_fill(hidden, UNKNOWN_WORD)
             if self._magnitude:
                 x = self._randaugmented(x)
             return self._moved(x, places, epoch)

@@ -54,8 +54,8 @@ class Recipe:
 
     recipe: str = option(
         AUTO,
-        "named set of values for what is not given here: plain, fast, standard or strong; auto is fast for images from "
-        "16 pixels and plain for other inputs",
+        "named set of values for what is not given here; auto is fast for images from 16 pixels, words for sentences and "
+        "plain for other inputs",
         one_of((AUTO, *RECIPES)),
     )
     epochs: int = option(12, "passes over the training split", whole_number(1))
@@ -105,6 +105,9 @@ class Recipe:
     )
     cutmix: float | None = option(
         None, f"alpha of cutmix (Yun et al., 2019), 0 for none{_OF_RECIPE}", optional(number(0))
+    )
+    word_dropout: float | None = option(
+        None, f"share of a sentence's words that are hidden at each look{_OF_RECIPE}", optional(share())
     )
     precision: str | None = option(
         None,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nni_earlyexit.nn.preprocessing import UNKNOWN_WORD
+from nni_earlyexit.nn.tokens import PADDING
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.training.mixing import Mixing
 from nni_earlyexit.training.recipe import Recipe
@@ -67,7 +69,16 @@ def test_randaugment_keeps_shape_and_kind():
     assert not torch.equal(result, x)
 
 
-def test_sentences_and_other_arrays_are_left_alone():
+def test_hidden_words_are_unknown_ones_and_padding_stays():
+    rows = torch.full((16, 50), 7)
+    rows[:, 40:] = PADDING
+    hidden = changed(rows, word_dropout=0.3)
+    assert (hidden[:, 40:] == PADDING).all()
+    assert set(hidden[:, :40].unique().tolist()) == {UNKNOWN_WORD, 7}
+    assert 0.25 < (hidden[:, :40] == UNKNOWN_WORD).float().mean() < 0.35
+
+
+def test_sentences_and_other_arrays_are_left_alone_by_what_is_for_images():
     rows = torch.arange(64).reshape(16, 4)
     assert torch.equal(changed(rows, shift=0.5, mirror="random", randaugment=9), rows)
     x, y = Mixing(Recipe(mixup=1.0, erasing=1.0))(rows, PLACES, 16)
