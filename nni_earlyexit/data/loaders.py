@@ -41,11 +41,9 @@ class Shuffled(Sampler[int]):
         The number of the epoch that has begun, from 0; a tensor that processes share.
     """
 
-    def __init__(self, length: int, seed: int, skip_epochs: int = 0) -> None:
+    def __init__(self, length: int, seed: int) -> None:
         self._orders = RandomSampler(range(length), generator=torch.Generator().manual_seed(seed))
         self.epoch = torch.tensor(-1).share_memory_()
-        for _ in range(skip_epochs):
-            next(iter(self), None)
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -77,13 +75,18 @@ def batches(
     ``augment`` changes raw inputs before they are normalised. ``workers`` processes read ahead, where reading takes time.
     With ``skip_epochs``, the orders are those after so many epochs.
     """
-    shuffled = Shuffled(len(split), seed, skip_epochs)
+    shuffled = Shuffled(len(split), seed)
     order = shuffled if shuffle else SequentialSampler(range(len(split)))
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
+    sampler = BatchSampler(order, batch_size, drop_last)
+    for _ in range(skip_epochs):
+        # as a loader does it: torch draws once more where an order is asked for its end
+        for _ in zip(range(len(sampler)), sampler, strict=False):
+            pass
     return DataLoader(
         _Batches(split, augment, shuffled.epoch),
-        sampler=BatchSampler(order, batch_size, drop_last),
+        sampler=sampler,
         batch_size=None,
         num_workers=workers,
         persistent_workers=workers > 0,

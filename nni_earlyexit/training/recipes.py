@@ -6,7 +6,7 @@ fast     for images in few epochs: shifts and alternating mirrors (Jordan, 2024,
          seconds"), Muon (Jordan et al., 2024), smoothed labels, an average of the weights
 standard for some tens of epochs: as fast, and random erasing and a little mixup
 strong   for hundreds of epochs: RandAugment, mixup, cutmix and erasing, which pay only when there is time
-words    for sentences: a third of the words is hidden at each look (Iyyer et al., 2015), or a network learns a few
+words    for sentences: half of the words are hidden at each look (Iyyer et al., 2015), or a network learns a few
          thousand sentences by heart
 ======== ==================================================================================================
 """
@@ -63,10 +63,11 @@ STRONG: Mapping[str, Any] = {**STANDARD, "randaugment": 9, "mixup": 0.2, "cutmix
 
 WORDS: Mapping[str, Any] = {
     **PLAIN,
-    "learning_rate": 0.001,
+    "learning_rate": 0.0005,
+    "weight_decay": 1.0,
     "label_smoothing": 0.1,
     "averaging": 0.99,
-    "word_dropout": 0.3,
+    "word_dropout": 0.5,
 }
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {

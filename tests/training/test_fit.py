@@ -20,9 +20,9 @@ def recipe(**options):
     return Recipe(**{"recipe": "plain", "epochs": 4, "batch_size": 16, **options})
 
 
-def fitted(checkpoint=None, after_epoch=lambda epochs, net: True, **options):
+def fitted(checkpoint=None, after_epoch=lambda epochs, net: True, inputs=96, **options):
     net = network()
-    fit(net, task(), recipe(**options), after_epoch, checkpoint=checkpoint)
+    fit(net, task(inputs), recipe(**options), after_epoch, checkpoint=checkpoint)
     return net
 
 
@@ -90,7 +90,17 @@ def test_epochs_are_counted_across_phases():
     assert heard == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("options", [{}, {"regime": "mixed"}, {"recipe": "strong", "averaging": 0.9}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"inputs": 100},
+        {"regime": "mixed"},
+        {"regime": "mixed", "averaging": 0.9},
+        {"recipe": "strong", "averaging": 0.9},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("over", [1, 2, 3, 4])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(over, options, tmp_path):
     class Killed(Exception):
