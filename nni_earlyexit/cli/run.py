@@ -33,7 +33,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--quick",
         action="store_true",
-        help="try the file out in three minutes: four trials of three epochs on at most 2,000 inputs of each split",
+        help="try the file out in three minutes: four trials of two epochs on at most 1,000 inputs of each split",
     )
     return command
 

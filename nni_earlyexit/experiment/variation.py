@@ -13,7 +13,10 @@ from nni_earlyexit.utils.checks import check_known
 FILE = "experiment.yml"
 
 QUICK_FIELDS: Mapping[str, Any] = {"maxTrialNumber": 4, "maxExperimentDuration": "120s"}
-QUICK_OPTIONS = ("--epochs", "3", "--most-inputs", "2000", "--batch-size", "32")
+QUICK_OPTIONS = (
+    *("--epochs", "2", "--most-inputs", "1000"),
+    *("--batch-size", "32", "--optimizer", "sgd", "--learning-rate", "0.05", "--precision", "float32"),
+)
 """Fields of an experiment file and options of its trials that make an experiment end within three minutes on two cores."""
 
 _PATHS = {"searchSpaceFile": "", "trialCodeDirectory": ".", "experimentWorkingDirectory": None}

@@ -21,7 +21,7 @@ def test_the_new_file_means_the_same_but_for_what_was_changed(tmp_path):
 def test_a_quick_one_can_be_run(tmp_path):
     experiment = check(varied(EXAMPLE, tmp_path, options=QUICK_OPTIONS, fields=QUICK_FIELDS))
     assert experiment.max_seconds == 120
-    assert experiment.settings.data.most_inputs == 2000
+    assert experiment.settings.data.most_inputs == 1000
 
 
 def test_words_of_options_stay_words(tmp_path):
