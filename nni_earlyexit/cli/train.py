@@ -10,6 +10,9 @@ from nni_earlyexit.cli.options import Commands, add_space
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
+MOST_CLASSES = 20
+"""Most classes that a table is printed of."""
+
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command line."""
@@ -48,5 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
         bar = TQDMProgressBar
     result = train_one(space, sample, settings, arguments.output, say, bar=bar)
     say(result.table())
+    if result.network.num_classes <= MOST_CLASSES:
+        say(result.class_table())
     say(f"{arguments.output}: EarlyExitNetwork.load({str(arguments.output)!r})")
     return 0

@@ -44,6 +44,8 @@ class Member:
         The network in one line.
     diagnostics
         Diagnostics of ``policy`` by the calibration split: how far it can be trusted.
+    class_names
+        Names of the classes.
     """
 
     record: record.Record
@@ -54,6 +56,7 @@ class Member:
     exit_costs: tuple[int, ...]
     architecture: str
     diagnostics: tuple[Diagnostic, ...]
+    class_names: tuple[str, ...]
 
     @property
     def accuracy(self) -> float:
@@ -76,6 +79,7 @@ class Member:
             "space": self.record.space,
             "sample": self.record.sample,
             "architecture": self.architecture,
+            "class_names": list(self.class_names),
             "policy": self.policy.to_dict(),
             "exit_costs": list(self.exit_costs),
             "full_macs": self.full_macs,
@@ -199,6 +203,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
                 exit_costs=tuple(network.exit_costs),
                 architecture=search_spaces.restore(trial.space).describe(trial.sample),
                 diagnostics=tuple(diagnostics),
+                class_names=task.class_names,
             )
         )
     return members

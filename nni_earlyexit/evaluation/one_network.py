@@ -24,6 +24,7 @@ from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.progress import Say
 from nni_earlyexit.utils.tables import aligned
+from numpy.typing import NDArray
 
 TASK, CHECKPOINT = "training.json", "training.ckpt"
 """Files of a training that is under way: what it is, and how far it is."""
@@ -68,6 +69,8 @@ class Judgement:
         MACs to leave at each exit.
     validation, test
         Accuracy of each exit alone.
+    by_class
+        Test accuracy of each exit for the inputs of each class, by the name of the class.
     """
 
     network: EarlyExitNetwork
@@ -75,6 +78,7 @@ class Judgement:
     exit_costs: Sequence[int]
     validation: Sequence[float]
     test: Sequence[float]
+    by_class: Mapping[str, Sequence[float]]
 
     def table(self) -> str:
         """A table of the exits."""
@@ -83,6 +87,14 @@ class Judgement:
             for exit, (cost, valid, test) in enumerate(zip(self.exit_costs, self.validation, self.test, strict=True))
         ]
         return aligned(["exit", "MACs", "validation", "test"], rows)
+
+    def class_table(self) -> str:
+        """A table of the classes, that with the lowest test accuracy at the last exit first."""
+        rows = [
+            [name, *(f"{accuracy:.1%}" for accuracy in accuracies)]
+            for name, accuracies in sorted(self.by_class.items(), key=lambda item: item[1][-1])
+        ]
+        return aligned(["class", *(f"exit {exit}" for exit in range(len(self.exit_costs)))], rows)
 
 
 def train_one(
@@ -148,12 +160,14 @@ def train_one(
         (folder / CHECKPOINT).unlink(missing_ok=True)
         metrics = result.metrics
     data = data.for_network(network)
+    right, labels = _right(network, data.test), data.test.y.numpy()
     return Judgement(
         network,
         metrics,
         network.exit_costs,
-        _accuracies(network, data.validation),
-        _accuracies(network, data.test),
+        _right(network, data.validation).mean(axis=0).tolist(),
+        right.mean(axis=0).tolist(),
+        {name: right[labels == label].mean(axis=0).tolist() for label, name in enumerate(data.class_names)},
     )
 
 
@@ -172,7 +186,7 @@ def _claim(folder: Path, task: Mapping[str, Any]) -> None:
     files.write_json(path, task)
 
 
-def _accuracies(network: EarlyExitNetwork, split: data_sets.Split) -> list[float]:
-    """Accuracy of each exit alone."""
+def _right(network: EarlyExitNetwork, split: data_sets.Split) -> NDArray[np.bool_]:
+    """``True`` (inputs, exits) where an exit alone is right."""
     logits = exit_logits(network, split.parts())
-    return (logits.argmax(axis=-1) == split.y.numpy()[:, None]).mean(axis=0).tolist()
+    return np.asarray(logits.argmax(axis=-1) == split.y.numpy()[:, None])

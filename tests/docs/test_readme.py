@@ -8,27 +8,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nni_earlyexit import data
+from nni_earlyexit import search_spaces
 from nni_earlyexit.cli import main
+from nni_earlyexit.evaluation.one_network import choose_sample, train_one
+from nni_earlyexit.training.settings import Settings
+from sklearn.datasets import load_digits
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_its_python_runs():
-    in_nni, by_hand = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def test_its_python_runs(tmp_path):
+    of_files, in_nni, by_hand = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     prepare, run, nothing = in_nni.partition("experiment.run()")
     assert run
     assert nothing.strip() == ""
-    names = {"images": data.load("digits").test.x}
+    names = {"images": load_digits().images / 16}
     exec(prepare.replace("epochs=12", "epochs=1") + by_hand, names)
     assert names["result"].metrics["feasible"] in (0, 1)
     assert names["logits"].shape == (len(names["images"]), 10)
     assert np.isin(names["exits"], range(len(names["network"].exit_costs))).all()
 
+    space = search_spaces.create("digits")
+    train_one(space, choose_sample(space, "smallest", 0), Settings.from_options(epochs=2), tmp_path, lambda line: None)
+    exec(of_files.replace("trained", str(tmp_path)), names)
+    assert (names["answers"].classes.numpy() == load_digits().target).mean() > 0.5
+
 
 def test_its_commands_exist():
-    commands = [line.partition("#")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")]
+    commands = [line.partition("#")[0].partition(">")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")]
     assert len(commands) >= 2
     for command in commands:
         main.parser().parse_args(shlex.split(command)[1:])
@@ -44,6 +52,8 @@ def test_its_commands_exist():
         "docs/guides/thresholds.md",
         "docs/guides/spaces.md",
         "docs/guides/data.md",
+        "docs/guides/training.md",
+        "examples/cifar10/README.md",
     ],
 )
 def test_its_links_lead_somewhere(page):

@@ -41,6 +41,8 @@ def test_a_trained_network_answers_the_images_that_it_was_made_for(trained):
     assert network.class_names == tuple("0123456789")
     assert result.test[-1] > 0.9
     assert "validation" in result.table()
+    assert set(result.by_class) == set("0123456789")
+    assert result.class_table().count("\n") == 11
 
 
 def test_a_trial_without_its_preprocessing_says_that_it_is_of_an_earlier_version(trained, tmp_path):
