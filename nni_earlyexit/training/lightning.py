@@ -60,7 +60,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings(
                 "ignore",
                 module="pytorch_lightning",
-                message=".*(does not have many workers|logging interval|validation_step|GPU available|LeafSpec).*",
+                message=".*(does not have many workers|in eval mode|logging interval|validation_step|GPU available|LeafSpec).*",
             )
             yield
     finally:

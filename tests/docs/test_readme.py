@@ -36,7 +36,9 @@ def test_its_python_runs(tmp_path):
 
 
 def test_its_commands_exist():
-    commands = [line.partition("#")[0].partition(">")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")]
+    commands = [
+        line.partition("#")[0].partition(">")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")
+    ]
     assert len(commands) >= 2
     for command in commands:
         main.parser().parse_args(shlex.split(command)[1:])
