@@ -16,6 +16,7 @@ from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import parse
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.errors import exits_with_one_sentence
+from nni_earlyexit.utils.named_function import named_function
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluation.evaluation import Train
@@ -37,7 +38,6 @@ def main() -> None:
     from nni_earlyexit import search_spaces
     from nni_earlyexit.integration.assignment import take_parameters
     from nni_earlyexit.integration.finished_trial import once
-    from nni_earlyexit.integration.own_function import own_function
     from nni_earlyexit.space.identity import check_same
 
     parameters = take_parameters()
@@ -49,7 +49,7 @@ def main() -> None:
     space = search_spaces.restore(identity)
     check_same(identity, space.identity())
     settings = arguments.settings.with_whole_paths().for_network(space.input_shape)
-    train = None if arguments.train is None else own_function(arguments.train)
+    train = None if arguments.train is None else named_function("train", arguments.train)
 
     once(
         Path(os.environ["NNI_OUTPUT_DIR"]),

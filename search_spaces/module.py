@@ -7,7 +7,6 @@ are those that the function gives it or those of a file, and can be kept from le
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,6 +16,7 @@ from nni_earlyexit.space.any_model import TakenModel, names, take
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
 from nni_earlyexit.space.given_backbone import given_parts
 from nni_earlyexit.utils.checks import check_number
+from nni_earlyexit.utils.named_function import named_function
 from torch import nn
 
 
@@ -69,7 +69,7 @@ class Space(EarlyExitSpace):
             check_number("num_classes", num_classes, 2)
         check_number("resolution", resolution, 1)
         check_number("in_chans", in_chans, 1)
-        build = _function(str(model))
+        build = named_function("model", str(model))
         taken = _taken(
             build,
             str(model),
@@ -87,26 +87,6 @@ class Space(EarlyExitSpace):
             mean=_per_channel("mean", mean, in_chans),
             std=_per_channel("std", std, in_chans),
         )
-
-
-def _function(name: str) -> Callable[..., nn.Module]:
-    """The function called ``name``, of the module that its name begins with."""
-    module, _, function = name.rpartition(".")
-    if not module:
-        raise ValueError(
-            f"model: {name!r} is not possible; a function in a Python module, such as my.package.build, is"
-        )
-    try:
-        build = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"model: {module!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
-    except AttributeError:
-        raise ValueError(f"model: the module {module!r} has no {function!r}") from None
-    if not callable(build):
-        raise ValueError(
-            f"model: {name!r} is {type(build).__name__}; a function that returns a torch.nn.Module is wanted"
-        )
-    return build
 
 
 def _parameters(build: Callable[..., nn.Module]) -> tuple[str, ...]:

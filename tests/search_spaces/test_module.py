@@ -97,10 +97,10 @@ def test_the_networks_own_classifier_stays_where_the_function_takes_no_number_of
     ("text", "sentence"),
     [
         ("module", "space module: model is missing"),
-        ("module:build", "model: 'build' is not possible; a function in a Python module, such as my.package.build, is"),
+        ("module:build", "model: 'build' is not possible; a function in a Python module, such as my.package.name, is"),
         ("module:mine.none.build", "model: 'mine.none' cannot be imported: .*; is its folder on PYTHONPATH"),
         ("module:mine.nets.other", "model: the module 'mine.nets' has no 'other'"),
-        ("module:mine.nets.number", "model: 'mine.nets.number' is int; a function that returns a torch.nn.Module is"),
+        ("module:mine.nets.number", "model: 'mine.nets.number' is int, not a function"),
         ("module:mine.nets.word", "model: mine.nets.word gives str; a torch.nn.Module is wanted"),
         ("module:mine.nets.Features", "model: mine.nets.Features gives a tensor of shape .*; a classifier"),
         (
