@@ -16,10 +16,8 @@ from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import parse
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.errors import exits_with_one_sentence
-from nni_earlyexit.utils.named_function import named_function
 
 if TYPE_CHECKING:
-    from nni_earlyexit.evaluation.evaluation import Train
     from nni_earlyexit.space.base import EarlyExitSpace
 
 
@@ -49,22 +47,15 @@ def main() -> None:
     space = search_spaces.restore(identity)
     check_same(identity, space.identity())
     settings = arguments.settings.with_whole_paths().for_network(space.input_shape)
-    train = None if arguments.train is None else named_function("train", arguments.train)
 
-    once(
-        Path(os.environ["NNI_OUTPUT_DIR"]),
-        sample,
-        settings,
-        identity,
-        lambda: _train(space, sample, settings, train),
-    )
+    once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, lambda: _train(space, sample, settings))
 
 
-def _train(space: EarlyExitSpace, sample: Mapping[str, Any], settings: Settings, train: Train | None) -> None:
+def _train(space: EarlyExitSpace, sample: Mapping[str, Any], settings: Settings) -> None:
     import torch
     from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
-    evaluator = EarlyExitEvaluator(settings, train=train)
+    evaluator = EarlyExitEvaluator(settings)
     torch.manual_seed(settings.training.seed)
     result = evaluator.evaluate(space.freeze(sample))
     shown = {name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")}

@@ -9,7 +9,7 @@ import torch
 from nni.nas.evaluator.pytorch import DataLoader
 from nni_earlyexit.data.splits import Split
 from torch import Tensor
-from torch.utils.data import BatchSampler, Dataset, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, Dataset, Sampler, SequentialSampler
 
 Augment: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
 """Changes a batch of raw inputs, given their places in the split and the number of the epoch, from 0."""
@@ -41,16 +41,24 @@ class Shuffled(Sampler[int]):
         The number of the epoch that has begun, from 0; a tensor that processes share.
     """
 
-    def __init__(self, length: int, seed: int) -> None:
-        self._orders = RandomSampler(range(length), generator=torch.Generator().manual_seed(seed))
+    def __init__(self, length: int, seed: int, skip_epochs: int = 0) -> None:
+        self._length = length
+        self._generator = torch.Generator().manual_seed(seed)
         self.epoch = torch.tensor(-1).share_memory_()
+        for _ in range(skip_epochs):
+            self._draw()
 
     def __len__(self) -> int:
-        return len(self._orders)
+        return self._length
 
     def __iter__(self) -> Iterator[int]:
+        yield from self._draw()
+
+    def _draw(self) -> list[int]:
+        """The next order. A second one is drawn and lost, as torch's ``RandomSampler`` does where it comes to its end."""
         self.epoch += 1
-        yield from self._orders
+        order, _ = (torch.randperm(self._length, generator=self._generator) for _ in range(2))
+        return order.tolist()
 
 
 def readers(split: Split, workers: int | None) -> int:
@@ -75,18 +83,13 @@ def batches(
     ``augment`` changes raw inputs before they are normalised. ``workers`` processes read ahead, where reading takes time.
     With ``skip_epochs``, the orders are those after so many epochs.
     """
-    shuffled = Shuffled(len(split), seed)
+    shuffled = Shuffled(len(split), seed, skip_epochs)
     order = shuffled if shuffle else SequentialSampler(range(len(split)))
     # one input alone has no batch statistics
     drop_last = shuffle and len(split) % batch_size == 1
-    sampler = BatchSampler(order, batch_size, drop_last)
-    for _ in range(skip_epochs):
-        # as a loader does it: torch draws once more where an order is asked for its end
-        for _ in zip(range(len(sampler)), sampler, strict=False):
-            pass
     return DataLoader(
         _Batches(split, augment, shuffled.epoch),
-        sampler=sampler,
+        sampler=BatchSampler(order, batch_size, drop_last),
         batch_size=None,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -128,5 +128,5 @@ class DataSettings:
         whole = self.source.removesuffix(source.path) + str(Path(source.path).expanduser().resolve())
         if source.path:
             return replace(self, source=whole)
-        uses_root = source.module.RESIZES
+        uses_root = source.kind != "digits"
         return replace(self, root=str(Path(self.root).expanduser().resolve())) if uses_root else self

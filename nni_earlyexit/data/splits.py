@@ -121,6 +121,8 @@ class Data:
         Sentences on what a user should know.
     workers
         Processes that read ahead where reading takes time; ``None``: as many as threads.
+    normalisation_given
+        ``True`` if the user gave mean and standard deviation.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Data:
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing(()))
     notes: tuple[str, ...] = ()
     workers: int | None = None
+    normalisation_given: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -146,7 +149,7 @@ class Data:
     def for_network(self, network: Classifier) -> Data:
         """The data as ``network`` takes them: normalised as its weights were trained, if it came with weights."""
         mean, std = getattr(network, "mean", None), getattr(network, "std", None)
-        if mean is None or std is None or not self.preprocessing.pixels:
+        if mean is None or std is None or not self.preprocessing.pixels or self.normalisation_given:
             return self
         preprocessing = replace(self.preprocessing, mean=tuple(mean), std=tuple(std))
         splits = {part: getattr(self, part).with_preprocessing(preprocessing) for part in PARTS}
@@ -194,19 +197,26 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
         raise ValueError(f"mean: {list(mean)} is not possible; {inputs.input_shape[0]}, one per channel, are")
     if std is not None and raw.pixels and len(std) != inputs.input_shape[0]:
         raise ValueError(f"std: {list(std)} is not possible; {inputs.input_shape[0]}, one per channel, are")
-    if mean is None or not raw.pixels:
+    if mean is not None and not raw.pixels:
+        raise ValueError(f"mean: it is for images from 0 to 255, which those of {source!r} are not")
+    if mean is None:
         mean, std = _mean_and_std(source, inputs, members["train"], seed)
     preprocessing = Preprocessing(
         inputs.input_shape,
-        mean if settings.mean is None else settings.mean,
-        std if settings.std is None else settings.std,
+        mean,
+        std,
         pixels=raw.pixels,
         class_names=raw.class_names,
         vocabulary=vocabulary,
     )
     labels = torch.from_numpy(raw.labels.astype(np.int64))
     splits = {part: Split(inputs, labels[members[part]], members[part], preprocessing) for part in PARTS}
-    counts = np.bincount(raw.labels[members["train"]])
+    num_classes = max(len(raw.class_names), int(raw.labels.max()) + 1)
+    if settings.most_inputs is not None and settings.most_inputs < num_classes:
+        raise ValueError(
+            f"most_inputs: {settings.most_inputs} is not possible for {num_classes} classes; at least one of each is needed"
+        )
+    counts = np.bincount(raw.labels[members["train"]], minlength=num_classes)
     notes = raw.notes
     if raw.unreadable:
         notes = (*notes, f"{len(raw.unreadable):,} images could not be read and are left out; {raw.unreadable[0]}")
@@ -217,7 +227,15 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
             f"the classes are very unequal: {counts.max():,} training inputs of {most}, {counts.min():,} of {least}; "
             "class_weights makes up for it",
         )
-    return Data(source, len(counts), preprocessing=preprocessing, notes=notes, workers=settings.workers, **splits)
+    return Data(
+        source,
+        num_classes,
+        preprocessing=preprocessing,
+        notes=notes,
+        workers=settings.workers,
+        normalisation_given=settings.mean is not None,
+        **splits,
+    )
 
 
 def raw_name(raw: Raw, label: int) -> str:

@@ -21,6 +21,7 @@ from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.training.fit import AfterEpoch, fit
+from nni_earlyexit.training.phases import phases
 from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
@@ -109,13 +110,14 @@ def evaluate(
     history: list[Mapping[str, Any]] = []
     results: list[metrics.Measured] = []
     plateau = Plateau(settings.training.patience)
+    begins = sum(phase.epochs for phase in phases(settings.training, network)[:-1])  # before, exits may be untrained
 
     def measure(epochs: int, trained: EarlyExitNetwork) -> bool:
         measured = metrics.measured(facts, settings, exit_logits(trained, data.validation.parts()), labels, epochs)
         results[:] = [measured]
         history.append({name: value for name, value in measured.metrics.items() if name != FRONT})
         goes_on = after_epoch(history[-1])
-        return goes_on and not plateau.reached(measured.metrics["default"])
+        return goes_on and not (epochs > begins and plateau.reached(measured.metrics["default"]))
 
     train(network, data, settings.training, measure)
     if not results:  # a training that goes on may have been over but for this

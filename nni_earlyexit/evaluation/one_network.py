@@ -14,14 +14,17 @@ import pytorch_lightning as pl
 import torch
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.evaluation import evaluate
+from nni_earlyexit.evaluation.evaluation import Train, evaluate
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.training.exit_weights import check_number_of_weights
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.monitor import Monitor
+from nni_earlyexit.training.optimizer import check_optimizer
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.named_function import named_function
 from nni_earlyexit.utils.progress import Say
 from nni_earlyexit.utils.tables import aligned
 from numpy.typing import NDArray
@@ -125,24 +128,58 @@ def train_one(
         For a folder that holds another training.
     """
     settings = settings.with_whole_paths().for_network(space.input_shape)
-    _claim(
-        folder,
-        {"space": space.identity(), "sample": dict(sample), "settings": json.loads(json.dumps(settings.to_dict()))},
-    )
+    task = {"space": space.identity(), "sample": dict(sample), "settings": json.loads(json.dumps(settings.to_dict()))}
+    _check_free(folder, task)
     recipe = settings.training
+    check_optimizer(recipe.optimizer)
+    check_number_of_weights(recipe.exit_weights, len(space.network.stages))
     data = data_sets.load_settings(settings.data, recipe.seed, say)
     data_sets.check_fits(data, space)
     for note in data.notes:
         say(note)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
+    own = None if recipe.train is None else named_function("train", recipe.train)
     torch.manual_seed(recipe.seed)
     network = space.freeze(sample)
-    finished = record.finished(folder, sample, settings, space.identity())
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.claimed(folder):
+        network, metrics = _trained(network, data, settings, folder, task, own, say, bar)
+    data = data.for_network(network)
+    right, labels = _right(network, data.test), data.test.y.numpy()
+    return Judgement(
+        network,
+        metrics,
+        network.exit_costs,
+        _right(network, data.validation).mean(axis=0).tolist(),
+        right.mean(axis=0).tolist(),
+        {
+            name: right[labels == label].mean(axis=0).tolist()
+            for label, name in enumerate(data.class_names)
+            if (labels == label).any()
+        },
+    )
+
+
+def _trained(
+    network: EarlyExitNetwork,
+    data: data_sets.Data,
+    settings: Settings,
+    folder: Path,
+    task: Mapping[str, Any],
+    own: Train | None,
+    say: Say,
+    bar: Callable[[], pl.Callback] | None,
+) -> tuple[EarlyExitNetwork, Mapping[str, Any]]:
+    """The trained network and its metrics; ``own`` is a function of the user's that trains."""
+    _check_free(folder, task)
+    recipe = settings.training
+    finished = record.finished(folder, network.sample, settings, network.space)
     if finished is not None:
         say(f"{folder}: this training was finished before")
         network, metrics = finished.network(), finished.metrics
     else:
+        files.write_json(folder / TASK, task)
         with Monitor.writing(folder if recipe.tensorboard else None) as monitor:
 
             def after_epoch(metrics: Mapping[str, Any]) -> bool:
@@ -152,38 +189,27 @@ def train_one(
                 return True
 
             callbacks = [*monitor.callbacks, *([] if bar is None else [bar()])]
-            train = partial(fit, callbacks=callbacks, checkpoint=folder / CHECKPOINT, say=say)
+            train = own or partial(fit, callbacks=callbacks, checkpoint=folder / CHECKPOINT, say=say)
             result = evaluate(network, data, settings, after_epoch=after_epoch, train=train)
         if result.policy is None:
             raise ValueError("sample: this network misses a limit and is not trained")
         record.save(result, folder, settings)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         metrics = result.metrics
-    data = data.for_network(network)
-    right, labels = _right(network, data.test), data.test.y.numpy()
-    return Judgement(
-        network,
-        metrics,
-        network.exit_costs,
-        _right(network, data.validation).mean(axis=0).tolist(),
-        right.mean(axis=0).tolist(),
-        {name: right[labels == label].mean(axis=0).tolist() for label, name in enumerate(data.class_names)},
-    )
+    return network, metrics
 
 
-def _claim(folder: Path, task: Mapping[str, Any]) -> None:
-    """Make ``folder`` that of the training ``task``; ``ValueError`` if it is that of another."""
-    path = folder / TASK
-    if path.is_file():
-        other = files.read_json(path, "output")
-        if other != task:
-            differs = next(
-                (name for name in task if not isinstance(other, Mapping) or other.get(name) != task[name]), "it"
-            )
-            raise ValueError(f"output: {str(folder)!r} holds a training with another {differs}; choose another folder")
+def _check_free(folder: Path, task: Mapping[str, Any]) -> None:
+    """``ValueError`` if something of another training than ``task`` lies in ``folder`` that would be lost."""
+    if not any((folder / name).is_file() for name in (CHECKPOINT, record.SUMMARY)):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, task)
+    path = folder / TASK
+    if not path.is_file():
+        raise ValueError(f"output: {str(folder)!r} holds a trial of an experiment; choose another folder")
+    other = files.read_json(path, "output")
+    if other != task:
+        differs = next((name for name in task if not isinstance(other, Mapping) or other.get(name) != task[name]), "it")
+        raise ValueError(f"output: {str(folder)!r} holds a training with another {differs}; choose another folder")
 
 
 def _right(network: EarlyExitNetwork, split: data_sets.Split) -> NDArray[np.bool_]:

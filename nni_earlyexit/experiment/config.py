@@ -245,6 +245,7 @@ def _check_space(
     from nni_earlyexit.space.latency_table import latencies
     from nni_earlyexit.space.search_domain import check_limits, domain
     from nni_earlyexit.training.exit_weights import check_number_of_weights
+    from nni_earlyexit.training.optimizer import check_optimizer
     from nni_earlyexit.utils.progress import say
 
     space = search_spaces.restore(name)
@@ -257,6 +258,7 @@ def _check_space(
         _check_initial(arguments.create_strategy(), domain(space, settings.limits, seconds_of), space)
     task = data.load_settings(settings.data.for_shape(space.input_shape), settings.training.seed, say)
     data.check_fits(task, space)
+    check_optimizer(settings.training.optimizer)
     check_number_of_weights(settings.training.exit_weights, len(space.network.stages))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.checks import check_known
 
-FILE = "experiment.yml"
+FILE = "varied-experiment.yml"
 
 QUICK_FIELDS: Mapping[str, Any] = {"maxTrialNumber": 4, "maxExperimentDuration": "120s"}
 QUICK_OPTIONS = (
@@ -45,7 +45,9 @@ def varied(config: Path, folder: Path, *, options: Sequence[str] = (), fields: M
             content[name] = str(base / str(value))
     content.update(fields or {})
     content["trialCommand"] = " ".join([content["trialCommand"], *map(shlex.quote, options)])
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
+    if path.resolve() == config.resolve():
+        raise ValueError(f"results: {str(folder)!r} is not possible; {str(config)!r} would be written over there")
+    folder.mkdir(parents=True, exist_ok=True)
     files.write_whole(path, lambda temporary: temporary.write_text(yaml.safe_dump(content, sort_keys=False)))
     return path

@@ -29,10 +29,11 @@ from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
 from nni_earlyexit.training.augmentation import Augmentation
-from nni_earlyexit.training.fit import class_counts, fit, trainer
+from nni_earlyexit.training.fit import class_counts, filled, fit, trainer
 from nni_earlyexit.training.joint_loss import JointLoss
 from nni_earlyexit.training.monitor import Monitor
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.named_function import named_function
 from nni_earlyexit.utils.options import numpydoc
 from nni_earlyexit.utils.progress import say
 from torch import nn
@@ -65,7 +66,9 @@ class EarlyExitEvaluator(Lightning):
         self.data = data_sets.load_settings(self.settings.data, self.settings.training.seed, say)
         for note in self.data.notes:
             say(note)
-        recipe = self.settings.training.filled(self.data.input_shape)
+        recipe = filled(self.settings.training, self.data)
+        if train is None and recipe.train is not None:
+            train = named_function("train", recipe.train)
         self._latencies: dict[str, Latencies | None] = {}
         self._goes_on = True
         self._train = train

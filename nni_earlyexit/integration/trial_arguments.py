@@ -27,14 +27,11 @@ class Arguments:
         Seconds after which the trial gives up.
     allow_spaces
         Modules of search spaces that parameters may name.
-    train
-        Function of the user's own, as ``package.module.function``, that trains in place of ours.
     """
 
     settings: Settings
     timeout_s: float | None = None
     allow_spaces: tuple[str, ...] = ()
-    train: str | None = None
 
 
 def parser(helps: bool = True) -> Parser:
@@ -52,15 +49,14 @@ def parser(helps: bool = True) -> Parser:
     p.add_argument(
         "--allow-space", action="append", default=[], help="module of your own that the search space file may name"
     )
-    p.add_argument("--train", metavar="FUNCTION", help="function of your own that trains, such as my.package.train")
     return p
 
 
 def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
     """The arguments on a command line; ``ValueError`` in one sentence when they cannot work."""
     given = vars(parser(helps).parse_args(arguments))
-    timeout, allowed, train = given.pop("trial_timeout"), given.pop("allow_space"), given.pop("train")
-    return Arguments(Settings.from_options(**given), timeout, tuple(allowed), train)
+    timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
+    return Arguments(Settings.from_options(**given), timeout, tuple(allowed))
 
 
 def of_command(command: str) -> list[str] | None:

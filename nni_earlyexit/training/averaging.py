@@ -31,6 +31,10 @@ class WeightAveraging(pl.Callback):
         """The network with averaged weights."""
         return self._average.module
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Follow the network to its device."""
+        self._average.module.to(pl_module.device)
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """Take the step's weights in."""
         self._average.update(self._network, step=self._steps)

@@ -70,7 +70,7 @@ def fit(
     FloatingPointError
         When the loss is no number any more.
     """
-    recipe = recipe.filled(data.input_shape)
+    recipe = filled(recipe, data)
     torch.manual_seed(recipe.seed)
     # twice as fast on a CPU, and what cuDNN prefers
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -85,20 +85,23 @@ def fit(
             recipe, precision=_precision(network, data, recipe, module, say) if state is None else state.precision
         )
     augmentation = Augmentation(recipe, len(data.train))
-    until = math.inf if recipe.time_limit is None else time.monotonic() + recipe.time_limit
-    before = 0
+    start, limit = time.monotonic(), math.inf if recipe.time_limit is None else recipe.time_limit
+    before, ended = 0, False
     for number, phase in enumerate(phases(recipe, network)):
         if state is not None and number < state.phase:
             before += phase.epochs
             continue
         resumed = state if state is not None and number == state.phase else None
         average = WeightAveraging(network, recipe.averaging) if recipe.averaging else None
+        # each phase has its part of the time, so that none is left out
+        until = start + limit * (before + phase.epochs) / recipe.epochs
         loop = trainer(replace(recipe, epochs=phase.epochs), max(1.0, until - time.monotonic()))
         judged = network if average is None else average.network
 
         def call(epochs: int, loop: pl.Trainer = loop, before: int = before, judged: EarlyExitNetwork = judged) -> None:
+            nonlocal ended
             if not after_epoch(before + epochs, judged):
-                loop.should_stop = True
+                loop.should_stop = ended = True
 
         loop.callbacks += [  # type: ignore[attr-defined]
             EpochStart(recipe.seed, before),
@@ -122,15 +125,24 @@ def fit(
         try:
             with quiet():
                 loop.fit(module, train, ckpt_path=None if resumed is None else checkpoint, weights_only=True)
+        except SystemExit:  # Lightning's way to end after Ctrl-C
+            if not loop.interrupted:
+                raise
         finally:
             module.finish()
         if loop.interrupted:
             raise KeyboardInterrupt
         if average is not None:
             average.put_in_place()
+        network.to(loop.strategy.root_device)  # Lightning takes it back to the CPU
         before += phase.epochs
-        if loop.should_stop or time.monotonic() >= until:
+        if ended:
             break
+
+
+def filled(recipe: Recipe, data: Data) -> Recipe:
+    """The recipe with a value for every option, as it suits ``data``."""
+    return recipe.filled(data.input_shape, sentences=data.preprocessing.vocabulary is not None)
 
 
 def class_counts(data: Data) -> list[int]:

@@ -47,6 +47,8 @@ class JointLoss(LightningModule):
         self._scaled = ExitStack()
         self._mixing = Mixing(self.recipe)
         self._frozen: tuple[nn.Module, ...] = ()
+        self._learning: list[nn.Parameter] = []
+        self._teaches = False  # the last exit teaches the others without learning itself
 
     def set_model(self, model: nn.Module) -> None:
         """Take ``model``, all of whose exits learn; ``ValueError`` for exit weights that do not fit them."""
@@ -62,7 +64,8 @@ class JointLoss(LightningModule):
         self._weights = [weights[exit] for exit in phase.exits]
         if sum(self._weights) <= 0:
             self._weights = [1.0] * len(phase.exits)  # an exit without weight that learns alone
-        part = network.keep(phase.exits)
+        self._teaches = phase.frozen and self.recipe.distillation > 0
+        part = network if self._teaches else network.keep(phase.exits)
         self._running = (part,)
         self._scaled.close()
         if self.recipe.gradient_equilibrium:
@@ -70,15 +73,18 @@ class JointLoss(LightningModule):
         if phase.frozen:
             last = network.exits[str(network.exit_stages[-1])]
             self._frozen = (network.stem, network.stages, last)
-            for piece in self._frozen:
-                piece.requires_grad_(False)
+            self._learning = [
+                parameter for piece in self._frozen for parameter in piece.parameters() if parameter.requires_grad
+            ]
+            for parameter in self._learning:
+                parameter.requires_grad_(False)
 
     def finish(self) -> None:
         """Let go of what :meth:`start` took hold of."""
         self._scaled.close()
-        for piece in self._frozen:
-            piece.requires_grad_(True)
-        self._frozen = ()
+        for parameter in self._learning:
+            parameter.requires_grad_(True)
+        self._frozen, self._learning, self._teaches = (), [], False
 
     def train(self, mode: bool = True) -> JointLoss:
         """Set the mode; what is frozen keeps the statistics of its normalisation."""
@@ -101,23 +107,26 @@ class JointLoss(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The joint loss of a batch."""
-        x, y = self._mixing(*batch, getattr(self.model, "num_classes", 0))
+        x, y = self._mixing(*batch, getattr(self.model, "num_classes", len(self.class_counts or ())))
         return self.loss(self._exits(self._running[0] if self._running else self.model, x), y)
 
     def loss(self, logits: list[Tensor], y: Tensor) -> Tensor:
         """The joint loss of the exits' ``logits``, each (batch, classes); ``y`` is (batch,) or, mixed, (batch, classes)."""
         rare = None
         if self.recipe.class_weights and self.class_counts is not None:
-            counts = torch.tensor(self.class_counts, device=logits[0].device).float()
+            counts = torch.tensor(self.class_counts, device=logits[0].device).float().clamp(min=1)
             rare = counts.sum() / (len(counts) * counts)
         smoothing = (self.recipe.label_smoothing or 0.0) if y.ndim == 1 else 0.0  # mixed ones are smoothed already
         outputs = [exit.float() for exit in logits]
+        teacher = outputs[-1]
+        if self._teaches:
+            del outputs[-1]
         losses = [cross_entropy(exit, y, weight=rare, label_smoothing=smoothing) for exit in outputs]
         self.exit_losses = [float(loss.detach()) for loss in losses]
         share = self.recipe.distillation
         if share > 0:
             losses = [
-                loss if exit is outputs[-1] else (1 - share) * loss + share * distillation_loss(exit, outputs[-1])
+                loss if exit is teacher else (1 - share) * loss + share * distillation_loss(exit, teacher)
                 for loss, exit in zip(losses, outputs, strict=True)
             ]
         if len(self._weights) != len(losses) or len(set(self._weights)) == 1:

@@ -75,6 +75,14 @@ class Monitor(pl.Callback):
             self._writer.add_scalar(f"loss/exit {exit}", loss, self._steps)
         self._since, self._inputs = now, 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """The number of steps, for a training that goes on later."""
+        return {"steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self._steps = int(state_dict["steps"])
+
     def epoch(self, metrics: Mapping[str, Any]) -> None:
         """Write the numbers among the metrics of an epoch."""
         if self._writer is not None:

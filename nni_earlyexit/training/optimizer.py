@@ -19,26 +19,40 @@ FUSED = ("adam", "adamw", "sgd", "nesterov", "momentum")
 
 def create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """Timm's optimizer of all that learns in ``model``; ``ValueError`` with the nearest names for an unknown one."""
-    from timm.optim import create_optimizer_v2, list_optimizers
+    from timm.optim import create_optimizer_v2
 
-    name, names = str(recipe.optimizer), [str(name) for name in list_optimizers()]
-    if name not in names:
-        raise unknown("optimizer", name, names)
+    name = str(recipe.optimizer)
+    check_optimizer(name)
     in_one_piece: dict[str, Any] = {"fused": True} if name in FUSED else {}
-    return create_optimizer_v2(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        opt=name,
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay or 0.0,
-        **in_one_piece,
-    )
+    try:
+        return create_optimizer_v2(
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            opt=name,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay or 0.0,
+            **in_one_piece,
+        )
+    except (AssertionError, ImportError) as error:  # those of libraries that are not installed
+        raise ValueError(f"optimizer: {name!r} is not possible here: {error or 'it needs another library'}") from None
+
+
+def check_optimizer(name: str | None) -> None:
+    """``ValueError`` with the nearest names unless timm has an optimizer called ``name``; ``None`` is the recipe's."""
+    from timm.optim import list_optimizers
+
+    names = [str(name) for name in list_optimizers()]
+    if name is not None and name not in names:
+        raise unknown("optimizer", name, names)
 
 
 def create_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
     """The course of the learning rate over so many ``steps``, stepped after every batch."""
     peak, warmup = recipe.learning_rate or 0.0, recipe.warmup or 0.0
     if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup)
+        if warmup * steps == 1:  # by which torch would divide by zero
+            warmup *= 0.999
+        cycles = any(name in optimizer.defaults for name in ("momentum", "betas"))
+        return OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup, cycle_momentum=cycles)
     return TimmSchedule(optimizer, str(recipe.schedule), peak, steps, round(warmup * steps))
 
 

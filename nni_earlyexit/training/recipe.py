@@ -138,7 +138,9 @@ class Recipe:
     )
     class_weights: bool = option(False, "weight classes in the loss by how rare they are", boolean())
     patience: int | None = option(
-        None, "epochs without a better validation result after which the training ends", optional(whole_number(1))
+        None,
+        "epochs without a better validation result after which the training ends, in its last phase",
+        optional(whole_number(1)),
     )
     time_limit: float | None = option(
         None,
@@ -146,6 +148,11 @@ class Recipe:
         optional(_DURATION),
     )
     tensorboard: bool = option(True, "write TensorBoard events to the folder of the trial", boolean())
+    train: str | None = option(
+        None,
+        "function of your own that trains in place of ours, such as my.package.train; docs/guides/training.md",
+        optional(_NAME),
+    )
     seed: int = option(0, "fixes initial weights, order of batches and the splits", whole_number(0, 2**32 - 1))
     threads: int | None = option(
         None,
@@ -156,8 +163,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def filled(self, input_shape: Sequence[int]) -> Recipe:
-        """The same with the recipe's values, for inputs of this shape, where none are given."""
-        usual = values(self.recipe, input_shape)
+    def filled(self, input_shape: Sequence[int], *, sentences: bool = False) -> Recipe:
+        """The same with the recipe's values, for inputs of this shape or for sentences, where none are given."""
+        usual = values(self.recipe, input_shape, sentences=sentences)
         missing = {f.name: usual[f.name] for f in fields(self) if f.name in usual and getattr(self, f.name) is None}
         return replace(self, **missing)

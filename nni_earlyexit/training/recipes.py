@@ -79,9 +79,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def values(recipe: str, input_shape: Sequence[int] | None = None) -> Mapping[str, Any]:
-    """The values of the recipe called ``recipe``; of ``auto``, those that suit inputs of this shape."""
+def values(recipe: str, input_shape: Sequence[int] = (), *, sentences: bool = False) -> Mapping[str, Any]:
+    """The values of the recipe called ``recipe``; of ``auto``, those that suit inputs of this shape, or sentences."""
     if recipe == AUTO:
-        images = input_shape is not None and len(input_shape) == 3 and min(input_shape[1:]) >= SMALLEST_IMAGE
-        recipe = "fast" if images else "words" if input_shape is not None and len(input_shape) == 1 else "plain"
+        images = len(input_shape) == 3 and min(input_shape[1:]) >= SMALLEST_IMAGE
+        recipe = "words" if sentences else "fast" if images else "plain"
     return lookup(RECIPES, recipe, "recipe")

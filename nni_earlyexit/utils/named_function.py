@@ -18,11 +18,12 @@ def named_function(field: str, name: str) -> Callable[..., Any]:
             f"{field}: {name!r} is not possible; a function in a Python module, such as my.package.name, is"
         )
     try:
-        value = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
+        imported = importlib.import_module(module)
+    except (ModuleNotFoundError, TypeError, ValueError) as error:  # the latter for names that begin with a dot
         raise ValueError(f"{field}: {module!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
-    except AttributeError:
-        raise ValueError(f"{field}: the module {module!r} has no {function!r}") from None
+    if not hasattr(imported, function):
+        raise ValueError(f"{field}: the module {module!r} has no {function!r}")
+    value = getattr(imported, function)
     if not callable(value):
         raise ValueError(f"{field}: {name!r} is {type(value).__name__}, not a function")
     return value

@@ -140,6 +140,11 @@ def test_a_file_that_is_missing_or_lacks_an_array_is_named(tmp_path):
         data.load(str(tmp_path / "half.npz"))
 
 
+def test_a_part_needs_one_input_of_each_class():
+    with pytest.raises(ValueError, match="most_inputs: 8 is not possible for 10 classes"):
+        data.load("digits", most_inputs=8)
+
+
 def test_a_part_of_the_data_holds_every_class_alike_and_is_always_the_same():
     part, again = (data.load("digits", most_inputs=50) for _ in range(2))
     for name in PARTS:

@@ -82,6 +82,17 @@ def test_a_finished_training_is_not_done_again_and_another_one_is_refused(space,
     assert not (folder / CHECKPOINT).exists()
 
 
+def test_a_folder_that_holds_a_trial_is_left_alone_and_a_mistake_claims_none(space, sample, trained, tmp_path):
+    folder, _ = trained
+    (tmp_path / record.SUMMARY).write_bytes((folder / record.SUMMARY).read_bytes())
+    with pytest.raises(ValueError, match="holds a trial of an experiment; choose another folder"):
+        train_one(space, sample, Settings.from_options(epochs=1), tmp_path)
+    other = tmp_path / "other"
+    with pytest.raises(ValueError, match="optimizer: 'adamww' is unknown"):
+        train_one(space, sample, Settings.from_options(epochs=1, optimizer="adamww"), other)
+    assert train_one(space, sample, Settings.from_options(epochs=1), other, lambda line: None).test
+
+
 def test_samples_are_files_trials_or_words(space, sample, trained, tmp_path):
     folder, _ = trained
     (tmp_path / "sample.json").write_text(json.dumps({"space": space.identity(), **sample}))

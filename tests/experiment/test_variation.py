@@ -24,6 +24,14 @@ def test_a_quick_one_can_be_run(tmp_path):
     assert experiment.settings.data.most_inputs == 1000
 
 
+def test_the_file_itself_is_never_written_over(tmp_path):
+    file = tmp_path / "varied-experiment.yml"
+    file.write_bytes(EXAMPLE.read_bytes())
+    with pytest.raises(ValueError, match="results: .* would be written over"):
+        varied(file, tmp_path, options=["--epochs", "1"])
+    assert file.read_bytes() == EXAMPLE.read_bytes()
+
+
 def test_words_of_options_stay_words(tmp_path):
     path = varied(EXAMPLE, tmp_path, options=["--data", "folder:/a b; rm -r $HOME"])
     command = yaml.safe_load(path.read_text())["trialCommand"]

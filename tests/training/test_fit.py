@@ -6,12 +6,14 @@ import math
 
 import pytest
 import torch
+from nni_earlyexit.evaluation.evaluation import evaluate
 from nni_earlyexit.training.checkpoint import Checkpoint
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.phases import phases
 from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.precision import choose_precision
 from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.settings import Settings
 from torch.nn.functional import cross_entropy
 from training.networks import network, task
 
@@ -82,6 +84,47 @@ def test_a_frozen_backbone_keeps_weights_and_statistics_while_its_exits_learn():
     assert all(torch.equal(after_backbone[name], end[name]) for name in end if not name.startswith(early))
     assert all(not torch.equal(after_backbone[name], end[name]) for name in end if name.startswith(early))
     assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("regime", ["mixed", "frozen"])
+def test_neither_a_plateau_nor_a_time_limit_leaves_out_a_phase(regime):
+    net, before = network(), network()
+    fit(net, task(), recipe(regime=regime, epochs=100_000, time_limit=1.0), lambda epochs, net: True)
+    assert not torch.equal(net.exits["0"][2].weight, before.exits["0"][2].weight)
+    settings = Settings.from_options(regime=regime, epochs=8, patience=1, recipe="plain")
+    heard = []
+    evaluate(network(), task(), settings, after_epoch=lambda metrics: heard.append(metrics["epochs"]) or True)
+    assert heard[-1] > 4
+
+
+def test_the_last_exit_teaches_the_early_ones_on_a_frozen_backbone(monkeypatch):
+    from nni_earlyexit.training import joint_loss
+
+    taught = []
+    plain = joint_loss.distillation_loss
+    monkeypatch.setattr(
+        joint_loss, "distillation_loss", lambda student, teacher: taught.append(None) or plain(student, teacher)
+    )
+    net = fitted(regime="frozen", distillation=0.5)
+    steps = 2 * 96 // 16
+    assert len(taught) == 2 * steps
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_what_a_space_keeps_stays_kept_after_a_phase():
+    net = network()
+    net.stem.requires_grad_(False)
+    fit(net, task(), recipe(regime="frozen"), lambda epochs, net: True)
+    assert not any(parameter.requires_grad for parameter in net.stem.parameters())
+    assert all(parameter.requires_grad for parameter in net.stages.parameters())
+
+
+def test_ctrl_c_ends_a_training():
+    def interrupt(epochs, net):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(after_epoch=interrupt)
 
 
 def test_epochs_are_counted_across_phases():

@@ -30,6 +30,12 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(schedule):
     assert drawn[-1] < 0.1
 
 
+@pytest.mark.parametrize(("warmup", "steps"), [(0.25, 4), (0.1, 10), (0.5, 2), (1.0, 1), (0.0, 1), (0.3, 1), (0.0, 7)])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "onecycle"])
+def test_courses_of_few_steps_are_possible(schedule, warmup, steps):
+    assert len(rates(schedule, warmup, steps)) == steps
+
+
 def test_a_constant_one_stays():
     assert rates("constant", 0.0) == pytest.approx([2.0] * 40)
 

@@ -7,11 +7,15 @@ from nni_earlyexit.training.recipes import FAST, PLAIN, RECIPES, WORDS
 
 @pytest.mark.parametrize(
     ("input_shape", "usual"),
-    [((3, 32, 32), FAST), ((1, 28, 28), FAST), ((1, 8, 8), PLAIN), ((64,), WORDS), ((3, 16, 12), PLAIN)],
+    [((3, 32, 32), FAST), ((1, 28, 28), FAST), ((1, 8, 8), PLAIN), ((64,), PLAIN), ((3, 16, 12), PLAIN)],
 )
-def test_auto_is_fast_for_images_words_for_sentences_and_plain_for_other_inputs(input_shape, usual):
+def test_auto_is_fast_for_images_and_plain_for_other_inputs(input_shape, usual):
     filled = Recipe().filled(input_shape)
     assert {name: getattr(filled, name) for name in usual} == dict(usual)
+
+
+def test_auto_is_words_for_sentences():
+    assert Recipe().filled((64,), sentences=True).word_dropout == WORDS["word_dropout"] > 0
 
 
 def test_what_is_given_is_kept_even_if_it_is_nothing():
