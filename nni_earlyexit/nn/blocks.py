@@ -26,7 +26,7 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from nni_earlyexit.nn.tokens import PaddedAttention, PaddedMlp, TokenMlp
 from timm.layers import ConvNormAct, create_conv2d, get_act_layer, make_divisible
@@ -47,10 +47,16 @@ Builder = Callable[..., nn.Module]
 EXAMPLES = "conv_k3, ds_k5, mb_k3_e4_se, basic_w100, attn_h4_r2"
 """Some names, for messages."""
 
-_builders: dict[str, Builder] = {}
-"""Builders by the pattern of their blocks' names."""
-_takes: dict[str, str | None] = {}
-"""Sorts of inputs by the pattern of the blocks' names."""
+
+class _Known(NamedTuple):
+    """A block: the function that builds it, and the sort of its inputs if it was said."""
+
+    build: Builder
+    takes: str | None
+
+
+_builders: dict[str, _Known] = {}
+"""Blocks by the pattern of their names."""
 
 
 def register(pattern: str, takes: str | None = None) -> Callable[[Builder], Builder]:
@@ -65,8 +71,7 @@ def register(pattern: str, takes: str | None = None) -> Callable[[Builder], Buil
     def add(builder: Builder) -> Builder:
         if pattern in _builders:
             warnings.warn(f"block: what is built for {pattern!r} is replaced", stacklevel=2)
-        _builders[pattern] = builder
-        _takes[pattern] = takes
+        _builders[pattern] = _Known(builder, takes)
         return builder
 
     return add
@@ -89,7 +94,7 @@ def build(name: str, in_chs: int, out_chs: int, stride: int = 1, act_layer: str 
             kernel = arguments.get(key, 1)
             if kernel is not None and kernel % 2 == 0 and (kernel or key == "kernel"):
                 raise ValueError(f"block: {name} is not possible; an odd kernel, such as 3, is")
-        return _builders[pattern](in_chs, out_chs, stride, get_act_layer(act_layer), **arguments)
+        return _builders[pattern].build(in_chs, out_chs, stride, get_act_layer(act_layer), **arguments)
     raise ValueError(f"block: {name!r} is unknown; examples: {EXAMPLES}")
 
 
@@ -100,7 +105,7 @@ def is_block(name: str) -> bool:
 
 def takes(name: str) -> str | None:
     """The sort of inputs, ``"images"`` or ``"tokens"``, of the block called ``name``; ``None`` where nobody has said."""
-    return next((_takes.get(pattern) for pattern in _fitting(name)), None)
+    return next((_builders[pattern].takes for pattern in _fitting(name)), None)
 
 
 def _fitting(name: str) -> dict[str, re.Match[str]]:

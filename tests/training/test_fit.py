@@ -14,8 +14,8 @@ from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.precision import choose_precision
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
+from small_networks import network, task
 from torch.nn.functional import cross_entropy
-from training.networks import network, task
 
 
 def recipe(**options):

@@ -7,8 +7,8 @@ from nni_earlyexit.training.exit_weights import exit_weights
 from nni_earlyexit.training.gradient_equilibrium import gradient_equilibrium
 from nni_earlyexit.training.joint_loss import JointLoss
 from nni_earlyexit.training.recipe import Recipe
+from small_networks import network
 from torch.nn.functional import cross_entropy
-from training.networks import network
 
 
 @pytest.mark.parametrize("wanted", [None, "constant", ("constant",)])

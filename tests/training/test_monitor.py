@@ -3,8 +3,8 @@ from __future__ import annotations
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.monitor import EVERY, Monitor
 from nni_earlyexit.training.recipe import Recipe
+from small_networks import network, task
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training.networks import network, task
 
 
 def test_losses_rates_and_speed_are_written_where_the_button_of_the_web_ui_looks(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from nni_earlyexit.training.optimizer import create_optimizer, create_schedule
 from nni_earlyexit.training.recipe import Recipe
-from training.networks import network
+from small_networks import network
 
 
 def rates(schedule: str, warmup: float, steps: int = 40) -> list[float]:
