@@ -15,7 +15,7 @@ from nni_earlyexit.experiment.environment import environment
 from PIL import Image
 from support import PROGRAM, free_port, left_behind
 
-pytestmark = pytest.mark.nni
+pytestmark = [pytest.mark.nni, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.xz"
@@ -50,7 +50,7 @@ def finished(images, tmp_path_factory):
             "--port", str(free_port()), "--results", str(results), "--trial-options", f"--data folder:{images}",
         ],
         env={**environment(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=850, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return home, results, done.stdout

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import free_port
 
-pytestmark = pytest.mark.nni
+pytestmark = [pytest.mark.nni, pytest.mark.timeout(900)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained" / "search.py"
 
@@ -42,7 +42,7 @@ def test_only_the_exits_of_a_frozen_network_are_searched_and_trained(tmp_path):
             "--trials", "2", "--epochs", "2", "--port", str(free_port()),
         ],
         cwd=tmp_path, env={**environment(), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        capture_output=True, text=True, timeout=500, check=False,
+        capture_output=True, text=True, timeout=850, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     trials = [path.parent for path in (tmp_path / "nni-experiments").rglob("trial.json")]
