@@ -95,22 +95,25 @@ def fit(
         average = WeightAveraging(network, recipe.averaging) if recipe.averaging else None
         # each phase has its part of the time, so that none is left out
         until = start + limit * (before + phase.epochs) / recipe.epochs
-        loop = trainer(replace(recipe, epochs=phase.epochs), max(1.0, until - time.monotonic()))
         judged = network if average is None else average.network
 
-        def call(epochs: int, loop: pl.Trainer = loop, before: int = before, judged: EarlyExitNetwork = judged) -> None:
+        def call(epochs: int, before: int = before, judged: EarlyExitNetwork = judged) -> bool:
             nonlocal ended
-            if not after_epoch(before + epochs, judged):
-                loop.should_stop = ended = True
+            ended = not after_epoch(before + epochs, judged)
+            return not ended
 
-        loop.callbacks += [  # type: ignore[attr-defined]
-            EpochStart(recipe.seed, before),
-            StopsDiverged(),
-            *([average] if average is not None else []),
-            *callbacks,
-            EpochEnd(call),
-            *([Checkpoint(checkpoint, number, str(recipe.precision))] if checkpoint is not None else []),
-        ]
+        loop = trainer(
+            replace(recipe, epochs=phase.epochs),
+            max(1.0, until - time.monotonic()),
+            [
+                EpochStart(recipe.seed, before),
+                StopsDiverged(),
+                *([average] if average is not None else []),
+                *callbacks,
+                EpochEnd(call),
+                *([Checkpoint(checkpoint, number, str(recipe.precision))] if checkpoint is not None else []),
+            ],
+        )
         module.start(phase)
         # orders of batches that the seed fixes from the start, however much was trained before
         train = batches(
@@ -150,7 +153,7 @@ def class_counts(data: Data) -> list[int]:
     return np.bincount(data.train.y.numpy(), minlength=data.num_classes).tolist()
 
 
-def trainer(recipe: Recipe, time_limit: float = math.inf) -> pl.Trainer:
+def trainer(recipe: Recipe, time_limit: float = math.inf, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's trainer without logs, checkpoints and bars; it fits once, and ends after ``time_limit`` seconds."""
     with quiet():
         return Trainer(
@@ -160,6 +163,7 @@ def trainer(recipe: Recipe, time_limit: float = math.inf) -> pl.Trainer:
             gradient_clip_val=recipe.clip_gradient or None,
             accelerator="auto",
             devices=1,
+            callbacks=list(callbacks),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

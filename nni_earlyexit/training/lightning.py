@@ -39,14 +39,15 @@ class EpochStart(pl.Callback):
 
 
 class EpochEnd(pl.Callback):
-    """Callback that passes on the number of epochs that are over."""
+    """Callback that passes on the number of epochs that are over, and ends the training when it hears ``False``."""
 
-    def __init__(self, call: Callable[[int], None]) -> None:
+    def __init__(self, call: Callable[[int], bool]) -> None:
         self._call = call
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Pass on the number of epochs."""
-        self._call(trainer.current_epoch + 1)
+        if not self._call(trainer.current_epoch + 1):
+            trainer.should_stop = True
 
 
 @contextmanager
