@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "nni_earlyexit"
 BESIDE = ("search_spaces", "strategies")
 
-GROUND = ["thresholds", "search", "strategies", "nn", "profiling", "space", "search_spaces", "data", "training"]
+GROUND = ["thresholds", "search", "strategies", "nn", "profiling", "space", "search_spaces", "data", "training", "bank"]
 BELOW: Mapping[str, list[str]] = {
     "utils": [],
     "thresholds": [],
@@ -26,7 +26,8 @@ BELOW: Mapping[str, list[str]] = {
     "search_spaces": ["nn", "space"],
     "data": ["nn"],
     "training": ["data", "nn", "search", "thresholds"],
-    "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training"],
+    "bank": ["thresholds", "search", "strategies", "nn", "space", "search_spaces", "data", "training"],
+    "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training", "bank"],
     "integration": [*GROUND, "evaluation"],
     "report": ["thresholds", "search", "search_spaces", "evaluation"],
     "experiment": [*GROUND, "evaluation", "integration", "report"],

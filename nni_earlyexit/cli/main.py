@@ -5,10 +5,23 @@ from __future__ import annotations
 import io
 import sys
 
-from nni_earlyexit.cli import check, data, front, latency, register, run, settings, space, spaces, thresholds, train
+from nni_earlyexit.cli import (
+    check,
+    data,
+    exits,
+    front,
+    latency,
+    register,
+    run,
+    settings,
+    space,
+    spaces,
+    thresholds,
+    train,
+)
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
-COMMANDS = (spaces, space, settings, data, latency, check, train, run, front, thresholds, register)
+COMMANDS = (spaces, space, settings, data, latency, check, train, exits, run, front, thresholds, register)
 
 
 def parser() -> Parser:

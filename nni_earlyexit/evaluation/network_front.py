@@ -46,6 +46,8 @@ class Member:
         Diagnostics of ``policy`` by the calibration split: how far it can be trusted.
     class_names
         Names of the classes.
+    exit_accuracies
+        Test accuracy of each exit alone.
     """
 
     record: record.Record
@@ -57,6 +59,7 @@ class Member:
     architecture: str
     diagnostics: tuple[Diagnostic, ...]
     class_names: tuple[str, ...]
+    exit_accuracies: tuple[float, ...]
 
     @property
     def accuracy(self) -> float:
@@ -84,6 +87,7 @@ class Member:
             "exit_costs": list(self.exit_costs),
             "full_macs": self.full_macs,
             "test": {**self.test, "interval": list(self.interval), "shares": list(self.shares)},
+            "exit_accuracies": list(self.exit_accuracies),
             "validation": {name: self.record.metrics[name] for name in self.test},
             "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
             "trial_folder": str(self.record.folder),
@@ -204,6 +208,7 @@ def judge(records: Sequence[record.Record]) -> list[Member]:
                 architecture=search_spaces.restore(trial.space).describe(trial.sample),
                 diagnostics=tuple(diagnostics),
                 class_names=task.class_names,
+                exit_accuracies=tuple((logits.argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
             )
         )
     return members

@@ -20,12 +20,14 @@ def given_parts(
     *,
     frozen: bool = False,
     learning: Sequence[str] = (),
+    padded: bool = False,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Parts:
     """The pieces of a model with weights of their own, an exit after each stage but the last, and the model's own head.
 
-    ``frozen``: all but the modules that ``learning`` names keep their weights. ``mean`` and ``std``: see :class:`Parts`.
+    ``frozen``: all but the modules that ``learning`` names keep their weights. ``padded``: tokens may be
+    padding. ``mean`` and ``std``: see :class:`Parts`.
 
     Raises ``ValueError`` for a stage that no exit can follow.
     """
@@ -35,7 +37,7 @@ def given_parts(
     return Parts(
         stem=taken.stem,
         stages=taken.stages,
-        exits=[_exit(stage.output_shape, taken.num_classes, i) for i, stage in enumerate(taken.stages[:-1])],
+        exits=[_exit(stage.output_shape, taken.num_classes, i, padded) for i, stage in enumerate(taken.stages[:-1])],
         head=taken.head,
         input_shape=taken.input_shape,
         num_classes=taken.num_classes,
@@ -44,7 +46,7 @@ def given_parts(
     )
 
 
-def _exit(shape: tuple[int, ...], num_classes: int, stage: int) -> Callable[..., nn.Module]:
+def _exit(shape: tuple[int, ...], num_classes: int, stage: int, padded: bool) -> Callable[..., nn.Module]:
     """A function that builds the exit branch for a stage whose outputs have this ``shape``."""
     label = f"exit{stage}"
     if len(shape) == 2:  # tokens, channels
@@ -55,8 +57,8 @@ def _exit(shape: tuple[int, ...], num_classes: int, stage: int) -> Callable[...,
             channels,
             num_classes,
             label=label,
-            layers=[name.format(heads=heads) for name in TOKEN_LAYERS],
-            head=partial(token_head, channels, num_classes),
+            layers=[name.format(heads=heads) + ("_pad" if padded else "") for name in TOKEN_LAYERS],
+            head=partial(token_head, channels, num_classes, padded=padded),
         )
     if len(shape) != 3:
         raise ValueError(

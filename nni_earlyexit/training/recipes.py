@@ -6,6 +6,7 @@ fast     for images in few epochs: shifts and alternating mirrors (Jordan, 2024,
          seconds"), Muon (Jordan et al., 2024), smoothed labels, an average of the weights
 standard for some tens of epochs: as fast, and random erasing and a little mixup
 strong   for hundreds of epochs: RandAugment, mixup, cutmix and erasing, which pay only when there is time
+branches for exit branches on what comes out of a backbone that is kept
 words    for sentences: half of the words are hidden at each look (Iyyer et al., 2015), or a network learns a few
          thousand sentences by heart
 ======== ==================================================================================================
@@ -70,12 +71,15 @@ WORDS: Mapping[str, Any] = {
     "word_dropout": 0.5,
 }
 
+BRANCHES: Mapping[str, Any] = {**PLAIN, "batch_size": 256, "learning_rate": 0.005}
+
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "plain": PLAIN,
     "fast": FAST,
     "standard": STANDARD,
     "strong": STRONG,
     "words": WORDS,
+    "branches": BRANCHES,
 }
 
 

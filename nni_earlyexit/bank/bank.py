@@ -1,0 +1,295 @@
+"""The bank: a folder with one backbone's branches, each trained once.
+
+=========================== =======================================================================================
+``bank.json``               the backbone, the data and the recipe that its branches belong to
+``backbone.npz``            logits of the backbone's own classifier on the validation and the calibration split
+``outputs/``                what comes out of the stages (:mod:`nni_earlyexit.bank.stage_outputs`); may be removed
+``branches/NAME/``          a trained branch (:mod:`nni_earlyexit.bank.stored_branch`)
+=========================== =======================================================================================
+
+Several processes may work in it at once: each branch, and each set of outputs, is made by one of them. A file is there when it
+is whole, so that what a killed process has finished is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nni_earlyexit.bank import shared_prefix
+from nni_earlyexit.bank.branch import Branch, Branches
+from nni_earlyexit.bank.learning import learn
+from nni_earlyexit.bank.stage_outputs import PARTS, Backbone, StageOutputs
+from nni_earlyexit.bank.stored_branch import StoredBranch
+from nni_earlyexit.data.splits import Data, check_fits
+from nni_earlyexit.nn import counting
+from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.training.augmentation import Augmentation
+from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.recipes import AUTO
+from nni_earlyexit.utils.files import claimed, read_arrays, read_json, remove_parts, write_arrays, write_json
+from nni_earlyexit.utils.progress import Say
+from numpy.typing import NDArray
+from torch import nn
+
+FORMAT = 1
+RECIPE = "branches"
+"""The recipe that is used where none is named."""
+ABOUT, BACKBONE, BRANCH = "bank.json", "backbone.npz", "branch.safetensors"
+
+
+class Bank:
+    """The branches of one backbone for one data set.
+
+    Parameters
+    ----------
+    folder
+        The folder of the bank, which is made if it does not exist.
+    space
+        A space whose backbone is kept.
+    data
+        The data set.
+    recipe
+        The recipe by which branches are trained. Its epochs are passes over the training split; with several views, so many
+        fewer passes over all of them.
+    views
+        So many views of each training input are kept; with one, branches learn from the inputs as they are.
+    say
+        Hears of the progress.
+
+    Raises
+    ------
+    ValueError
+        For a space that trains its backbone, data that do not fit it, and a folder that holds branches of something else.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: EarlyExitSpace,
+        data: Data,
+        recipe: Recipe | None = None,
+        *,
+        views: int = 1,
+        say: Say = lambda line: None,
+    ) -> None:
+        self.branches = Branches(space)
+        check_fits(data, space)
+        self.folder, self.space, self._say = folder, space, say
+        self.data = data.for_network(space)
+        recipe = recipe or Recipe()
+        self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
+        self.views = views
+        self._read: dict[str, StoredBranch] = {}  # no file changes once it is there
+        folder.mkdir(parents=True, exist_ok=True)
+        with claimed(folder):
+            remove_parts(folder)
+            self._check_same()
+
+    # --- what a bank belongs to --------------------------------------------------------------------------------------
+
+    def _about(self) -> dict[str, Any]:
+        """Everything that the outputs of a branch depend on beside the branch."""
+        training = {
+            name: value for name, value in asdict(self.recipe).items() if name not in ("threads", "tensorboard")
+        }
+        return json.loads(
+            json.dumps(
+                {
+                    "format": FORMAT,
+                    "backbone": _fingerprint(self._backbone),
+                    "data": _fingerprint_of_data(self.data),
+                    "preprocessing": self.data.preprocessing.to_dict(),
+                    "views": self.views,
+                    "training": training,
+                }
+            )
+        )
+
+    def _check_same(self) -> None:
+        about, path = self._about(), self.folder / ABOUT
+        if not path.is_file():
+            if (self.folder / "branches").exists():
+                raise ValueError(f"bank: {str(self.folder)!r} has branches and no {ABOUT}; choose another folder")
+            write_json(path, about)
+            return
+        stored = read_json(path, "bank")
+        if not isinstance(stored, Mapping):
+            raise ValueError(f"bank: {str(path)!r} does not describe a bank; choose another folder")
+        for name, value in about.items():
+            if stored.get(name) == value:
+                continue
+            if name == "training" and isinstance(stored.get(name), Mapping):
+                option = next(o for o in value if stored[name].get(o) != value[o])
+                raise ValueError(
+                    f"bank: {str(self.folder)!r} holds branches that were trained with {option}={stored[name].get(option)!r}, "
+                    f"not {value[option]!r}; choose another folder"
+                )
+            raise ValueError(f"bank: {str(self.folder)!r} holds branches for another {name}; choose another folder")
+
+    # --- the backbone ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        branches = [self.branches.branch(stage, self._first(stage)) for stage in self.branches.stages]
+        network = self._built(branches[:1])
+        prefixes = {}
+        for branch in branches:
+            one = self._built([branch])
+            prefixes[branch.stage] = shared_prefix.split(one.exits[str(branch.stage)])[0]
+        last = network.exits[str(network.exit_stages[-1])]
+        return Backbone(network.stem, list(network.stages), prefixes, last)
+
+    def _first(self, stage: int) -> dict[str, Any]:
+        return {label: values[0] for label, values in self.branches.domain(stage).choices.items()}
+
+    def _built(self, branches: Sequence[Branch]) -> EarlyExitNetwork:
+        """The network of these ``branches``, with new weights but those of its backbone."""
+        network = self.space.freeze(self.branches.sample(branches)).eval()
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @cached_property
+    def backbone_macs(self) -> list[int]:
+        """MACs of the backbone alone until the end of each stage, its own classifier in the last."""
+        backbone = self._backbone
+        nothing = [nn.Identity() for _ in backbone.stages]
+        x = example(self.space.input_shape)
+        with inference(nn.ModuleList([backbone.stem, *backbone.stages, backbone.head])):
+            until, own = counting.macs(backbone.stem, backbone.stages, [*nothing[:-1], backbone.head], x)
+        return [*until[:-1], until[-1] + own[-1]]
+
+    @cached_property
+    def backbone_logits(self) -> dict[str, NDArray[np.float32]]:
+        """Logits (inputs, classes) of the backbone's own classifier on the validation and the calibration split."""
+        path = self.folder / BACKBONE
+        with claimed(self.folder):
+            if path.is_file():
+                try:
+                    return read_arrays(path, "bank")
+                except ValueError as error:
+                    self._say(f"{error}; it is computed again")
+            logits = self._outputs.logits()
+            write_arrays(path, logits)
+            return logits
+
+    @cached_property
+    def _outputs(self) -> StageOutputs:
+        augmentation = Augmentation(Recipe(recipe="fast", seed=self.recipe.seed).filled(()), len(self.data.train))
+        return StageOutputs(
+            self._backbone, self.data, self.folder / "outputs", augmentation, views=self.views, say=self._say
+        )
+
+    def stage_outputs(self, stage: int) -> Data:
+        """What comes out of ``stage``, computed now unless it is there, as data that its branches learn from."""
+        return self._outputs.of(stage)
+
+    # --- the branches ------------------------------------------------------------------------------------------------
+
+    @property
+    def passes(self) -> int:
+        """Passes over all views of the training inputs in the training of a branch."""
+        return max(1, round(self.recipe.epochs / self.views))
+
+    def macs(self, branch: Branch) -> int:
+        """MACs of ``branch`` alone."""
+        network = self._built([branch])
+        return network.branch_costs[network.exit_stages.index(branch.stage)]
+
+    def get(self, branch: Branch) -> StoredBranch | None:
+        """The trained ``branch``; ``None`` where it is still to be trained."""
+        return self._stored(self.folder / "branches" / branch.name / BRANCH, "it is trained again")
+
+    def trained(self, stage: int | None = None) -> list[StoredBranch]:
+        """Every trained branch, or those after ``stage``, those that were given up too."""
+        which = "*" if stage is None else f"stage{stage}-*"
+        paths = sorted((self.folder / "branches").glob(f"{which}/{BRANCH}"))
+        return [stored for path in paths if (stored := self._stored(path, "it is left out")) is not None]
+
+    def _stored(self, path: Path, otherwise: str) -> StoredBranch | None:
+        """The branch in the file ``path``, if there is one that is whole."""
+        name = path.parent.name
+        if name not in self._read:
+            if not path.is_file():
+                return None
+            try:
+                self._read[name] = StoredBranch.load(path)
+            except ValueError as error:
+                self._say(f"{error}; {otherwise}")
+                return None
+        return self._read[name]
+
+    def train(
+        self, branch: Branch, goes_on: Callable[[int, float], bool] = lambda passes, accuracy: True
+    ) -> StoredBranch:
+        """The trained ``branch``, which is trained now unless it is there.
+
+        ``goes_on`` hears after each pass how many are over and the validation accuracy; ``False`` gives the branch up. One that
+        was given up before stays so.
+        """
+        if (stored := self.get(branch)) is not None:
+            return stored
+        place = self.folder / "branches" / branch.name
+        place.mkdir(parents=True, exist_ok=True)
+        with claimed(place):
+            if (stored := self.get(branch)) is not None:
+                return stored  # by another process just now
+            outputs = self.stage_outputs(branch.stage)
+            drawn = int.from_bytes(hashlib.sha256(f"{self.recipe.seed} {branch.name}".encode()).digest()[:4], "big")
+            torch.manual_seed(drawn)  # weights that do not depend on what was trained before
+            module = self._built([branch]).exits[str(branch.stage)]
+            recipe = replace(self.recipe, epochs=self.passes, seed=drawn)
+            learned = learn(branch, module, outputs, recipe, goes_on)
+            learned.save(place / BRANCH)
+            return learned
+
+    # --- networks ----------------------------------------------------------------------------------------------------
+
+    def costs(self, branches: Sequence[StoredBranch]) -> tuple[list[int], list[int]]:
+        """MACs to leave at each exit of the network of ``branches``, and those of each branch alone (the last one's 0)."""
+        own = [stored.macs for stored in branches]
+        stages = [stored.branch.stage for stored in branches]
+        until = [*(self.backbone_macs[stage] for stage in stages), self.backbone_macs[-1]]
+        paid = np.cumsum([*own, 0]).tolist()
+        return [a + b for a, b in zip(until, paid, strict=True)], [*own, 0]
+
+    def logits(self, branches: Sequence[StoredBranch], part: str = "validation") -> NDArray[np.float32]:
+        """Logits (inputs, exits, classes) of the network of ``branches`` on the ``"validation"`` or ``"calibration"`` split."""
+        return np.stack([*(getattr(stored, part) for stored in branches), self.backbone_logits[part]], axis=1)
+
+    def network(self, branches: Sequence[StoredBranch]) -> EarlyExitNetwork:
+        """The network of ``branches``, assembled: its logits are those that the bank holds, up to rounding."""
+        network = self._built([stored.branch for stored in branches])
+        for stored in branches:
+            network.exits[str(stored.branch.stage)].load_state_dict(dict(stored.weights))
+        network.preprocessing = self.data.preprocessing
+        return network
+
+
+def _fingerprint(backbone: Backbone) -> str:
+    """SHA-256 of the backbone: what its layers are, and their weights."""
+    digest = hashlib.sha256()
+    for part in (backbone.stem, *backbone.stages, backbone.head):
+        digest.update(repr(part).encode())
+        for name, tensor in part.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _fingerprint_of_data(data: Data) -> str:
+    """SHA-256 of the classes of all inputs that a bank looks at, and of some of the inputs."""
+    digest = hashlib.sha256()
+    for part in PARTS:
+        split = getattr(data, part)
+        digest.update(split.y.numpy().tobytes())
+        digest.update(split.raw(np.linspace(0, len(split) - 1, 64).astype(int)).contiguous().numpy().tobytes())
+    return digest.hexdigest()

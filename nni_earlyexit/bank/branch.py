@@ -1,0 +1,116 @@
+"""A branch of a space whose backbone is kept: the stage that it follows, and what was chosen for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
+from nni_earlyexit.search.domain import Domain, key
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.choice_tree import walk_choices
+from nni_earlyexit.training.phases import learns
+
+
+class Branch(NamedTuple):
+    """One exit branch.
+
+    Attributes
+    ----------
+    stage
+        The stage that it follows.
+    choices
+        The labels that make a difference, with their values, in the order of the space.
+    """
+
+    stage: int
+    choices: tuple[tuple[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """A name for files: the stage, and a fingerprint of the choices."""
+        return f"stage{self.stage}-{hashlib.sha256(key(dict(self.choices)).encode()).hexdigest()[:16]}"
+
+
+class Branches:
+    """The branches that a space can have.
+
+    Raises ``ValueError`` for a space whose backbone is searched or learns, because what a branch is worth there depends on more
+    than the branch.
+    """
+
+    def __init__(self, space: EarlyExitSpace) -> None:
+        if learns(space.network):
+            raise ValueError(
+                f"space: {space.identity()!r} trains its backbone, so no branch can be kept; with frozen=true, or with "
+                "'trained folder=TRIAL', it stays as it is"
+            )
+        self.space = space
+        self._first = {label: values[0] for label, values in space.choices.items()}
+        self.stages = [int(stage) for stage in space.network.exits][:-1]
+        """The stages that an exit can follow, the last one left out."""
+        self._labels = {stage: self._of(space.network.exits[str(stage)]) for stage in self.stages}
+        self._presence = {
+            stage: exit.presence.label
+            for stage in self.stages
+            if isinstance(exit := space.network.exits[str(stage)], OptionalExit)
+        }
+
+    @staticmethod
+    def _of(exit: Any) -> list[str]:
+        branch = exit.branch if isinstance(exit, OptionalExit) else exit
+        return [choice.label for choice, _ in walk_choices(branch, ())]
+
+    def present(self, sample: Mapping[str, Any]) -> list[Branch]:
+        """The branches of the network that ``sample`` means, first exit first."""
+        active = set(self.space.active(sample))
+        return [
+            Branch(stage, tuple((label, sample[label]) for label in self._labels[stage] if label in active))
+            for stage in self.stages
+            if sample.get(self._presence.get(stage, ""), PRESENT) == PRESENT
+        ]
+
+    def sample(self, branches: Sequence[Branch]) -> dict[str, Any]:
+        """The sample of the network that has these ``branches``, in canonical form.
+
+        ``ValueError`` for branches that cannot be together, and for choices that are not of the space.
+        """
+        sample = {**self._first, **dict.fromkeys(self._presence.values(), ABSENT)}
+        for branch in branches:
+            sample = self._with(sample, branch.stage, dict(branch.choices))
+        return self.space.canonical(sample)
+
+    def violation(self, branches: Sequence[Branch]) -> str | None:
+        """The rule of the space that a network of these ``branches`` breaks; ``None`` when it breaks none."""
+        missing = sorted({*self.stages} - {*self._presence} - {branch.stage for branch in branches})
+        if missing:
+            return f"it has no exit after stage {missing[0]}"
+        there = {branch.stage for branch in branches}
+        return self.space.violation(
+            {**self._first, **{label: PRESENT if s in there else ABSENT for s, label in self._presence.items()}}
+        )
+
+    def domain(self, stage: int) -> Domain:
+        """The branches after ``stage`` as a strategy explores them."""
+        labels = self._labels[stage]
+
+        def canonical(sample: Mapping[str, Any]) -> dict[str, Any]:
+            active = dict(self.branch(stage, sample).choices)
+            return {label: active.get(label, self._first[label]) for label in labels}
+
+        return Domain(
+            {label: self.space.choices[label] for label in labels},
+            canonical=canonical,
+            name=f"{self.space.identity()}, exits after stage {stage}",
+        )
+
+    def branch(self, stage: int, sample: Mapping[str, Any]) -> Branch:
+        """The branch after ``stage`` that a sample of :meth:`domain` means."""
+        whole = self._with(self._first, stage, sample)
+        return next(branch for branch in self.present(whole) if branch.stage == stage)
+
+    def _with(self, sample: Mapping[str, Any], stage: int, choices: Mapping[str, Any]) -> dict[str, Any]:
+        """``sample`` with these ``choices`` for the branch after ``stage``, which is there."""
+        presence = {self._presence[stage]: PRESENT} if stage in self._presence else {}
+        return {**sample, **presence, **choices}

@@ -1,0 +1,246 @@
+"""Exits for a backbone that someone has: branches are trained once, and the best network of them is found by looking up.
+
+Networks are chosen by their validation outputs. What is picked out of many flatters itself, so the choice is looked at again on
+the calibration split before cutoffs are fitted to it, and what it lost there is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from nni_earlyexit import data as data_sets
+from nni_earlyexit.bank.bank import Bank
+from nni_earlyexit.bank.combinations import ABSENT, Combination, Combinations, Option
+from nni_earlyexit.bank.exploration import Exploration
+from nni_earlyexit.bank.stored_branch import StoredBranch
+from nni_earlyexit.bank.trainers import explored
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.from_bank import evaluate_stored
+from nni_earlyexit.evaluation.network_front import Member, judge
+from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.thresholds.exit_outputs import checked
+from nni_earlyexit.thresholds.exit_subsets import Confidences
+from nni_earlyexit.thresholds.operating_point import Unreachable
+from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
+from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from nni_earlyexit.training.optimizer import check_optimizer
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.non_dominance import non_dominated
+from nni_earlyexit.utils.progress import Say
+
+MAX_SEARCHED = 256
+"""Combinations up to which the cutoffs of every one are searched completely."""
+SILENCE_S = 20
+"""Seconds after which a word on progress is due."""
+
+
+@dataclass(frozen=True)
+class BankFront:
+    """Every non-dominated network and policy of a bank on validation data, cheapest first.
+
+    Attributes
+    ----------
+    points
+        Their accuracy and average MACs.
+    networks
+        The branches of each point's network.
+    searched, valued, possible
+        Networks whose cutoffs were searched completely, those that were valued to choose them, and all that are possible.
+    last_accuracy, full_macs
+        Accuracy and MACs of the backbone alone.
+    """
+
+    points: Sequence[TradeOff]
+    networks: Sequence[tuple[StoredBranch, ...]]
+    searched: int
+    valued: int
+    possible: int
+    last_accuracy: float
+    full_macs: float
+
+    def pick(self, goal: Goal, max_avg_macs: float | None = None) -> int:
+        """Position of the point that ``goal`` wants; where none meets it, of the one that comes closest."""
+        front = Front(
+            np.array([point.accuracy for point in self.points]),
+            np.array([point.avg_cost for point in self.points]),
+            np.zeros((len(self.points), 1)),
+            np.arange(len(self.points), dtype=float)[:, None],  # so that a point knows its position
+        )
+        try:
+            chosen = goal.operating_point(max_avg_macs).pick(front, self.last_accuracy, self.full_macs)
+        except Unreachable as error:
+            chosen = front[0] if error.closest is None else error.closest
+        return int(chosen.shares[0])
+
+
+def bank_front(
+    bank: Bank, branches: Sequence[StoredBranch], goal: Goal, max_avg_macs: float | None = None
+) -> BankFront:
+    """The front over the combinations of trained ``branches``, at most one after each stage.
+
+    All of a few are searched; of many, those that are best at some price along the front
+    (:mod:`nni_earlyexit.bank.combinations`).
+    """
+    labels = bank.data.validation.y.numpy()
+    stages = bank.branches.stages
+    own = [[stored for stored in branches if stored.branch.stage == stage] for stage in stages]
+    last = bank.backbone_logits["validation"]
+
+    def option(stored: StoredBranch) -> Option:
+        outputs = checked(np.stack([stored.validation, last], axis=1), labels)
+        confidence = Confidences("max_prob", outputs.logits, outputs.scores, outputs.weights, 0).of_exits((0, 1))
+        return Option(confidence[:, 0], outputs.scores[:, 0], stored.macs)
+
+    def members(combination: Combination) -> tuple[StoredBranch, ...]:
+        return tuple(own[place][position] for place, position in enumerate(combination) if position != ABSENT)
+
+    combinations = Combinations(
+        [[option(stored) for stored in stage] for stage in own],
+        (last.argmax(axis=-1) == labels).astype(float),
+        [*(bank.backbone_macs[stage] for stage in stages), bank.backbone_macs[-1]],
+        lambda combination: bank.branches.violation([stored.branch for stored in members(combination)]) is None,
+    )
+    chosen = combinations.every() if len(combinations) <= MAX_SEARCHED else combinations.best()
+    points: list[TradeOff] = []
+    networks: list[tuple[StoredBranch, ...]] = []
+    for combination in chosen:
+        network = members(combination)
+        costs, branch_costs = bank.costs(network)
+        optimizer: ThresholdOptimizer = goal.optimizer(max_avg_macs)
+        optimizer.fit_closest(bank.logits(network), labels, costs, branch_costs=branch_costs)
+        points += list(optimizer.front_)
+        networks += [network] * len(optimizer.front_)
+    kept = non_dominated(np.array([[point.avg_cost, -point.accuracy] for point in points]))
+    return BankFront(
+        [points[i] for i in kept],
+        [networks[i] for i in kept],
+        searched=len(chosen),
+        valued=combinations.valued,
+        possible=len(combinations),
+        last_accuracy=float((last.argmax(axis=-1) == labels).mean()),
+        full_macs=bank.backbone_macs[-1],
+    )
+
+
+@dataclass(frozen=True)
+class FoundExits:
+    """The outcome of :func:`find_exits`.
+
+    Attributes
+    ----------
+    member
+        The chosen network with cutoffs fitted to the calibration split, judged on the test split once.
+    front
+        The front that it was chosen from.
+    promised, kept
+        Accuracy and average MACs of the choice on validation data, by which it was chosen, and of the same network under the
+        same cutoffs on calibration data, which had no part in it.
+    stages, architectures
+        The stage that each early exit follows, and what was chosen for it.
+    """
+
+    member: Member
+    front: BankFront
+    promised: tuple[float, float]
+    kept: tuple[float, float]
+    stages: tuple[int, ...]
+    architectures: tuple[str, ...]
+
+
+def free_jobs() -> int:
+    """Branches that this machine can train at once: one per core, and one where a GPU does the work."""
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+
+
+def open_bank(
+    space: EarlyExitSpace, settings: Settings, folder: Path, *, views: int = 1, say: Say = lambda line: None
+) -> Bank:
+    """The bank in ``folder`` for ``space`` and the data and the recipe of ``settings``."""
+    recipe = settings.training
+    check_optimizer(recipe.optimizer)
+    data = data_sets.load_settings(settings.data, recipe.seed, say)
+    return Bank(folder, space, data, recipe, views=views, say=say)
+
+
+def find_exits(
+    bank: Bank, settings: Settings, output: Path, *, count: int = 60, jobs: int = 1, say: Say = print
+) -> FoundExits:
+    """Train branches until the bank has ``count``, and write the best network of them to ``output`` as a trial does.
+
+    Parameters
+    ----------
+    bank
+        The bank, which may have branches already.
+    settings
+        The settings that the bank was opened with; their goal and limits choose the network.
+    output
+        Folder of the network.
+    count
+        Number of branches.
+    jobs
+        Branches that are trained at once, each in a process of its own.
+    say
+        Hears of the progress.
+    """
+    _train(bank, settings, count, jobs, say)
+    usable = [stored for stored in bank.trained() if not stored.given_up]
+    start = time.monotonic()
+    front = bank_front(bank, usable, settings.goal, settings.limits.max_avg_macs)
+    say(
+        f"{front.possible:,} networks are possible with {len(usable)} branches: {front.valued:,} valued, the cutoffs of "
+        f"{front.searched} searched, {len(front.points)} points on the front, in {time.monotonic() - start:.0f} s"
+    )
+    position = front.pick(settings.goal, settings.limits.max_avg_macs)
+    branches = front.networks[position]
+    result = evaluate_stored(bank, branches, settings, train_seconds=sum(stored.seconds for stored in branches))
+    if result.policy is None:
+        raise ValueError("max_full_macs: no network of these branches is within the limits")
+    record.save(result, output, settings)
+    stored = record.load(output)
+    assert stored is not None
+    (member,) = judge([stored])
+    logits, labels = bank.logits(branches, "calibration"), bank.data.calibration.y.numpy()
+    spent = np.array(result.policy.costs_without_dropped(*bank.costs(branches)))
+    return FoundExits(
+        member,
+        front,
+        promised=(float(result.metrics["accuracy"]), float(result.metrics["avg_macs"])),
+        kept=(
+            float((result.policy.predict(logits) == labels).mean()),
+            float(spent[result.policy.exits(logits)].mean()),
+        ),
+        stages=tuple(own.branch.stage for own in branches),
+        architectures=tuple(" ".join(str(value) for _, value in own.branch.choices) for own in branches),
+    )
+
+
+def _train(bank: Bank, settings: Settings, count: int, jobs: int, say: Say) -> None:
+    """Train branches until the bank has ``count``."""
+    exploration = Exploration(bank, count, seed=settings.training.seed)
+    total, start, last = exploration.left, time.monotonic(), time.monotonic()
+    if not total:
+        say(f"{bank.folder}: its {len(bank.trained())} branches were trained before")
+        return
+    say(f"trains {total} branches, {bank.passes} passes each, {jobs} at once")
+    for done, _ in enumerate(explored(bank, exploration, settings.data, jobs), start=1):
+        if time.monotonic() - last > SILENCE_S or done == total:
+            last = time.monotonic()
+            say(f"{done} of {total} branches in {last - start:.0f} s; {_best(bank)}")
+
+
+def _best(bank: Bank) -> str:
+    """The best branch after each stage, and the number of those that were given up, in words."""
+    trained = bank.trained()
+    best = [
+        f"stage {stage} {max(own):.1%}"
+        for stage in bank.branches.stages
+        if (own := [stored.accuracy for stored in trained if stored.branch.stage == stage])
+    ]
+    return f"best of {', '.join(best)}; {sum(stored.given_up for stored in trained)} given up"

@@ -1,0 +1,67 @@
+"""A network that was trained before as the backbone: only new exits are searched.
+
+``trained folder=TRIAL`` takes the network from the folder of a finished trial or training, without its early exits. It keeps
+all of its weights, and its own classifier is the last exit.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from nni_earlyexit.nn.cutting import StagedModel
+from nni_earlyexit.nn.fixed_stage import FixedStage
+from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.nn.weights import time_of_change
+from nni_earlyexit.space.base import EarlyExitSpace, Parts
+from nni_earlyexit.space.given_backbone import given_parts
+
+_WEIGHTS = "weights.safetensors"
+
+
+class Space(EarlyExitSpace):
+    """Per exit: presence, depth 0 to 3, layers, head.
+
+    Parameters
+    ----------
+    folder
+        The folder of a finished trial, or of ``nni-earlyexit train``.
+    """
+
+    name = "trained"
+    examples = ()
+
+    @classmethod
+    def parts(cls, folder: str) -> Parts:
+        """The network's stages, an exit after each but the last, and the network's own classifier.
+
+        Raises ``FileNotFoundError`` where no trained network is, and ``ValueError`` for one that is damaged or has one stage.
+        """
+        path = Path(str(folder)).expanduser().resolve()
+        network, taken = _taken(path, time_of_change(str(path / _WEIGHTS)))
+        pixels = network.preprocessing if network.preprocessing and network.preprocessing.pixels else None
+        return given_parts(
+            taken,
+            frozen=True,
+            padded=len(taken.input_shape) == 1,
+            mean=pixels.mean if pixels else None,
+            std=pixels.std if pixels else None,
+        )
+
+
+@lru_cache(maxsize=4)
+def _taken(folder: Path, changed: float) -> tuple[EarlyExitNetwork, StagedModel]:
+    """The network in ``folder``, and its pieces; ``changed`` is the time of its weights."""
+    network = EarlyExitNetwork.load(folder)
+    if len(network.stages) < 2:
+        raise ValueError(f"folder: the network of {str(folder)!r} has one stage, between whose blocks no exit can be")
+    x = example(network.input_shape)
+    pieces = []
+    with inference(network):
+        for piece in (network.stem, *network.stages, network.exits[str(network.exit_stages[-1])]):
+            y = piece(x)
+            pieces.append(FixedStage(piece, x.shape[1:], y.shape[1:]))
+            x = y
+    stem, *stages, head = pieces
+    return network, StagedModel(stem, stages, head, network.input_shape, network.num_classes)
