@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.experiment.manager import Manager
+from nni_earlyexit.training.settings import Settings
 from support import Running, free_port, write_config
 
 
@@ -54,6 +56,14 @@ def two_exits(digits_space):
     """A small sample of the digits space with exits after the first and the last stage."""
     sample, _ = digits_space.cheapest(exit=-1)
     return {**sample, "exit0_present": "yes", "exit0_depth": 1}
+
+
+@pytest.fixture(scope="session")
+def trained_digits(tmp_path_factory, digits_space, two_exits):
+    """The folder of a network of digits that was trained a little."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_one(digits_space, two_exits, Settings.from_options(epochs=2, threads=1), folder, say=lambda line: None)
+    return folder
 
 
 @pytest.fixture

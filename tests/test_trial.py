@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import nni
+import numpy as np
 import pytest
 from nni.runtime.trial_command_channel import TrialCommandChannel, set_default_trial_command_channel
-from nni_earlyexit import search_spaces, trial
+from nni_earlyexit import EarlyExitNetwork, search_spaces, trial
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.training.settings import Settings
 
@@ -179,3 +180,18 @@ def test_the_paths_of_a_finished_trial_mean_the_same_files_in_any_folder(tmp_pat
     given = trial.parse(["--data", "own.npz"]).settings
     assert given.with_whole_paths().data.source == str(tmp_path / "own.npz")
     assert Settings().with_whole_paths() == Settings()
+
+
+def test_with_a_bank_only_missing_branches_are_trained(run, trained_digits, tmp_path, monkeypatch):
+    space = search_spaces.create("trained", folder=str(trained_digits))
+    sample = space.sample(np.random.default_rng(2))
+    parameters = {"space": space.identity(), **sample}
+    options = ("--epochs", "1", "--bank", str(tmp_path / "bank"))
+    present = sum(value == "yes" for label, value in sample.items() if label.endswith("_present"))
+    for number, new in enumerate((present, 0)):
+        monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / str(number)))
+        (tmp_path / str(number)).mkdir()
+        ((kind, _, metrics),) = run(parameters, *options)
+        assert (kind, metrics["new_branches"], metrics["feasible"]) == ("FINAL", new, 1)
+    first, second = (EarlyExitNetwork.load(tmp_path / str(number)).state_dict() for number in range(2))
+    assert all((first[name] == second[name]).all() for name in first)

@@ -42,6 +42,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 FORMAT = 1
+_UNRELATED = ("bank", "threads", "tensorboard")
+"""Options of a recipe that change nothing in a branch."""
 RECIPE = "branches"
 """The recipe that is used where none is named."""
 ABOUT, BACKBONE, BRANCH = "bank.json", "backbone.npz", "branch.safetensors"
@@ -61,15 +63,14 @@ class Bank:
     recipe
         The recipe by which branches are trained. Its epochs are passes over the training split; with several views, so many
         fewer passes over all of them.
-    views
-        So many views of each training input are kept; with one, branches learn from the inputs as they are.
     say
         Hears of the progress.
 
     Raises
     ------
     ValueError
-        For a space that trains its backbone, data that do not fit it, and a folder that holds branches of something else.
+        For a space that trains its backbone, data that do not fit it, options that are about exits together, and a folder that
+        holds branches of something else.
     """
 
     def __init__(
@@ -79,7 +80,6 @@ class Bank:
         data: Data,
         recipe: Recipe | None = None,
         *,
-        views: int = 1,
         say: Say = lambda line: None,
     ) -> None:
         self.branches = Branches(space)
@@ -87,8 +87,8 @@ class Bank:
         self.folder, self.space, self._say = folder, space, say
         self.data = data.for_network(space)
         recipe = recipe or Recipe()
+        _check_fits(recipe)
         self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
-        self.views = views
         self._read: dict[str, StoredBranch] = {}  # no file changes once it is there
         folder.mkdir(parents=True, exist_ok=True)
         with claimed(folder):
@@ -99,9 +99,7 @@ class Bank:
 
     def _about(self) -> dict[str, Any]:
         """Everything that the outputs of a branch depend on beside the branch."""
-        training = {
-            name: value for name, value in asdict(self.recipe).items() if name not in ("threads", "tensorboard")
-        }
+        training = {name: value for name, value in asdict(self.recipe).items() if name not in _UNRELATED}
         return json.loads(
             json.dumps(
                 {
@@ -109,7 +107,6 @@ class Bank:
                     "backbone": _fingerprint(self._backbone),
                     "data": _fingerprint_of_data(self.data),
                     "preprocessing": self.data.preprocessing.to_dict(),
-                    "views": self.views,
                     "training": training,
                 }
             )
@@ -185,11 +182,11 @@ class Bank:
     def _outputs(self) -> StageOutputs:
         augmentation = Augmentation(Recipe(recipe="fast", seed=self.recipe.seed).filled(()), len(self.data.train))
         return StageOutputs(
-            self._backbone, self.data, self.folder / "outputs", augmentation, views=self.views, say=self._say
+            self._backbone, self.data, self.folder / "outputs", augmentation, views=self.recipe.views, say=self._say
         )
 
     def stage_outputs(self, stage: int) -> Data:
-        """What comes out of ``stage``, computed now unless it is there, as data that its branches learn from."""
+        """The outputs of ``stage``, computed now unless they are there, as data that its branches learn from."""
         return self._outputs.of(stage)
 
     # --- the branches ------------------------------------------------------------------------------------------------
@@ -197,7 +194,7 @@ class Bank:
     @property
     def passes(self) -> int:
         """Passes over all views of the training inputs in the training of a branch."""
-        return max(1, round(self.recipe.epochs / self.views))
+        return max(1, round(self.recipe.epochs / self.recipe.views))
 
     def macs(self, branch: Branch) -> int:
         """MACs of ``branch`` alone."""
@@ -272,6 +269,16 @@ class Bank:
             network.exits[str(stored.branch.stage)].load_state_dict(dict(stored.weights))
         network.preprocessing = self.data.preprocessing
         return network
+
+
+def _check_fits(recipe: Recipe) -> None:
+    """``ValueError`` for options that are about several exits at once, or about the backbone."""
+    usual = Recipe()
+    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train"):
+        if getattr(recipe, name) != getattr(usual, name):
+            raise ValueError(
+                f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"
+            )
 
 
 def _fingerprint(backbone: Backbone) -> str:

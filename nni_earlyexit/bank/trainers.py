@@ -56,7 +56,7 @@ def explored(bank: Bank, exploration: Exploration, settings: DataSettings, jobs:
         jobs,
         multiprocessing.get_context("spawn"),
         _open,
-        (bank.folder, identity, settings, bank.recipe, bank.views, max(1, torch.get_num_threads() // jobs)),
+        (bank.folder, identity, settings, bank.recipe, max(1, torch.get_num_threads() // jobs)),
     )
     running: set[Future[str]] = set()
     asked: dict[Future[str], Branch] = {}
@@ -80,13 +80,13 @@ def explored(bank: Bank, exploration: Exploration, settings: DataSettings, jobs:
         pool.shutdown(cancel_futures=True)
 
 
-def _open(folder: Path, space: str, settings: DataSettings, recipe: Recipe, views: int, threads: int) -> None:
+def _open(folder: Path, space: str, settings: DataSettings, recipe: Recipe, threads: int) -> None:
     """Prepare a process to train for the bank in ``folder``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process; the first one ends the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     data = data_sets.load_settings(settings, recipe.seed)
-    _bank[:] = [Bank(folder, search_spaces.create(space), data, recipe, views=views)]
+    _bank[:] = [Bank(folder, search_spaces.create(space), data, recipe)]
 
 
 def _end_with_parent() -> None:

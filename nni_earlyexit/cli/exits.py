@@ -24,13 +24,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--weights", help="safetensors file with the weights of a timm model")
     command.add_argument("--output", type=Path, required=True, help="folder of the network with exits")
-    command.add_argument(
-        "--bank", type=Path, help="folder of the branches, which a later run goes on with (OUTPUT with -bank behind it)"
+    command.description = (
+        "Exit branches are trained on what comes out of the network's stages, each once, and kept in a bank, by default the "
+        "folder OUTPUT-bank, with which a later run goes on. The best network of them is written to OUTPUT."
     )
     command.add_argument("--branches", type=int, default=60, help="branches to train, in all (60)")
-    command.add_argument(
-        "--views", type=int, default=1, help="views of each training input to keep; more than one are augmented (1)"
-    )
     command.add_argument("--jobs", type=int, help="branches that are trained at once (one per core)")
     add_options(command, Settings)
     return command
@@ -42,11 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
     from nni_earlyexit.utils.checks import whole_number
     from nni_earlyexit.utils.options import options
 
-    for name in ("branches", "views", "jobs"):
+    for name in ("branches", "jobs"):
         if getattr(arguments, name) is not None:
             whole_number(1)(name, getattr(arguments, name))
     settings = Settings.from_options(**{o.name: getattr(arguments, o.name) for o in options(Settings)})
-    bank_folder = arguments.bank or arguments.output.with_name(f"{arguments.output.name}-bank")
+    beside = arguments.output.with_name(f"{arguments.output.name}-bank")
+    bank_folder = beside if settings.training.bank is None else Path(settings.training.bank)
     check_writable(arguments.output, "output")
     check_writable(bank_folder, "bank")
 
@@ -57,8 +56,8 @@ def execute(arguments: argparse.Namespace) -> int:
     space = space_for_data(_space(arguments.model, arguments.weights), settings.data)
     say(space.identity())
     settings = settings.with_whole_paths().for_network(space.input_shape)
-    bank = open_bank(space, settings, bank_folder, views=arguments.views, say=say)
-    found = find_exits(
+    bank = open_bank(space, settings, bank_folder, say)
+    outcome = find_exits(
         bank,
         settings,
         arguments.output,
@@ -66,7 +65,7 @@ def execute(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs or free_jobs(),
         say=say,
     )
-    say(exits_report(found))
+    say(exits_report(outcome))
     say(f"{arguments.output}: EarlyExitNetwork.load({str(arguments.output)!r})")
     return 0
 

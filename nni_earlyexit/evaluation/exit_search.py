@@ -159,14 +159,12 @@ def free_jobs() -> int:
     return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
 
 
-def open_bank(
-    space: EarlyExitSpace, settings: Settings, folder: Path, *, views: int = 1, say: Say = lambda line: None
-) -> Bank:
+def open_bank(space: EarlyExitSpace, settings: Settings, folder: Path, say: Say = lambda line: None) -> Bank:
     """The bank in ``folder`` for ``space`` and the data and the recipe of ``settings``."""
     recipe = settings.training
     check_optimizer(recipe.optimizer)
     data = data_sets.load_settings(settings.data, recipe.seed, say)
-    return Bank(folder, space, data, recipe, views=views, say=say)
+    return Bank(folder, space, data, recipe, say=say)
 
 
 def find_exits(

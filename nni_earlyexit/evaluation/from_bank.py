@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nni_earlyexit.bank.bank import Bank
@@ -12,12 +14,41 @@ from nni_earlyexit.evaluation.evaluation import Evaluation, Outputs
 from nni_earlyexit.training.settings import Settings
 
 
+def evaluate_in_bank(
+    bank: Bank, sample: Mapping[str, Any], settings: Settings, *, latency_s: Sequence[float] | None = None
+) -> Evaluation:
+    """The network of the bank's space that ``sample`` means: only the branches that the bank lacks are trained.
+
+    Nothing is trained if the network is known to miss a limit. ``latency_s``: predicted seconds until each exit (exits,), if
+    they are known.
+    """
+    start = time.perf_counter()
+    branches = bank.branches.present(sample)
+    costs = bank.space.all_costs(sample)
+    if settings.limits.excess(replace(costs, latency_s=latency_s)) > 0:
+        network = bank.space.freeze(sample)
+        facts = metrics.facts(network, latency_s)
+        values = {**metrics.infeasible(facts, settings.limits), "new_branches": 0, "train_seconds": 0.0}
+        return Evaluation(network, facts.costs, values, bank.data.preprocessing)
+    missing = sum(bank.get(branch) is None for branch in branches)
+    stored = [bank.train(branch) for branch in branches]
+    return evaluate_stored(
+        bank,
+        stored,
+        settings,
+        latency_s=latency_s,
+        new_branches=missing,
+        train_seconds=time.perf_counter() - start,
+    )
+
+
 def evaluate_stored(
     bank: Bank,
     branches: Sequence[StoredBranch],
     settings: Settings,
     *,
     latency_s: Sequence[float] | None = None,
+    new_branches: int = 0,
     train_seconds: float = 0.0,
 ) -> Evaluation:
     """The network of ``branches``, and its metrics by the goal and the limits of ``settings``.
@@ -30,22 +61,20 @@ def evaluate_stored(
         The settings of judging.
     latency_s
         Predicted seconds until each exit (exits,), if they are known.
-    train_seconds
-        Seconds that training took for it, to be reported.
+    new_branches, train_seconds
+        Branches that were trained for it, and the seconds that it took, to be reported.
     """
     network = bank.network(branches)
     facts = metrics.facts(network, latency_s)
-    if settings.limits.excess(facts.costs) > 0:
-        values: dict[str, Any] = {**metrics.infeasible(facts, settings.limits), "train_seconds": train_seconds}
-        return Evaluation(network, facts.costs, values, bank.data.preprocessing)
     labels = bank.data.validation.y.numpy()
     measured = metrics.measured(facts, settings, bank.logits(branches), labels, bank.recipe.epochs)
     network.policy = measured.policy
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
+    own = {"new_branches": new_branches, "train_seconds": train_seconds}
     return Evaluation(
         network,
         facts.costs,
-        {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": train_seconds},
+        {**measured.metrics, **metrics.diagnosis(diagnostics), **own},
         bank.data.preprocessing,
         policy=measured.policy,
         validation=Outputs(measured.logits, labels),

@@ -18,8 +18,10 @@ import torch
 from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.space import ExecutableModelSpace
 from nni_earlyexit import data as data_sets
+from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
+from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
@@ -70,6 +72,7 @@ class EarlyExitEvaluator(Lightning):
         if train is None and recipe.train is not None:
             train = named_function("train", recipe.train)
         self._latencies: dict[str, Latencies | None] = {}
+        self._banks: dict[str, Bank] = {}
         self._goes_on = True
         self._train = train
         size = recipe.batch_size or 1
@@ -114,13 +117,17 @@ class EarlyExitEvaluator(Lightning):
                     nni.report_intermediate_result(metrics)
                 return self._goes_on
 
-            result = evaluate(
-                model,
-                self.data,
-                self.settings,
-                latency_s=self._latency(model),
-                after_epoch=after_epoch,
-                train=self._train or partial(fit, module=self.module, callbacks=monitor.callbacks, say=say),
+            result = (
+                evaluate_in_bank(self._bank(model), model.sample or {}, self.settings, latency_s=self._latency(model))
+                if self.settings.training.bank is not None
+                else evaluate(
+                    model,
+                    self.data,
+                    self.settings,
+                    latency_s=self._latency(model),
+                    after_epoch=after_epoch,
+                    train=self._train or partial(fit, module=self.module, callbacks=monitor.callbacks, say=say),
+                )
             )
         if in_trial:
             if folder:
@@ -150,6 +157,18 @@ class EarlyExitEvaluator(Lightning):
             self._latencies[model.space] = self.latencies(search_spaces.restore(model.space))
         seconds = self._latencies[model.space]
         return None if seconds is None else seconds(model.sample)
+
+    def _bank(self, model: EarlyExitNetwork) -> Bank:
+        """The bank of the space that ``model`` is of."""
+        from nni_earlyexit import search_spaces
+
+        if model.space is None:
+            raise ValueError("bank: it only knows the networks of an early-exit space")
+        if model.space not in self._banks:
+            folder = Path(str(self.settings.training.bank))
+            space = search_spaces.restore(model.space)
+            self._banks[model.space] = Bank(folder, space, self.data, self.settings.training, say=say)
+        return self._banks[model.space]
 
     def _execute(self, model: Any) -> Any:
         """Build the network that ``model`` stands for, then evaluate it; NNI's hook in the trial of a strategy."""

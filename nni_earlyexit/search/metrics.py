@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-ALWAYS, FINAL, WITH_LATENCY = "always", "at the end", "with a latency table"
+ALWAYS, FINAL, WITH_LATENCY, WITH_BANK = "always", "at the end", "with a latency table", "with a bank of branches"
 """Times at which a metric is there; those at the end make a result final."""
 
 
@@ -23,7 +23,7 @@ class Metric(NamedTuple):
     unit
         The unit of its value.
     when
-        ``ALWAYS``, only ``FINAL``, or only ``WITH_LATENCY``.
+        ``ALWAYS``, only ``FINAL``, only ``WITH_LATENCY`` or only ``WITH_BANK``.
     direction
         The direction in which it is usually optimised, where it can be an objective.
     """
@@ -52,6 +52,9 @@ METRICS: Mapping[str, Metric] = {
     FRONT: Metric("accuracy, avg_macs and latency_s along the trade-off, a list for each", when=FINAL),
     "optimism": Metric("accuracy that the cutoffs promise too much, cross-validated", "fraction", FINAL),
     "concerns": Metric("number of reasons not to trust the cutoffs", when=FINAL),
+    "new_branches": Metric(
+        "exit branches that were trained for it, because the bank did not have them", when=WITH_BANK
+    ),
     "train_seconds": Metric("seconds of the trial's training and judging", "seconds", FINAL),
 }
 """Every metric of a network but those of its exits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 from nni_earlyexit.training.recipes import AUTO, RECIPES, values
 from nni_earlyexit.utils.amounts import parse_duration
@@ -147,6 +148,17 @@ class Recipe:
         "seconds after which the training ends with what it has, such as 10m",
         optional(_DURATION),
     )
+    bank: str | None = option(
+        None,
+        "folder of trained exit branches, for a space whose backbone is kept: a branch that is there is not trained again; "
+        "docs/guides/exits.md",
+        optional(_NAME),
+    )
+    views: int = option(
+        1,
+        "views of each training input whose stage outputs a bank keeps; more than one are augmented",
+        whole_number(1, 64),
+    )
     tensorboard: bool = option(True, "write TensorBoard events to the folder of the trial", boolean())
     train: str | None = option(
         None,
@@ -162,6 +174,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def with_whole_paths(self) -> Recipe:
+        """The same with a path from ``/``, which means the same folder wherever it is read later."""
+        return self if self.bank is None else replace(self, bank=str(Path(self.bank).expanduser().resolve()))
 
     def filled(self, input_shape: Sequence[int], *, sentences: bool = False) -> Recipe:
         """The same with the recipe's values, for inputs of this shape or for sentences, where none are given."""

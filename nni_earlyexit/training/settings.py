@@ -38,7 +38,9 @@ class Settings:
 
     def with_whole_paths(self) -> Settings:
         """The same with paths from ``/``, which mean the same file wherever they are read later."""
-        return Settings(self.data.with_whole_paths(), self.training, self.goal, self.limits.with_whole_paths())
+        return Settings(
+            self.data.with_whole_paths(), self.training.with_whole_paths(), self.goal, self.limits.with_whole_paths()
+        )
 
     def for_network(self, input_shape: Sequence[int]) -> Settings:
         """The same for networks that take inputs of this shape, where image files can be made so."""

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import torch
 from backbones import all_exits, train_a_step
-from nni_earlyexit import search_spaces
+from nni_earlyexit import EarlyExitNetwork, search_spaces
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.training.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, digits_space, two_exits):
-    folder = tmp_path_factory.mktemp("trained")
-    result = train_one(digits_space, two_exits, Settings.from_options(epochs=1), folder, say=lambda line: None)
-    return folder, result.network
+@pytest.fixture
+def trained(trained_digits):
+    return trained_digits, EarlyExitNetwork.load(trained_digits)
 
 
 def test_the_last_exit_is_that_of_the_network_and_costs_are_exact(trained):

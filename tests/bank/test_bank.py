@@ -1,0 +1,151 @@
+"""A bank: each branch once, and networks that are what the bank says of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from nni_earlyexit import data, search_spaces
+from nni_earlyexit.bank.bank import BRANCH
+from nni_earlyexit.evaluation.one_network import train_one
+from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.training.settings import Settings
+
+
+def random_networks(bank, count=3):
+    rng = np.random.default_rng(0)
+    return [bank.branches.present(bank.space.sample(rng)) for _ in range(count)]
+
+
+def test_a_network_from_the_bank_is_the_assembled_network(open_bank):
+    bank = open_bank()
+    for network in random_networks(bank):
+        stored = [bank.train(branch) for branch in network]
+        assembled = bank.network(stored)
+        for part in ("validation", "calibration"):
+            own = exit_logits(assembled, getattr(bank.data, part).parts())
+            np.testing.assert_allclose(bank.logits(stored, part), own, atol=1e-3)
+        costs, branch_costs = bank.costs(stored)
+        assert costs == assembled.exit_costs
+        assert branch_costs[:-1] == assembled.branch_costs[:-1]
+        assert assembled.sample == bank.branches.sample(network)
+        assert [own.params for own in stored] == [
+            sum(p.numel() for p in assembled.exits[str(own.branch.stage)].parameters()) for own in stored
+        ]
+
+
+def test_a_branch_is_trained_once_and_read_by_others(open_bank, monkeypatch):
+    bank = open_bank()
+    network = next(network for network in random_networks(bank, 10) if len(network) > 1)
+    first = [bank.train(branch) for branch in network]
+    monkeypatch.setattr("nni_earlyexit.bank.bank.learn", None)
+    again = open_bank()
+    for branch, stored in zip(network, first, strict=True):
+        other = again.train(branch)
+        assert (other.branch, other.macs, other.accuracies) == (branch, stored.macs, stored.accuracies)
+        assert np.array_equal(other.validation, stored.validation)
+    assert {own.branch for own in again.trained()} == set(network)
+    assert {own.branch for own in again.trained(network[0].stage)} == {network[0]}
+
+
+def test_a_branch_does_not_depend_on_what_was_trained_before(open_bank):
+    one, other = open_bank("one"), open_bank("other")
+    first, second = [[branch] for network in random_networks(one, 10) for branch in network][:2]
+    results = [[bank.train(branch) for branch in order] for bank, order in ((one, first + second), (other, second))]
+    assert np.array_equal(results[0][-1].validation, results[1][-1].validation)
+
+
+def test_a_branch_can_be_given_up_and_stays_so(open_bank):
+    bank = open_bank(epochs=4)
+    branch = random_networks(bank)[0][0]
+    heard = []
+    stored = bank.train(branch, lambda passes, accuracy: heard.append((passes, accuracy)) or passes < 2)
+    assert stored.given_up
+    assert [passes for passes, _ in heard] == [1, 2]
+    assert stored.accuracies == tuple(accuracy for _, accuracy in heard)
+    assert open_bank(epochs=4).train(branch).given_up
+
+
+def test_with_views_there_are_fewer_passes_over_more(open_bank):
+    bank = open_bank(epochs=4, views=2)
+    branch = random_networks(bank)[0][0]
+    assert len(bank.train(branch).accuracies) == bank.passes == 2
+    assert len(bank.stage_outputs(branch.stage).train) == 2 * len(bank.data.train)
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk" * 10])
+def test_a_damaged_branch_is_trained_again(open_bank, damage):
+    bank = open_bank()
+    branch = random_networks(bank)[0][0]
+    whole = bank.train(branch)
+    path = bank.folder / "branches" / branch.name / BRANCH
+    path.write_bytes(damage)
+    said = []
+    again = open_bank(said=said)
+    assert again.trained() == []
+    assert np.array_equal(again.train(branch).validation, whole.validation)
+    assert any("is damaged" in line and "trained again" in line for line in said)
+
+
+def test_another_backbone_data_set_seed_or_recipe_is_refused(open_bank, tmp_path, digits, digits_space, two_exits):
+    open_bank()
+    with pytest.raises(ValueError, match=r"bank: .* trained with epochs=2, not 3; choose another folder"):
+        open_bank(epochs=3)
+    with pytest.raises(ValueError, match=r"trained with views=1, not 2"):
+        open_bank(views=2)
+    with pytest.raises(ValueError, match=r"branches for another data; choose"):
+        open_bank(task=data.load("digits", seed=1))
+    other = replace(digits, preprocessing=replace(digits.preprocessing, class_names=tuple("abcdefghij")))
+    with pytest.raises(ValueError, match=r"branches for another preprocessing; choose"):
+        open_bank(task=other)
+    again = train_one(
+        digits_space, two_exits, Settings.from_options(epochs=1, threads=1), tmp_path / "net", lambda line: None
+    )
+    assert again.network.sample == two_exits
+    with pytest.raises(ValueError, match=r"branches for another backbone; choose"):
+        open_bank(space=search_spaces.create("trained", folder=str(tmp_path / "net")))
+    (tmp_path / "bank" / "bank.json").write_text("[]")
+    with pytest.raises(ValueError, match="does not describe a bank"):
+        open_bank()
+
+
+@pytest.mark.parametrize(
+    "options", [{"regime": "mixed"}, {"distillation": 0.5}, {"exit_weights": "linear"}, {"gradient_equilibrium": True}]
+)
+def test_options_about_several_exits_are_refused(open_bank, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: .* is not possible with a bank"):
+        open_bank(**options)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from nni_earlyexit import data, search_spaces
+from nni_earlyexit.bank.bank import Bank
+from nni_earlyexit.training.recipe import Recipe
+import numpy as np
+folder, trained = sys.argv[1:]
+space = search_spaces.create("trained", folder=trained)
+bank = Bank(Path(folder), space, data.load("digits"), Recipe(epochs=2, threads=1))
+rng = np.random.default_rng(3)
+for _ in range(4):
+    for branch in bank.branches.present(space.sample(rng)):
+        bank.train(branch)
+print(sum(stored.accuracy for stored in bank.trained()), len(bank.trained()))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_bank(tmp_path, trained_digits):
+    command = [sys.executable, "-W", "ignore", "-c", WRITER, str(tmp_path / "bank"), str(trained_digits)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [writer.communicate(timeout=300)[0] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert said[0] == said[1]
+    files = [path.name for path in (tmp_path / "bank").rglob("*") if path.is_file()]
+    assert not [name for name in files if name.endswith(".part")]
+    assert json.loads((tmp_path / "bank" / "bank.json").read_text())["format"] == 1

@@ -1,0 +1,91 @@
+"""Exits for a given network, found in a bank of branches."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer, search_spaces
+from nni_earlyexit.evaluation import exit_search
+from nni_earlyexit.evaluation.exit_search import bank_front, find_exits, open_bank
+from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
+from nni_earlyexit.report.exits_report import exits_report
+from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.training.settings import Settings
+
+
+@pytest.fixture
+def space(trained_digits):
+    return search_spaces.create("trained", folder=str(trained_digits))
+
+
+@pytest.fixture
+def opened(space, tmp_path):
+    settings = Settings.from_options(epochs=2, threads=1, max_drop=0.05)
+    return open_bank(space, settings, tmp_path / "bank"), settings
+
+
+def test_the_chosen_network_is_a_trial_that_can_be_loaded(opened, tmp_path):
+    bank, settings = opened
+    said = []
+    found = find_exits(bank, settings, tmp_path / "net", count=6, say=said.append)
+    assert "trains 6 branches, 2 passes each" in said[0]
+    network = EarlyExitNetwork.load(tmp_path / "net")
+    assert len(network.predict(bank.data.calibration.raw(slice(4)).numpy()).classes) == 4
+    assert (network.exit_costs[-1], len(found.stages)) == (found.member.full_macs, len(network.exits) - 1)
+    accuracy, cost = found.promised
+    assert accuracy >= found.front.last_accuracy - 0.05
+    point = found.front.points[found.front.pick(settings.goal)]
+    assert (point.accuracy, point.avg_cost) == pytest.approx((accuracy, cost))
+    report = exits_report(found)
+    assert "the backbone's own" in report
+    assert f"{found.kept[0]:.2%}" in report
+    again = find_exits(bank, settings, tmp_path / "again", count=6, say=said.append)
+    assert again.promised == found.promised
+    assert any("its 6 branches were trained before" in line for line in said)
+
+
+def test_the_front_is_that_of_all_combinations(opened, monkeypatch):
+    bank, _ = opened
+    branches = [
+        bank.train(bank.branches.branch(stage, {label: values[0] for label, values in choices.items()} | head))
+        for stage in bank.branches.stages[:2]
+        for choices in [bank.branches.domain(stage).choices]
+        for head in [{}, {f"exit{stage}_head": "catavgmax"}]
+    ]
+    front = bank_front(bank, branches, Goal())
+    assert (front.possible, front.searched) == (9, 9)
+    labels = bank.data.validation.y.numpy()
+    points = []
+    for first, second in itertools.product([None, *branches[:2]], [None, *branches[2:]]):
+        chosen = [stored for stored in (first, second) if stored is not None]
+        costs, own = bank.costs(chosen)
+        fitted = ThresholdOptimizer().fit(bank.logits(chosen), labels, costs, branch_costs=own)
+        points += [(point.avg_cost, -point.accuracy) for point in fitted.front_]
+    for cost, loss in points:
+        assert any(p.avg_cost <= cost and -p.accuracy <= loss for p in front.points)
+    monkeypatch.setattr(exit_search, "MAX_SEARCHED", 0)
+    valued = bank_front(bank, branches, Goal())
+    assert (valued.valued, valued.possible) == (9, 9)
+    best = [max(p.accuracy - 1e-7 * p.avg_cost for p in own.points) for own in (front, valued)]
+    assert best[1] == pytest.approx(best[0], abs=2e-3)
+
+
+def test_a_network_of_the_bank_is_measured_as_it_would_be_when_it_runs(opened, rng):
+    bank, settings = opened
+    sample = bank.space.sample(rng)
+    first, second = (evaluate_in_bank(bank, sample, settings) for _ in range(2))
+    assert first.metrics["new_branches"] == len(first.network.exits) - 1
+    assert second.metrics["new_branches"] == 0
+    assert {**first.metrics, "new_branches": 0, "train_seconds": 0} == {**second.metrics, "train_seconds": 0}
+    assert first.metrics["sample"] == sample
+    exits = np.stack([first.validation.logits.argmax(axis=-1) == first.validation.labels[:, None]]).mean(axis=(0, 1))
+    assert first.metrics[f"exit{first.network.exit_stages[-1]}_accuracy"] == pytest.approx(exits[-1])
+
+
+def test_a_network_that_misses_a_limit_trains_nothing(space, tmp_path, rng):
+    settings = Settings.from_options(epochs=2, max_full_macs=10)
+    bank = open_bank(space, settings, tmp_path / "bank")
+    result = evaluate_in_bank(bank, space.sample(rng), settings)
+    assert (result.metrics["feasible"], result.metrics["new_branches"], bank.trained()) == (0, 0, [])
