@@ -6,8 +6,10 @@ all of its weights, and its own classifier is the last exit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from nni_earlyexit.nn.cutting import StagedModel
 from nni_earlyexit.nn.fixed_stage import FixedStage
@@ -33,12 +35,18 @@ class Space(EarlyExitSpace):
     examples = ()
 
     @classmethod
+    def _checked(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """``arguments`` with a path from ``/``, which means the same folder wherever the space is made again."""
+        checked = super()._checked(arguments)
+        return {**checked, "folder": str(Path(str(checked["folder"])).expanduser().resolve())}
+
+    @classmethod
     def parts(cls, folder: str) -> Parts:
         """The network's stages, an exit after each but the last, and the network's own classifier.
 
         Raises ``FileNotFoundError`` where no trained network is, and ``ValueError`` for one that is damaged or has one stage.
         """
-        path = Path(str(folder)).expanduser().resolve()
+        path = Path(folder)
         network, taken = _taken(path, time_of_change(str(path / _WEIGHTS)))
         pixels = network.preprocessing if network.preprocessing and network.preprocessing.pixels else None
         return given_parts(

@@ -68,12 +68,18 @@ def check(path: Path) -> ExperimentFile:
                 f"latency_table: {table!r} is not possible; a path from / is, as NNI starts tuner and trials in folders of "
                 "its own"
             )
+    bank = settings.training.bank
+    if bank is not None and not Path(bank).expanduser().is_absolute():
+        raise ValueError(
+            f"bank: {bank!r} is not possible; a path from / is, as NNI starts trials in folders of its own"
+        )
     _check_assessor(content.get("assessor"), settings)
     search_space = _search_space(content, base)
     identity = written_identity(search_space)
     wanted = parse_identity(identity)
-    if arguments is not None and parse_identity(arguments.space).name != wanted.name:
-        _check_tuner_space(arguments.space, identity, arguments.space)
+    asked = None if arguments is None else arguments.space
+    if asked is not None and parse_identity(asked).name != wanted.name:
+        _check_tuner_space(asked, identity, asked)
     working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
@@ -249,7 +255,7 @@ def _check_space(
     from nni_earlyexit.utils.progress import say
 
     space = search_spaces.restore(name)
-    if arguments is not None:
+    if arguments is not None and arguments.space is not None:
         _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
     check_search_space(search_space, space.search_space(), space.identity())
     seconds_of = latencies(settings.limits.latency_table, space)

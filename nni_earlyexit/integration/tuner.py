@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from nni import ClassArgsValidator
 from nni.tuner import Tuner
 from nni_earlyexit.integration import nni_private, rest, trial_arguments
-from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters
+from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters, written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.integration.visible_failure import visible_failure
 from nni_earlyexit.search import checkpoint
@@ -84,7 +84,9 @@ class EarlyExitTuner(Tuner):
         from nni_earlyexit.space.latency_table import latencies
         from nni_earlyexit.space.search_domain import domain
 
-        space = search_spaces.create(self.arguments.space)
+        # a file's own name is only followed where the user has not said one
+        own = self.arguments.space
+        space = search_spaces.restore(written_identity(search_space)) if own is None else search_spaces.create(own)
         check_search_space(search_space, space.search_space(), space.identity())
         if self.identity is not None:
             return  # a running search was given its own space again

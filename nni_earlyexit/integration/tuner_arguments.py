@@ -26,7 +26,9 @@ class TunerArguments:
     Limits are those of the ``trialCommand``, where an experiment file says them once; here they may be repeated.
     """
 
-    space: str = option("", "name of the search space, with its arguments", _TEXT)
+    space: str | None = option(
+        None, "name of the search space, with its arguments; that of the search space file by default", optional(_TEXT)
+    )
     strategy: str = option("surrogate", "name of the strategy", _TEXT)
     strategy_arguments: Mapping[str, Any] | None = option(
         None,
@@ -51,14 +53,13 @@ class TunerArguments:
                     given[name] = parse_amount(given[name])
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
-        if "space" not in given:
-            raise ValueError(f"classArgs: space is missing; it can be {', '.join(search_spaces.names())}")
         return build(cls, given, "classArgs")
 
     def __post_init__(self) -> None:
         check_options(self)
         self.limits.check_latency_is_known()
-        search_spaces.check_name(identity.parse(self.space).name)
+        if self.space is not None:
+            search_spaces.check_name(identity.parse(self.space).name)
         self.create_strategy()
 
     def agreed_limits(self, trial: Limits | None) -> Limits:

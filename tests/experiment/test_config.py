@@ -61,7 +61,6 @@ BAD = {
     "unknown objective": ({"tuner": tuner(objectives={"acc": "max"})}, "objectives: 'acc' is unknown; known: accuracy"),
     "unknown direction": ({"tuner": tuner(objectives={"accuracy": "up"})}, "objectives: direction 'up' of accuracy"),
     "unknown class argument": ({"tuner": tuner(max_macs=5)}, "classArgs: 'max_macs' is unknown; did you mean"),
-    "no class arguments": ({"tuner": {"name": "EarlyExit"}}, "classArgs: space is missing; it can be digits"),
     "strategy argument": (
         {"tuner": tuner(strategy_arguments={"population": 3})},
         "strategy_arguments: surrogate does not accept them: .*'population'",

@@ -352,7 +352,7 @@ def test_an_exhausted_space_ends_the_experiment_at_once_when_nothing_runs(two_ne
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({}, "classArgs: space is missing; it can be digits"),
+        ({"space": 3}, "space: 3 is not possible; a name is"),
         ({"space": "digit"}, "space: 'digit' is unknown; did you mean 'digits'"),
         ({"space": "digits", "strategy": "nsga3000"}, "strategy: 'nsga3000' is unknown"),
         ({"space": "digits", "objectives": {"speed": "max"}}, "objectives: 'speed' is unknown"),
@@ -397,3 +397,13 @@ def test_limits_that_do_not_agree_end_the_experiment_with_a_reason(manager, digi
     assert (
         "max_avg_macs: the tuner's is 400000.0 and the trialCommand's is 300000.0; they must be the same" in caplog.text
     )
+
+
+def test_without_a_space_of_its_own_it_takes_that_of_the_file_but_imports_no_module(manager, digits_space, caplog):
+    tuner = EarlyExitTuner(strategy="random")
+    tuner.update_search_space(digits_space.search_space())
+    assert tuner.identity == digits_space.identity()
+    stranger = {**digits_space.search_space(), "space": {"_type": "choice", "_value": ["my.module/1"]}}
+    with pytest.raises(pytest.fail.Exception):
+        EarlyExitTuner(strategy="random").update_search_space(stranger)
+    assert "is a Python module, which a stored file cannot choose to run" in caplog.text
