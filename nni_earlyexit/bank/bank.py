@@ -3,6 +3,7 @@
 =========================== =======================================================================================
 ``bank.json``               the backbone, the data and the recipe that its branches belong to
 ``backbone.npz``            logits of the backbone's own classifier on the validation and the calibration split
+``front.json``              its best networks, once they were looked for (:mod:`nni_earlyexit.bank.known_front`)
 ``outputs/``                what comes out of the stages (:mod:`nni_earlyexit.bank.stage_outputs`); may be removed
 ``branches/NAME/``          a trained branch (:mod:`nni_earlyexit.bank.stored_branch`)
 =========================== =======================================================================================

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.bank.combinations import ABSENT, Combination, Combinations, Option
 from nni_earlyexit.bank.exploration import Exploration
+from nni_earlyexit.bank.known_front import write_known_front
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.evaluation import record
@@ -64,6 +66,22 @@ class BankFront:
     possible: int
     last_accuracy: float
     full_macs: float
+
+    def best_of_each(self, bank: Bank) -> list[dict[str, Any]]:
+        """Each network with its most accurate point on the front."""
+        best = {network: point for point, network in zip(self.points, self._names(), strict=True)}
+        members = dict(zip(self._names(), self.networks, strict=True))
+        return [
+            {
+                "sample": bank.branches.sample([stored.branch for stored in members[name]]),
+                "accuracy": point.accuracy,
+                "avg_macs": point.avg_cost,
+            }
+            for name, point in best.items()
+        ]
+
+    def _names(self) -> list[tuple[str, ...]]:
+        return [tuple(stored.branch.name for stored in network) for network in self.networks]
 
     def pick(self, goal: Goal, max_avg_macs: float | None = None) -> int:
         """Position of the point that ``goal`` wants; where none meets it, of the one that comes closest."""
@@ -195,6 +213,7 @@ def find_exits(
         f"{front.possible:,} networks are possible with {len(usable)} branches: {front.valued:,} valued, the cutoffs of "
         f"{front.searched} searched, {len(front.points)} points on the front, in {time.monotonic() - start:.0f} s"
     )
+    write_known_front(bank.folder, bank.space.identity(), front.best_of_each(bank))
     position = front.pick(settings.goal, settings.limits.max_avg_macs)
     branches = front.networks[position]
     result = evaluate_stored(bank, branches, settings, train_seconds=sum(stored.seconds for stored in branches))

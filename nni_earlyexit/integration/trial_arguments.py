@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.training.settings import Settings
@@ -70,8 +72,16 @@ def of_command(command: str) -> list[str] | None:
 
 def limits_of(command: str) -> Limits | None:
     """The limits in a ``trialCommand``; ``None`` for the command of another program."""
+    given = _given(command)
+    return None if given is None else build(Limits, {o.name: given[o.name] for o in options(Limits)})
+
+
+def bank_of(command: str) -> Path | None:
+    """The bank of branches in a ``trialCommand``, if it has one."""
+    bank = (_given(command) or {}).get("bank")
+    return None if bank is None else Path(bank).expanduser()
+
+
+def _given(command: str) -> dict[str, Any] | None:
     arguments = of_command(command)
-    if arguments is None:
-        return None
-    given = vars(parser(helps=False).parse_args(arguments))
-    return build(Limits, {o.name: given[o.name] for o in options(Limits)})
+    return None if arguments is None else vars(parser(helps=False).parse_args(arguments))

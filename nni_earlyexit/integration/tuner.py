@@ -24,12 +24,14 @@ from nni_earlyexit.integration.visible_failure import visible_failure
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.ask_tell import Exhausted
 from nni_earlyexit.search.domain import Sample
-from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.search.session import Session, Submitted
 from nni_earlyexit.space.identity import check_same
 from nni_earlyexit.utils import files
 
 _logger = logging.getLogger(__name__)
+
+KNOWN = 8
+"""Most networks of a bank that a search begins with."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -81,6 +83,7 @@ class EarlyExitTuner(Tuner):
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
         """Start the strategy in the space of the experiment; ``ValueError`` if ``search_space`` is another one."""
         from nni_earlyexit import search_spaces
+        from nni_earlyexit.bank.known_front import known_samples
         from nni_earlyexit.space.latency_table import latencies
         from nni_earlyexit.space.search_domain import domain
 
@@ -91,8 +94,12 @@ class EarlyExitTuner(Tuner):
         if self.identity is not None:
             return  # a running search was given its own space again
         self.identity = space.identity()
-        limits = self._limits()
+        command = self._trial_command()
+        limits = self.arguments.agreed_limits(None if command is None else trial_arguments.limits_of(command))
         self.strategy.start(domain(space, limits, latencies(limits.latency_table, space)))
+        bank = None if command is None else trial_arguments.bank_of(command)
+        if bank is not None:  # its best networks first: all that is left to do for them is to report
+            self.strategy.initial += known_samples(bank, self.identity, KNOWN)
 
     @_visible_failure
     def import_data(self, data: list[dict[str, Any]]) -> None:
@@ -158,12 +165,11 @@ class EarlyExitTuner(Tuner):
         self.strategy.domain.check(sample)
         return self.strategy.domain.canonical(sample)
 
-    def _limits(self) -> Limits:
-        """The limits, which an experiment file says once: in the ``trialCommand``, which the manager knows."""
+    def _trial_command(self) -> str | None:
+        """The ``trialCommand``, in which an experiment file says limits and bank once; the manager knows it."""
         if "NNI_TUNER_COMMAND_CHANNEL" not in os.environ:
-            return self.arguments.agreed_limits(None)
-        command = rest.get(self._manager, "experiment")["params"].get("trialCommand")
-        return self.arguments.agreed_limits(trial_arguments.limits_of(str(command)))
+            return None
+        return str(rest.get(self._manager, "experiment")["params"].get("trialCommand"))
 
     @property
     def _checkpoint(self) -> Path | None:

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer, search_spaces
+from nni_earlyexit.bank.known_front import known_samples
 from nni_earlyexit.evaluation import exit_search
 from nni_earlyexit.evaluation.exit_search import bank_front, find_exits, open_bank
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
@@ -38,6 +39,10 @@ def test_the_chosen_network_is_a_trial_that_can_be_loaded(opened, tmp_path):
     assert accuracy >= found.front.last_accuracy - 0.05
     point = found.front.points[found.front.pick(settings.goal)]
     assert (point.accuracy, point.avg_cost) == pytest.approx((accuracy, cost))
+    known = known_samples(bank.folder, bank.space.identity(), 100)
+    assert network.sample in known
+    assert len(known_samples(bank.folder, bank.space.identity(), 2)) <= 2
+    assert known_samples(bank.folder, "digits/2", 2) == []
     report = exits_report(found)
     assert "the backbone's own" in report
     assert f"{found.kept[0]:.2%}" in report

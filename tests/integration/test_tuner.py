@@ -7,9 +7,11 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from nni.runtime import msg_dispatcher
 from nni_earlyexit import search_spaces
+from nni_earlyexit.bank.known_front import write_known_front
 from nni_earlyexit.integration import rest
 from nni_earlyexit.integration.tuner import EarlyExitClassArgsValidator, EarlyExitTuner
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
@@ -407,3 +409,15 @@ def test_without_a_space_of_its_own_it_takes_that_of_the_file_but_imports_no_mod
     with pytest.raises(pytest.fail.Exception):
         EarlyExitTuner(strategy="random").update_search_space(stranger)
     assert "is a Python module, which a stored file cannot choose to run" in caplog.text
+
+
+def test_a_search_with_a_bank_begins_with_its_best_networks(manager, digits_space, tmp_path):
+    rng = np.random.default_rng(99)  # not that of the strategy
+    samples = [digits_space.sample(rng) for _ in range(20)]
+    networks = [{"sample": sample, "accuracy": 0.5, "avg_macs": 1.0} for sample in samples]
+    write_known_front(tmp_path, digits_space.identity(), networks)
+    manager.command = f"python -m nni_earlyexit.trial --bank {tmp_path}"
+    tuner = start(digits_space, max_avg_macs=None)
+    asked = tuner.generate_multiple_parameters(list(range(8)))
+    assert [sample_of(parameters) for parameters in asked] == [samples[i] for i in (0, 3, 5, 8, 11, 14, 16, 19)]
+    assert sample_of(*tuner.generate_multiple_parameters([8])) not in samples
