@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from nni.nas.evaluator.pytorch import LightningModule
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.training.cropped_kernels import cropped_kernels
 from nni_earlyexit.training.distillation import distillation_loss
 from nni_earlyexit.training.exit_weights import exit_weights
 from nni_earlyexit.training.gradient_equilibrium import gradient_equilibrium
@@ -44,7 +45,7 @@ class JointLoss(LightningModule):
         """The losses of the exits in the last step, for whoever watches."""
         self._running: tuple[nn.Module, ...] = ()  # in a tuple, so that its weights are not registered a second time
         self._weights: list[float] = []
-        self._scaled = ExitStack()
+        self._changes = ExitStack()  # of the layers, while they are trained
         self._mixing = Mixing(self.recipe)
         self._frozen: tuple[nn.Module, ...] = ()
         self._learning: list[nn.Parameter] = []
@@ -67,9 +68,10 @@ class JointLoss(LightningModule):
         self._teaches = phase.frozen and self.recipe.distillation > 0
         part = network if self._teaches else network.keep(phase.exits)
         self._running = (part,)
-        self._scaled.close()
+        self._changes.close()
+        self._changes.enter_context(cropped_kernels(part))
         if self.recipe.gradient_equilibrium:
-            self._scaled.enter_context(gradient_equilibrium(part))
+            self._changes.enter_context(gradient_equilibrium(part))
         if phase.frozen:
             last = network.exits[str(network.exit_stages[-1])]
             self._frozen = (network.stem, network.stages, last)
@@ -81,7 +83,7 @@ class JointLoss(LightningModule):
 
     def finish(self) -> None:
         """Let go of what :meth:`start` took hold of."""
-        self._scaled.close()
+        self._changes.close()
         for parameter in self._learning:
             parameter.requires_grad_(True)
         self._frozen, self._learning, self._teaches = (), [], False
