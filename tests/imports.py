@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "nni_earlyexit"
 BESIDE = ("search_spaces", "strategies")
 
-GROUND = ["thresholds", "search", "strategies", "nn", "profiling", "space", "search_spaces", "data", "training", "bank"]
+GROUND = [
+    "thresholds",
+    "search",
+    "strategies",
+    "nn",
+    "profiling",
+    "space",
+    "search_spaces",
+    "data",
+    "training",
+    "bank",
+    "supernet",
+]
 BELOW: Mapping[str, list[str]] = {
     "utils": [],
     "thresholds": [],
@@ -27,7 +39,8 @@ BELOW: Mapping[str, list[str]] = {
     "data": ["nn"],
     "training": ["data", "nn", "search", "thresholds"],
     "bank": ["thresholds", "search", "strategies", "nn", "space", "search_spaces", "data", "training"],
-    "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training", "bank"],
+    "supernet": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training"],
+    "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training", "bank", "supernet"],
     "integration": [*GROUND, "evaluation"],
     "report": ["thresholds", "search", "search_spaces", "evaluation"],
     "experiment": [*GROUND, "evaluation", "integration", "report"],

@@ -27,8 +27,9 @@ import torch
 from nni_earlyexit.bank import shared_prefix
 from nni_earlyexit.bank.branch import Branch, Branches
 from nni_earlyexit.bank.learning import learn
-from nni_earlyexit.bank.stage_outputs import PARTS, Backbone, StageOutputs
+from nni_earlyexit.bank.stage_outputs import Backbone, StageOutputs
 from nni_earlyexit.bank.stored_branch import StoredBranch
+from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.splits import Data, check_fits
 from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import example, inference
@@ -106,7 +107,7 @@ class Bank:
                 {
                     "format": FORMAT,
                     "backbone": _fingerprint(self._backbone),
-                    "data": _fingerprint_of_data(self.data),
+                    "data": fingerprint(self.data),
                     "preprocessing": self.data.preprocessing.to_dict(),
                     "training": training,
                 }
@@ -275,7 +276,7 @@ class Bank:
 def _check_fits(recipe: Recipe) -> None:
     """``ValueError`` for options that are about several exits at once, or about the backbone."""
     usual = Recipe()
-    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train"):
+    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train", "weights"):
         if getattr(recipe, name) != getattr(usual, name):
             raise ValueError(
                 f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"
@@ -290,14 +291,4 @@ def _fingerprint(backbone: Backbone) -> str:
         for name, tensor in part.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _fingerprint_of_data(data: Data) -> str:
-    """SHA-256 of the classes of all inputs that a bank looks at, and of some of the inputs."""
-    digest = hashlib.sha256()
-    for part in PARTS:
-        split = getattr(data, part)
-        digest.update(split.y.numpy().tobytes())
-        digest.update(split.raw(np.linspace(0, len(split) - 1, 64).astype(int)).contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -9,6 +9,9 @@ from nni_earlyexit.cli.options import Commands
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
+_FOREIGN = ("weights", "finetune", "train", "regime", "exit_weights", "distillation", "gradient_equilibrium")
+"""Options of a trial that mean nothing here, or something else."""
+
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command line."""
@@ -30,7 +33,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--branches", type=int, default=60, help="branches to train, in all (60)")
     command.add_argument("--jobs", type=int, help="branches that are trained at once (one per core)")
-    add_options(command, Settings)
+    add_options(command, Settings, without=_FOREIGN)
     return command
 
 
@@ -43,7 +46,8 @@ def execute(arguments: argparse.Namespace) -> int:
     for name in ("branches", "jobs"):
         if getattr(arguments, name) is not None:
             whole_number(1)(name, getattr(arguments, name))
-    settings = Settings.from_options(**{o.name: getattr(arguments, o.name) for o in options(Settings)})
+    names = [o.name for o in options(Settings) if o.name not in _FOREIGN]
+    settings = Settings.from_options(**{name: getattr(arguments, name) for name in names})
     beside = arguments.output.with_name(f"{arguments.output.name}-bank")
     bank_folder = beside if settings.training.bank is None else Path(settings.training.bank)
     check_writable(arguments.output, "output")

@@ -16,12 +16,13 @@ from nni_earlyexit.cli import (
     settings,
     space,
     spaces,
+    supernet,
     thresholds,
     train,
 )
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
-COMMANDS = (spaces, space, settings, data, latency, check, train, exits, run, front, thresholds, register)
+COMMANDS = (spaces, space, settings, data, latency, check, train, exits, supernet, run, front, thresholds, register)
 
 
 def parser() -> Parser:

@@ -15,6 +15,7 @@ import torch
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Train, evaluate
+from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -190,6 +191,9 @@ def _trained(
 
             callbacks = [*monitor.callbacks, *([] if bar is None else [bar()])]
             train = own or partial(fit, callbacks=callbacks, checkpoint=folder / CHECKPOINT, say=say)
+            if recipe.weights is not None:
+                supernet = read_supernet(recipe.weights, network, data)
+                train = taking_weights(supernet, train if recipe.finetune else None)
             result = evaluate(network, data, settings, after_epoch=after_epoch, train=train)
         if result.policy is None:
             raise ValueError("sample: this network misses a limit and is not trained")

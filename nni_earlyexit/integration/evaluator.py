@@ -22,6 +22,7 @@ from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
+from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
@@ -30,6 +31,7 @@ from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
+from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.training.fit import class_counts, filled, fit, trainer
 from nni_earlyexit.training.joint_loss import JointLoss
@@ -73,6 +75,7 @@ class EarlyExitEvaluator(Lightning):
             train = named_function("train", recipe.train)
         self._latencies: dict[str, Latencies | None] = {}
         self._banks: dict[str, Bank] = {}
+        self._supernet: Supernet | None = None  # read once for all networks of the process
         self._goes_on = True
         self._train = train
         size = recipe.batch_size or 1
@@ -126,7 +129,7 @@ class EarlyExitEvaluator(Lightning):
                     self.settings,
                     latency_s=self._latency(model),
                     after_epoch=after_epoch,
-                    train=self._train or partial(fit, module=self.module, callbacks=monitor.callbacks, say=say),
+                    train=self._training(model, partial(fit, module=self.module, callbacks=monitor.callbacks, say=say)),
                 )
             )
         if in_trial:
@@ -157,6 +160,15 @@ class EarlyExitEvaluator(Lightning):
             self._latencies[model.space] = self.latencies(search_spaces.restore(model.space))
         seconds = self._latencies[model.space]
         return None if seconds is None else seconds(model.sample)
+
+    def _training(self, model: EarlyExitNetwork, usual: Train) -> Train:
+        """The way to train ``model``: the user's, weights of a supernet, or the ``usual`` one."""
+        recipe = self.settings.training
+        if recipe.weights is None:
+            return self._train or usual
+        if self._supernet is None:
+            self._supernet = read_supernet(recipe.weights, model, self.data)
+        return taking_weights(self._supernet, (self._train or usual) if recipe.finetune else None)
 
     def _bank(self, model: EarlyExitNetwork) -> Bank:
         """The bank of the space that ``model`` is of."""

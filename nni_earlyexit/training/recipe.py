@@ -159,6 +159,13 @@ class Recipe:
         "views of each training input whose stage outputs a bank keeps; more than one are augmented",
         whole_number(1, 64),
     )
+    weights: str | None = option(
+        None,
+        "file of a supernet, made by 'nni-earlyexit supernet', whose weights networks take in place of a training; "
+        "docs/guides/supernet.md",
+        optional(_NAME),
+    )
+    finetune: bool = option(False, "train networks further after they have taken weights", boolean())
     tensorboard: bool = option(True, "write TensorBoard events to the folder of the trial", boolean())
     train: str | None = option(
         None,
@@ -174,13 +181,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.finetune and self.weights is None:
+            raise ValueError("finetune: it needs weights to begin with")
+        if self.weights is not None and self.bank is not None:
+            raise ValueError("weights: they cannot be taken from a supernet and from a bank at once")
 
     def with_whole_paths(self) -> Recipe:
-        """The same with a path from ``/``, which means the same folder wherever it is read later."""
-        return self if self.bank is None else replace(self, bank=str(Path(self.bank).expanduser().resolve()))
+        """The same with paths from ``/``, which mean the same files wherever they are read later."""
+        return replace(self, bank=_whole(self.bank), weights=_whole(self.weights))
 
     def filled(self, input_shape: Sequence[int], *, sentences: bool = False) -> Recipe:
         """The same with the recipe's values, for inputs of this shape or for sentences, where none are given."""
         usual = values(self.recipe, input_shape, sentences=sentences)
         missing = {f.name: usual[f.name] for f in fields(self) if f.name in usual and getattr(self, f.name) is None}
         return replace(self, **missing)
+
+
+def _whole(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().resolve())

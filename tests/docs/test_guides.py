@@ -154,3 +154,14 @@ def test_the_guide_to_data_runs_as_it_stands_and_names_every_kind(tmp_path):
     assert len(commands) == 2
     for command in commands:
         main.parser().parse_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("guide", ["exits.md", "supernet.md"])
+def test_guides_to_weights_that_are_trained_once_run_as_they_stand(guide, tmp_path):
+    (own,) = code(guide)
+    done = run(tmp_path, "-c", own)
+    assert done.returncode == 0, done.stderr
+    commands = re.findall(r"^nni-earlyexit .*", (GUIDES / guide).read_text(), flags=re.M)
+    assert len(commands) >= 2
+    for command in commands:
+        main.parser().parse_args(shlex.split(command)[1:])

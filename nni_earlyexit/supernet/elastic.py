@@ -1,0 +1,113 @@
+"""A choice between layers in a supernet, in which smaller layers of a kind use a part of the weights of the largest one.
+
+NNI's own supernet layer gives every candidate weights of its own, so that each learns from one step in nine where there are
+nine. In Once-for-All (Cai et al., 2020) all learn from every step: a narrower layer takes the first channels of the widest,
+and a smaller kernel the middle of the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nni.mutable import Categorical
+from nni.nas.nn.pytorch import LayerChoice
+from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class ElasticLayer(BaseSuperNetModule):
+    """One of several layers, as it is sampled.
+
+    Parameters
+    ----------
+    candidates
+        The layers by their names. The largest of each kind keeps its weights, and the others, which have none of their own
+        then, use a part of them.
+    choice
+        The choice between the names.
+    """
+
+    def __init__(self, candidates: Mapping[str, nn.Module], choice: Categorical) -> None:
+        super().__init__()
+        self.add_mutable(choice)
+        self.choice = choice
+        owners: dict[str, nn.Module] = {}
+        self._owner_of: dict[str, str] = {}
+        for name, module in sorted(candidates.items(), key=lambda item: -_size(item[1])):
+            owner = next((other for other, whole in owners.items() if _is_part(module, whole)), name)
+            owners.setdefault(owner, module)
+            self._owner_of[name] = owner
+        self.owners = nn.ModuleDict(owners)
+        # no children, whose weights they would be, and without memory for any
+        self._forms = {name: candidates[name].to("meta") for name in candidates if name not in owners}
+        self._sampled: str | None = None
+
+    def layer(self, name: str) -> tuple[nn.Module, dict[str, Tensor]]:
+        """The layer called ``name``, and its weights and buffers: parts of those of the largest of its kind."""
+        owner = self.owners[self._owner_of[name]]
+        whole = {**dict(owner.named_parameters()), **dict(owner.named_buffers())}
+        if self._owner_of[name] == name:
+            return owner, whole
+        form = self._forms[name]
+        shapes = {**dict(form.named_parameters()), **dict(form.named_buffers())}
+        return form, {key: part(whole[key], tensor) for key, tensor in shapes.items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the sampled layer; ``RuntimeError`` before one is sampled."""
+        if self._sampled is None:
+            raise RuntimeError("a layer must be sampled before the supernet runs")
+        module, tensors = self.layer(self._sampled)
+        if self._owner_of[self._sampled] == self._sampled:
+            return module(x)  # type: ignore[no-any-return]
+        module.train(self.training)
+        return functional_call(module, tensors, (x,))  # type: ignore[no-any-return]
+
+    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Draw the layer, unless the strategy has decided it."""
+        label = self.choice.label
+        self._sampled = memo[label] if label in memo else self.choice.random()
+        return {label: self._sampled}
+
+    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """A random decision, unless the strategy has one."""
+        label = self.choice.label
+        return {} if label in memo else {label: self.choice.random()}
+
+    def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """No probabilities, because none are learned here."""
+        return {}
+
+    @classmethod
+    def mutate(
+        cls, module: nn.Module, name: str, memo: Mapping[str, Any], mutate_kwargs: Mapping[str, Any]
+    ) -> tuple[ElasticLayer, bool] | None:
+        """NNI's hook that replaces a ``LayerChoice``."""
+        if isinstance(module, LayerChoice) and type(module) is LayerChoice:
+            return cls({key: module[key] for key in module.names}, module.choice), True
+        return None
+
+
+def part(whole: Tensor, form: Tensor) -> Tensor:
+    """The part of ``whole`` that has the shape of ``form``: the first channels, and the middle of a kernel."""
+    for dimension, size in enumerate(form.shape):
+        start = (whole.shape[dimension] - size) // 2 if dimension >= 2 else 0
+        whole = whole.narrow(dimension, start, size)
+    return whole
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _is_part(module: nn.Module, whole: nn.Module) -> bool:
+    """``True`` if ``module`` is made as ``whole`` is, and no tensor of it is larger."""
+    if [(n, type(m)) for n, m in module.named_modules()] != [(n, type(m)) for n, m in whole.named_modules()]:
+        return False
+    own, others = module.state_dict(), whole.state_dict()
+    return own.keys() == others.keys() and all(
+        own[name].dim() == others[name].dim()
+        and all(a <= b for a, b in zip(own[name].shape, others[name].shape, strict=True))
+        for name in own
+    )

@@ -1,0 +1,58 @@
+"""Weights of one network of a space, taken from a supernet of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from nni.nas.oneshot.pytorch.supermodule.sampling import PathSamplingRepeat
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.space.oneshot import SampledExit
+from nni_earlyexit.supernet.elastic import ElasticLayer
+from torch import Tensor, nn
+
+
+def inherit(network: EarlyExitNetwork, supernet: nn.Module) -> None:
+    """Give ``network``, one of the space of ``supernet``, the weights that it has there.
+
+    What a supernet's running statistics are, is those of no network in it: they must be estimated again.
+
+    Raises ``ValueError`` for a network without a sample and one of another space.
+    """
+    if network.sample is None:
+        raise ValueError("network: it has no sample, so that its place in the supernet is not known")
+    with torch.no_grad():
+        _take(network, supernet, network.sample)
+
+
+def _take(own: nn.Module, theirs: nn.Module, sample: Mapping[str, Any]) -> None:
+    if isinstance(theirs, ElasticLayer):
+        _, tensors = theirs.layer(sample[theirs.choice.label])
+        _copy({**dict(own.named_parameters()), **dict(own.named_buffers())}, tensors)
+    elif isinstance(theirs, SampledExit):
+        _take(own, theirs.branch, sample)
+    elif isinstance(theirs, PathSamplingRepeat):
+        for block, other in zip(own.children(), theirs.blocks, strict=False):  # the first ones, as many as it has
+            _take(block, other, sample)
+    else:
+        _copy(_direct(own), _direct(theirs))
+        others = dict(theirs.named_children())
+        for name, child in own.named_children():
+            if name not in others:
+                raise ValueError(f"weights: the supernet has no {name!r}; is it one of another space?")
+            _take(child, others[name], sample)
+
+
+def _direct(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers of ``module`` itself."""
+    return {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+
+
+def _copy(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    for name, tensor in own.items():
+        if name not in theirs or theirs[name].shape != tensor.shape:
+            raise ValueError(
+                f"weights: the supernet has no {name!r} of shape {tuple(tensor.shape)}; is it of another space?"
+            )
+        tensor.copy_(theirs[name])

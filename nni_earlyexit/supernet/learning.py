@@ -1,0 +1,128 @@
+"""Training a supernet, and networks that inherit from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nni_earlyexit.data.fingerprint import fingerprint
+from nni_earlyexit.data.loading import load_settings
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.data.splits import Data, check_fits
+from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.supernet.sandwich import Sandwich
+from nni_earlyexit.supernet.statistics import estimate_statistics
+from nni_earlyexit.supernet.supernet import Supernet, take_path
+from nni_earlyexit.training.fit import class_counts, filled, fit
+from nni_earlyexit.training.phases import learns
+from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.utils.files import read_json, write_json
+from nni_earlyexit.utils.progress import Say
+from torch import Tensor, nn
+
+STATISTICS = 1024
+"""Training inputs on which the statistics of a network that inherits are estimated."""
+BATCH = 128
+
+
+def inherited(
+    supernet: Supernet,
+    sample: Mapping[str, Any],
+    data: Data,
+    weights: nn.Module | None = None,
+    inputs: int = STATISTICS,
+) -> EarlyExitNetwork:
+    """The network that ``sample`` means with weights of the ``supernet``, its statistics estimated on training inputs."""
+    network = supernet.network_of(sample, weights)
+    estimate_statistics(network, some_inputs(data, inputs))
+    return network
+
+
+def some_inputs(data: Data, inputs: int = STATISTICS) -> Iterator[Tensor]:
+    """Batches of some training inputs, at equal distances."""
+    places = np.unique(np.linspace(0, len(data.train) - 1, min(inputs, len(data.train))).round().astype(int))
+    for start in range(0, len(places), BATCH):
+        yield data.train.prepared(places[start : start + BATCH])
+
+
+def accuracies(network: EarlyExitNetwork, data: Data) -> list[float]:
+    """Validation accuracy of each exit."""
+    logits = exit_logits(network, data.validation.parts())
+    return (logits.argmax(axis=-1) == data.validation.y.numpy()[:, None]).mean(axis=0).tolist()
+
+
+def make_supernet(
+    space: EarlyExitSpace, settings: DataSettings, recipe: Recipe, path: Path, say: Say = lambda line: None
+) -> Supernet:
+    """Train a supernet of ``space`` and write it to ``path``, a safetensors file.
+
+    After every epoch its state is kept beside it, from which the same call goes on after whatever ended it.
+
+    Raises ``ValueError`` for options that a supernet does not have, and for a ``path`` that holds another training.
+    """
+    _check_fits(recipe, space)
+    settings = settings.with_whole_paths().for_shape(space.input_shape)
+    task = json.loads(json.dumps({"space": space.identity(), "data": asdict(settings), "training": asdict(recipe)}))
+    under_way, checkpoint = path.with_name(f"{path.name}.json"), path.with_name(f"{path.name}.ckpt")
+    if path.exists():
+        raise ValueError(f"output: {str(path)!r} exists; choose another name")
+    if checkpoint.exists() and (not under_way.is_file() or read_json(under_way, "output") != task):
+        raise ValueError(f"output: {str(checkpoint)!r} is of another training; choose another name")
+    data = load_settings(settings, recipe.seed, say)
+    check_fits(data, space)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    supernet = Supernet(space)
+    write_json(under_way, task)
+    train_supernet(supernet, data, recipe, say, checkpoint=checkpoint)
+    about = {"data": fingerprint(data), "preprocessing": data.preprocessing.to_dict(), "training": task["training"]}
+    supernet.save(path, about)
+    checkpoint.unlink(missing_ok=True)
+    under_way.unlink(missing_ok=True)
+    return supernet
+
+
+def _check_fits(recipe: Recipe, space: EarlyExitSpace) -> None:
+    if not learns(space.network):
+        raise ValueError(f"space: {space.identity()!r} keeps its backbone; a bank of branches is for that")
+    usual = Recipe()
+    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium"):
+        if getattr(recipe, name) != getattr(usual, name):
+            raise ValueError(f"{name}: {getattr(recipe, name)!r} is not possible for a supernet; leave it out")
+
+
+def train_supernet(
+    supernet: Supernet, data: Data, recipe: Recipe, say: Say = lambda line: None, *, checkpoint: Path | None = None
+) -> None:
+    """Train ``supernet`` on the training split of ``data`` in place.
+
+    Parameters
+    ----------
+    supernet, data, recipe
+        The supernet, the data and the recipe.
+    say
+        Hears after each epoch of the validation accuracy of the largest and the smallest network.
+    checkpoint
+        File that the training goes on from if it is there, and that is written after every epoch.
+    """
+    recipe = filled(recipe, data)
+    module = Sandwich(supernet, recipe, class_counts(data))
+    take_path(supernet.network, supernet.largest)
+
+    def hear(epochs: int, weights: EarlyExitNetwork) -> bool:
+        ends = []
+        for name, sample in (("largest", supernet.largest), ("smallest", supernet.smallest)):
+            own = accuracies(inherited(supernet, sample, data, weights), data)
+            ends.append(f"{name} {' '.join(f'{accuracy:.2%}' for accuracy in own)}")
+        say(f"epoch {epochs} of {recipe.epochs}: validation accuracy of the exits, {', '.join(ends)}")
+        return True
+
+    fit(supernet.network, data, recipe, hear, module, checkpoint=checkpoint, say=say)

@@ -1,0 +1,66 @@
+"""``nni-earlyexit supernet`` as a program that is killed, and an experiment of NNI's whose trials take its weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.supernet.supernet import Supernet
+from support import PROGRAM, free_port, launch
+
+pytestmark = [pytest.mark.nni, pytest.mark.slow]
+
+COMMAND = [str(PROGRAM), "supernet", "digits", "--epochs", "5", "--threads", "1", "--output"]
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("supernet") / "whole.safetensors"
+    training = start(path)
+    said, _ = training.communicate(timeout=400)
+    assert training.returncode == 0, said
+    return path
+
+
+def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
+    path = tmp_path / "killed.safetensors"
+    killed = start(path)
+    for line in killed.stdout:
+        if line.startswith("epoch 3 of 5"):
+            killed.send_signal(signal.SIGKILL)
+            break
+    killed.wait(timeout=60)
+    killed.stdout.close()
+    assert not path.exists()
+    resumed = start(path)
+    said, _ = resumed.communicate(timeout=400)
+    assert resumed.returncode == 0, said
+    assert "epoch 2 of 5" not in said
+    assert [own.name for own in tmp_path.iterdir()] == [path.name]
+    space = search_spaces.create("digits")
+    own, other = (Supernet.load(place, space)[0].network.state_dict() for place in (path, undisturbed))
+    for name, tensor in own.items():
+        torch.testing.assert_close(tensor, other[name])
+
+
+def test_trials_take_weights_in_place_of_a_training(undisturbed, tmp_path):
+    command = f"python -m nni_earlyexit.trial --threads 1 --max-avg-macs 600k --weights {undisturbed}"
+    running = launch(tmp_path, free_port(), trialCommand=command, maxTrialNumber=4)
+    said, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, said
+    members = json.loads((tmp_path / "results" / "front.json").read_text())["front"]
+    trials = [record.load(Path(member["trial_folder"])) for member in members]
+    assert all(trial.metrics["epochs"] == 0 for trial in trials)
+    assert max(member["test"]["accuracy"] for member in members) > 0.3

@@ -1,0 +1,136 @@
+"""Training of a supernet, its file, and networks that inherit from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from nni_earlyexit import EarlyExitNetwork, data, search_spaces
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.evaluation.one_network import train_one
+from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.supernet.inheritance import inherit
+from nni_earlyexit.supernet.learning import accuracies, inherited, make_supernet, some_inputs
+from nni_earlyexit.supernet.sandwich import Sandwich
+from nni_earlyexit.supernet.statistics import estimate_statistics
+from nni_earlyexit.supernet.supernet import Supernet
+from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.settings import Settings
+
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def said():
+    return []
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, digits_space, said):
+    path = tmp_path_factory.mktemp("supernet") / "digits.safetensors"
+    make_supernet(digits_space, DataSettings(), Recipe(epochs=EPOCHS, threads=1), path, said.append)
+    return path
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def test_every_network_learns(file, said, digits_space, digits):
+    assert said[-1].startswith(f"epoch {EPOCHS} of {EPOCHS}: validation accuracy of the exits, largest ")
+    assert [path.name for path in file.parent.iterdir()] == ["digits.safetensors"]
+    supernet, about = Supernet.load(file, digits_space)
+    assert about["training"]["epochs"] == EPOCHS
+    assert about["preprocessing"] == digits.preprocessing.to_dict()
+    assert accuracies(inherited(supernet, supernet.largest, digits), digits)[-1] > 0.7
+    assert accuracies(inherited(supernet, supernet.smallest, digits), digits)[-1] > 0.5
+
+
+def test_the_steps_take_the_ends_of_the_space_and_others_that_the_seed_fixes(digits_space):
+    module = Sandwich(Supernet(digits_space), Recipe(seed=3))
+
+    class Trainer:
+        estimated_stepping_batches = 100
+
+    module._trainer = Trainer()
+    assert module._paths(0) == [module._largest]
+    first, second = module._paths(50), module._paths(51)
+    assert (first[0], first[-1], len(first)) == (module._largest, module._smallest, 4)
+    assert module._paths(50) == first
+    assert first[1] != second[1]
+
+
+def test_a_training_that_is_interrupted_goes_on(tmp_path, digits_space, file):
+    path = tmp_path / "digits.safetensors"
+
+    def stop(line):
+        if line.startswith("epoch 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        make_supernet(digits_space, DataSettings(), Recipe(epochs=EPOCHS, threads=1), path, stop)
+    assert not path.exists()
+    with pytest.raises(ValueError, match="is of another training"):
+        make_supernet(digits_space, DataSettings(), Recipe(epochs=EPOCHS + 1, threads=1), path)
+    said = []
+    make_supernet(digits_space, DataSettings(), Recipe(epochs=EPOCHS, threads=1), path, said.append)
+    assert [line.split()[1] for line in said if line.startswith("epoch")] in (["3", "4"], ["4"])
+    own, other = (Supernet.load(place, digits_space)[0].network.state_dict() for place in (path, file))
+    for name, tensor in own.items():
+        torch.testing.assert_close(tensor, other[name])
+
+
+def test_statistics_are_those_of_the_inputs(digits_space, digits, two_exits):
+    network = digits_space.freeze(two_exits)
+    estimate_statistics(network, some_inputs(digits, 256))
+    assert not network.training
+    norm = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert norm.momentum == 0.1
+    seen = []
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        for x in some_inputs(digits, 256):
+            network(x)
+    torch.testing.assert_close(norm.running_mean, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4, rtol=1e-3)
+
+
+def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two_exits, tmp_path, digits):
+    taken = Settings.from_options(weights=str(file), threads=1)
+    result = train_one(digits_space, two_exits, taken, tmp_path / "taken", say=lambda line: None)
+    supernet, _ = Supernet.load(file, digits_space)
+    expected = exit_logits(inherited(supernet, two_exits, digits), digits.test.parts())
+    own = exit_logits(EarlyExitNetwork.load(tmp_path / "taken"), digits.test.parts())
+    np.testing.assert_allclose(own, expected, atol=1e-4)
+    assert result.metrics["epochs"] == 0
+    further = Settings.from_options(weights=str(file), finetune=True, epochs=3, threads=1)
+    better = train_one(digits_space, two_exits, further, tmp_path / "further", say=lambda line: None)
+    assert better.metrics["epochs"] == 3
+    assert better.validation[-1] > result.validation[-1]
+
+
+def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exits):
+    with pytest.raises(FileNotFoundError, match="weights: there is no file"):
+        Supernet.load(tmp_path / "none", digits_space)
+    with pytest.raises(ValueError, match=r"is a supernet of 'digits/2', not of 'digits/2 max_exits=1'"):
+        Supernet.load(file, search_spaces.create("digits max_exits=1"))
+    (tmp_path / "cut").write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="is damaged"):
+        Supernet.load(tmp_path / "cut", digits_space)
+    settings = Settings.from_options(weights=str(file), seed=1)
+    with pytest.raises(ValueError, match="learned from other data"):
+        train_one(digits_space, two_exits, settings, tmp_path / "seed", say=lambda line: None)
+    with pytest.raises(ValueError, match="exists; choose another name"):
+        make_supernet(digits_space, DataSettings(), Recipe(), file)
+    with pytest.raises(ValueError, match="distillation: 0.5 is not possible for a supernet"):
+        make_supernet(digits_space, DataSettings(), Recipe(distillation=0.5), tmp_path / "x")
+    frozen = search_spaces.create("timm:resnet10t frozen=true resolution=32")
+    with pytest.raises(ValueError, match="keeps its backbone"):
+        make_supernet(frozen, DataSettings(), Recipe(), tmp_path / "x")
+    with pytest.raises(ValueError, match="finetune: it needs weights"):
+        Recipe(finetune=True)
+    network = search_spaces.create("resnet channels=8").freeze(
+        search_spaces.create("resnet channels=8").cheapest(exit=-1)[0]
+    )
+    with pytest.raises(ValueError, match="of another space"):
+        inherit(network, Supernet(digits_space).network)
