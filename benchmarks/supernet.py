@@ -1,0 +1,155 @@
+"""What a supernet says of networks, and how fast.
+
+    python benchmarks/supernet.py statistics SUPERNET SPACE --data folder:PATH    accuracy by inputs for the statistics
+    python benchmarks/supernet.py speed      SUPERNET SPACE --data folder:PATH    candidates an hour in one process
+    python benchmarks/supernet.py rank       SUPERNET SPACE --data folder:PATH --networks 24 --epochs 8
+
+``rank`` trains networks from scratch and compares: Kendall's tau between their accuracy and the inherited one, over all, within
+bands of MACs, and of MACs alone. Each training is a line in the file --results, and is not done again when it is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nni_earlyexit import data as data_sets
+from nni_earlyexit import search_spaces
+from nni_earlyexit.data.splits import Data
+from nni_earlyexit.evaluation.evaluation import Train, evaluate
+from nni_earlyexit.evaluation.from_supernet import taking_weights
+from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.supernet.learning import accuracies, inherited
+from nni_earlyexit.supernet.supernet import Supernet
+from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.progress import say
+from nni_earlyexit.utils.tables import aligned
+from pymoo.indicators.hv import HV
+from scipy.stats import kendalltau
+
+BANDS = 4
+"""Bands of MACs, each with as many networks."""
+
+
+def drawn(space: EarlyExitSpace, count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Networks whose MACs lie evenly over the range of random ones, between its ends."""
+    rng = np.random.default_rng(seed)
+    pool = [space.sample(rng) for _ in range(60 * count)]
+    macs = np.array([space.exit_costs(sample)[-1] for sample in pool])
+    wanted = np.linspace(*np.quantile(macs, [0.01, 0.99]), count)
+    return [pool[int(np.abs(macs - own).argmin())] for own in wanted]
+
+
+def measured(
+    space: EarlyExitSpace, sample: Mapping[str, Any], data: Data, settings: Settings, train: Train
+) -> dict[str, Any]:
+    """Validation accuracy of each exit and the area under the trade-off of one network."""
+    torch.manual_seed(settings.training.seed)
+    result = evaluate(space.freeze(sample), data, settings, train=train)
+    front = result.metrics["front"]
+    full = space.exit_costs(sample)[-1]
+    losses = [[1 - a, c / full] for a, c in zip(front["accuracy"], front["avg_macs"], strict=True)]
+    assert result.validation is not None
+    exits = (result.validation.logits.argmax(axis=-1) == result.validation.labels[:, None]).mean(axis=0)
+    return {
+        "exits": exits.tolist(),
+        "hypervolume": float(HV(np.array([1.0, 1.0]))(np.array(losses))),
+        "macs": full,
+        "seconds": result.metrics["train_seconds"],
+    }
+
+
+def rank(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
+    """Print how the inherited accuracies order networks beside those of networks that are trained from scratch."""
+    space = supernet.space
+    alone = Settings.from_options(recipe="fast", epochs=arguments.epochs)
+    rows = []
+    for number, sample in enumerate(drawn(space, arguments.networks)):
+        key = [space.identity(), arguments.epochs, number]
+        stored = stored_line(arguments.results, key)
+        if stored is None:
+            stored = {"key": key, **measured(space, sample, data, alone, fit)}
+            with arguments.results.open("a") as file:
+                file.write(json.dumps(stored) + "\n")
+            say(json.dumps(stored))
+        rows.append((measured(space, sample, data, alone, taking_weights(supernet)), stored))
+    macs = np.array([own["macs"] for _, own in rows])
+    bands = np.array_split(np.argsort(macs, kind="stable"), BANDS)
+    table = []
+    for name, value in (
+        ("last exit", lambda own: own["exits"][-1]),
+        ("mean of the exits", lambda own: statistics.mean(own["exits"])),
+        ("hypervolume", lambda own: own["hypervolume"]),
+    ):
+        ours, theirs = (np.array([value(pair[place]) for pair in rows]) for place in (0, 1))
+        cells = [kendalltau(ours, theirs).statistic, kendalltau(macs, theirs).statistic]
+        within = [[kendalltau(own[band], theirs[band]).statistic for band in bands] for own in (ours, macs)]
+        table.append([name, *(f"{cell:.2f}" for cell in (*cells, np.nanmean(within[0]), np.nanmean(within[1])))])
+    say(
+        f"{len(rows)} networks of {space.identity()}, {min(macs):,} to {max(macs):,} MACs, {arguments.epochs} epochs each"
+    )
+    print(aligned(["accuracy", "tau", "tau of MACs", f"tau within {BANDS} bands", "of MACs there"], table))
+
+
+def stored_line(results: Path, key: list[Any]) -> dict[str, Any] | None:
+    """The result of a training that was done before."""
+    lines = results.read_text().splitlines() if results.is_file() else []
+    return next((line for line in map(json.loads, lines) if line["key"] == key), None)
+
+
+def speed(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
+    """Print how many networks an hour are measured with inherited weights, in one process."""
+    settings = Settings()
+    times = []
+    for sample in drawn(supernet.space, arguments.networks, seed=1):
+        start = time.perf_counter()
+        measured(supernet.space, sample, data, settings, taking_weights(supernet))
+        times.append(time.perf_counter() - start)
+    mean = statistics.mean(times)
+    print(
+        f"{len(times)} networks, {len(data.validation):,} validation and {len(data.calibration):,} calibration inputs: "
+        f"{mean:.2f} s each ({min(times):.2f} to {max(times):.2f}), {3600 / mean:,.0f} an hour"
+    )
+
+
+def estimates(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
+    """Print the accuracy of inherited networks by the number of inputs that their statistics are estimated on."""
+    samples: Sequence[Mapping[str, Any]] = drawn(supernet.space, arguments.networks, seed=2)
+    rows = []
+    for inputs in (128, 256, 512, 1024, 2048, 4096):
+        start = time.perf_counter()
+        own = [accuracies(inherited(supernet, sample, data, inputs=inputs), data)[-1] for sample in samples]
+        rows.append([f"{inputs:,}", f"{statistics.mean(own):.2%}", f"{(time.perf_counter() - start) / len(own):.2f}"])
+    print(aligned(["inputs", "mean accuracy of the last exit", "seconds each, accuracy too"], rows))
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("statistics", "speed", "rank"))
+    parser.add_argument("supernet", type=Path)
+    parser.add_argument("space", nargs="+")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--networks", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--results", type=Path, default=Path("rank.jsonl"))
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    space = search_spaces.create(" ".join(arguments.space))
+    supernet, _ = Supernet.load(arguments.supernet, space)
+    data = data_sets.load(arguments.data, 0, tuple(space.input_shape))
+    {"statistics": estimates, "speed": speed, "rank": rank}[arguments.part](supernet, data, arguments)
+
+
+if __name__ == "__main__":
+    main()
