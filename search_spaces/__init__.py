@@ -49,6 +49,11 @@ def allow(name: str) -> None:
     _allowed.add(name)
 
 
+def allowed() -> list[str]:
+    """Everything that stored files may name, for another process of the same user."""
+    return sorted(_allowed)
+
+
 def check_name(name: str) -> None:
     """``ValueError`` with the nearest names unless ``name`` is that of a space or, with a dot, of a module."""
     if "." not in name and name not in ready_made() and name not in installed():

@@ -38,7 +38,7 @@ BELOW: Mapping[str, list[str]] = {
     "search_spaces": ["nn", "space"],
     "data": ["nn"],
     "training": ["data", "nn", "search", "thresholds"],
-    "bank": ["thresholds", "search", "strategies", "nn", "space", "search_spaces", "data", "training"],
+    "bank": ["thresholds", "search", "strategies", "nn", "profiling", "space", "search_spaces", "data", "training"],
     "supernet": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training"],
     "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training", "bank", "supernet"],
     "integration": [*GROUND, "evaluation"],

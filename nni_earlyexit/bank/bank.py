@@ -32,7 +32,7 @@ from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.splits import Data, check_fits
 from nni_earlyexit.nn import counting
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import best_device, example, inference
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.augmentation import Augmentation
@@ -89,7 +89,8 @@ class Bank:
         self.folder, self.space, self._say = folder, space, say
         self.data = data.for_network(space)
         recipe = recipe or Recipe()
-        _check_fits(recipe)
+        check_options(recipe, sentences=self.data.preprocessing.vocabulary is not None)
+        self._views = _views(recipe)
         self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
         self._read: dict[str, StoredBranch] = {}  # no file changes once it is there
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,7 @@ class Bank:
             json.dumps(
                 {
                     "format": FORMAT,
+                    "space": self.space.own_identity(without=("folder", "weights")),
                     "backbone": _fingerprint(self._backbone),
                     "data": fingerprint(self.data),
                     "preprocessing": self.data.preprocessing.to_dict(),
@@ -139,17 +141,11 @@ class Bank:
 
     @cached_property
     def _backbone(self) -> Backbone:
-        branches = [self.branches.branch(stage, self._first(stage)) for stage in self.branches.stages]
-        network = self._built(branches[:1])
-        prefixes = {}
-        for branch in branches:
-            one = self._built([branch])
-            prefixes[branch.stage] = shared_prefix.split(one.exits[str(branch.stage)])[0]
-        last = network.exits[str(network.exit_stages[-1])]
-        return Backbone(network.stem, list(network.stages), prefixes, last)
-
-    def _first(self, stage: int) -> dict[str, Any]:
-        return {label: values[0] for label, values in self.branches.domain(stage).choices.items()}
+        exits = self.space.network.exits
+        prefixes = {stage: shared_prefix.shared_prefix(exits[str(stage)]) for stage in self.branches.stages}
+        # with the fewest exits that the rules allow: only what lies between them counts
+        network = self._built([]).to(best_device())
+        return Backbone(network.stem, list(network.stages), prefixes, network.exits[str(network.exit_stages[-1])])
 
     def _built(self, branches: Sequence[Branch]) -> EarlyExitNetwork:
         """The network of these ``branches``, with new weights but those of its backbone."""
@@ -161,7 +157,7 @@ class Bank:
         """MACs of the backbone alone until the end of each stage, its own classifier in the last."""
         backbone = self._backbone
         nothing = [nn.Identity() for _ in backbone.stages]
-        x = example(self.space.input_shape)
+        x = example(self.space.input_shape, device=best_device())
         with inference(nn.ModuleList([backbone.stem, *backbone.stages, backbone.head])):
             until, own = counting.macs(backbone.stem, backbone.stages, [*nothing[:-1], backbone.head], x)
         return [*until[:-1], until[-1] + own[-1]]
@@ -182,9 +178,13 @@ class Bank:
 
     @cached_property
     def _outputs(self) -> StageOutputs:
-        augmentation = Augmentation(Recipe(recipe="fast", seed=self.recipe.seed).filled(()), len(self.data.train))
         return StageOutputs(
-            self._backbone, self.data, self.folder / "outputs", augmentation, views=self.recipe.views, say=self._say
+            self._backbone,
+            self.data,
+            self.folder / "outputs",
+            Augmentation(self._views, len(self.data.train)),
+            views=self.recipe.views,
+            say=self._say,
         )
 
     def stage_outputs(self, stage: int) -> Data:
@@ -208,15 +208,16 @@ class Bank:
         return self._stored(self.folder / "branches" / branch.name / BRANCH, "it is trained again")
 
     def trained(self, stage: int | None = None) -> list[StoredBranch]:
-        """Every trained branch, or those after ``stage``, those that were given up too."""
+        """Every trained branch that the space can have, or those after ``stage``; those that were given up, too."""
         which = "*" if stage is None else f"stage{stage}-*"
         paths = sorted((self.folder / "branches").glob(f"{which}/{BRANCH}"))
-        return [stored for path in paths if (stored := self._stored(path, "it is left out")) is not None]
+        whole = [stored for path in paths if (stored := self._stored(path, "it is left out")) is not None]
+        return [stored for stored in whole if self.branches.holds(stored.branch)]
 
     def _stored(self, path: Path, otherwise: str) -> StoredBranch | None:
         """The branch in the file ``path``, if there is one that is whole."""
         name = path.parent.name
-        if name not in self._read:
+        if name not in self._read or self._read[name].given_up:  # another process may have trained it to its end
             if not path.is_file():
                 return None
             try:
@@ -226,28 +227,39 @@ class Bank:
                 return None
         return self._read[name]
 
-    def train(
-        self, branch: Branch, goes_on: Callable[[int, float], bool] = lambda passes, accuracy: True
-    ) -> StoredBranch:
+    def train(self, branch: Branch, goes_on: Callable[[int, float], bool] | None = None) -> StoredBranch:
         """The trained ``branch``, which is trained now unless it is there.
 
-        ``goes_on`` hears after each pass how many are over and the validation accuracy; ``False`` gives the branch up. One that
-        was given up before stays so.
+        ``goes_on`` hears after each pass how many are over and the validation accuracy; ``False`` gives the branch up. With it,
+        a branch that was given up before stays so; without, it is trained to its end.
         """
-        if (stored := self.get(branch)) is not None:
+
+        def usable() -> StoredBranch | None:
+            stored = self.get(branch)
+            return None if stored is not None and stored.given_up and goes_on is None else stored
+
+        if (stored := usable()) is not None:
             return stored
         place = self.folder / "branches" / branch.name
         place.mkdir(parents=True, exist_ok=True)
         with claimed(place):
-            if (stored := self.get(branch)) is not None:
+            if (stored := usable()) is not None:
                 return stored  # by another process just now
             outputs = self.stage_outputs(branch.stage)
             drawn = int.from_bytes(hashlib.sha256(f"{self.recipe.seed} {branch.name}".encode()).digest()[:4], "big")
             torch.manual_seed(drawn)  # weights that do not depend on what was trained before
-            module = self._built([branch]).exits[str(branch.stage)]
-            recipe = replace(self.recipe, epochs=self.passes, seed=drawn)
-            learned = learn(branch, module, outputs, recipe, goes_on)
+            network = self._built([branch])
+            learned = learn(
+                branch,
+                network.exits[str(branch.stage)],
+                outputs,
+                replace(self.recipe, epochs=self.passes, seed=drawn),
+                prefix=self._backbone.prefixes[branch.stage],
+                macs=network.branch_costs[network.exit_stages.index(branch.stage)],
+                goes_on=goes_on or (lambda passes, accuracy: True),
+            )
             learned.save(place / BRANCH)
+            self._read.pop(branch.name, None)
             return learned
 
     # --- networks ----------------------------------------------------------------------------------------------------
@@ -273,14 +285,23 @@ class Bank:
         return network
 
 
-def _check_fits(recipe: Recipe) -> None:
-    """``ValueError`` for options that are about several exits at once, or about the backbone."""
+def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
+    """``ValueError`` for options that are about several exits at once, or about the backbone, and for views of sentences."""
     usual = Recipe()
-    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train", "weights"):
+    if sentences and recipe.views > 1:
+        raise ValueError(f"views: {recipe.views} is not possible for sentences, of which one is like the other; 1 is")
+    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train", "weights", "patience"):
         if getattr(recipe, name) != getattr(usual, name):
             raise ValueError(
                 f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"
             )
+
+
+def _views(recipe: Recipe) -> Recipe:
+    """The recipe of the changes that views differ by: the user's, and else those of ``fast``."""
+    return Recipe(
+        recipe="fast", seed=recipe.seed, shift=recipe.shift, mirror=recipe.mirror, randaugment=recipe.randaugment
+    ).filled(())
 
 
 def _fingerprint(backbone: Backbone) -> str:

@@ -37,7 +37,7 @@ class Branches:
     """The branches that a space can have.
 
     Raises ``ValueError`` for a space whose backbone is searched or learns, because what a branch is worth there depends on more
-    than the branch.
+    than the branch, and for one whose classifier is new.
     """
 
     def __init__(self, space: EarlyExitSpace) -> None:
@@ -46,28 +46,48 @@ class Branches:
                 f"space: {space.identity()!r} trains its backbone, so no branch can be kept; with frozen=true, or with "
                 "'trained folder=TRIAL', it stays as it is"
             )
+        if any(parameter.requires_grad for parameter in list(space.network.exits.values())[-1].parameters()):
+            raise ValueError(
+                f"space: the classifier of {space.identity()!r} is new and learns nothing in a bank; train it first with "
+                f"'nni-earlyexit train \"{space.identity()} max_exits=0\"', then take the folder of that training"
+            )
         self.space = space
         self._first = {label: values[0] for label, values in space.choices.items()}
-        self.stages = [int(stage) for stage in space.network.exits][:-1]
-        """The stages that an exit can follow, the last one left out."""
-        self._labels = {stage: self._of(space.network.exits[str(stage)]) for stage in self.stages}
+        every = [int(stage) for stage in space.network.exits][:-1]
         self._presence = {
             stage: exit.presence.label
-            for stage in self.stages
+            for stage in every
             if isinstance(exit := space.network.exits[str(stage)], OptionalExit)
         }
+        self._labels = {stage: self._of(space.network.exits[str(stage)]) for stage in every}
+        self.stages = [stage for stage in every if space.violation(self._with(self._without_exits, stage, {})) is None]
+        """The stages that an exit can follow by the rules of the space, the last one left out."""
 
     @staticmethod
     def _of(exit: Any) -> list[str]:
         branch = exit.branch if isinstance(exit, OptionalExit) else exit
         return [choice.label for choice, _ in walk_choices(branch, ())]
 
+    @property
+    def _without_exits(self) -> dict[str, Any]:
+        return {**self._first, **dict.fromkeys(self._presence.values(), ABSENT)}
+
+    def holds(self, branch: Branch) -> bool:
+        """``True`` if the space can have ``branch``."""
+        choices = dict(branch.choices)
+        labels = self._labels.get(branch.stage, ())
+        if branch.stage not in self.stages or not choices.keys() <= {*labels}:
+            return False
+        if any(value not in self.space.choices[label] for label, value in choices.items()):
+            return False
+        return self.branch(branch.stage, choices) == branch
+
     def present(self, sample: Mapping[str, Any]) -> list[Branch]:
         """The branches of the network that ``sample`` means, first exit first."""
         active = set(self.space.active(sample))
         return [
             Branch(stage, tuple((label, sample[label]) for label in self._labels[stage] if label in active))
-            for stage in self.stages
+            for stage in self._labels
             if sample.get(self._presence.get(stage, ""), PRESENT) == PRESENT
         ]
 
@@ -76,20 +96,20 @@ class Branches:
 
         ``ValueError`` for branches that cannot be together, and for choices that are not of the space.
         """
-        sample = {**self._first, **dict.fromkeys(self._presence.values(), ABSENT)}
+        sample = self._without_exits
         for branch in branches:
             sample = self._with(sample, branch.stage, dict(branch.choices))
         return self.space.canonical(sample)
 
     def violation(self, branches: Sequence[Branch]) -> str | None:
         """The rule of the space that a network of these ``branches`` breaks; ``None`` when it breaks none."""
-        missing = sorted({*self.stages} - {*self._presence} - {branch.stage for branch in branches})
+        missing = sorted({*self._labels} - {*self._presence} - {branch.stage for branch in branches})
         if missing:
             return f"it has no exit after stage {missing[0]}"
-        there = {branch.stage for branch in branches}
-        return self.space.violation(
-            {**self._first, **{label: PRESENT if s in there else ABSENT for s, label in self._presence.items()}}
-        )
+        sample = self._without_exits
+        for branch in branches:
+            sample = self._with(sample, branch.stage, dict(branch.choices))
+        return self.space.violation(sample)
 
     def domain(self, stage: int) -> Domain:
         """The branches after ``stage`` as a strategy explores them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from nni_earlyexit import strategies
 from nni_earlyexit.bank.bank import Bank
@@ -77,11 +78,17 @@ class Exploration:
             return self._bank.branches.branch(stage, sample)
         return None
 
+    def tell_failed(self, branch: Branch) -> None:
+        """Take in that the training of ``branch`` failed: it is not asked for again."""
+        self._explorers[branch.stage].tell(self._sample(branch), None)
+
+    def _sample(self, branch: Branch) -> dict[str, Any]:
+        choices = dict(branch.choices)
+        labels = self._explorers[branch.stage].domain.choices
+        return {label: choices.get(label, values[0]) for label, values in labels.items()}
+
     def tell(self, stored: StoredBranch) -> None:
         """Take in a trained branch."""
         explorer = self._explorers[stored.branch.stage]
-        sample = {
-            label: dict(stored.branch.choices).get(label, values[0])
-            for label, values in explorer.domain.choices.items()
-        }
+        sample = self._sample(stored.branch)
         explorer.tell(sample, {"accuracy": stored.accuracy, "full_macs": stored.macs, "epochs": len(stored.accuracies)})

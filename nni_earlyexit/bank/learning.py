@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from nni_earlyexit.bank import shared_prefix
@@ -17,12 +18,26 @@ from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.recipe import Recipe
 from torch import nn
 
+_OF_IMAGES: Mapping[str, Any] = {
+    "shift": 0.0,
+    "mirror": "none",
+    "randaugment": 0,
+    "erasing": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "word_dropout": 0.0,
+}
+"""Changes of images and sentences, which mean nothing to what comes out of a stage."""
+
 
 def learn(
     branch: Branch,
     module: nn.Module,
     outputs: Data,
     recipe: Recipe,
+    *,
+    prefix: nn.Sequential,
+    macs: int,
     goes_on: Callable[[int, float], bool] = lambda passes, accuracy: True,
 ) -> StoredBranch:
     """Train ``module``, which is ``branch`` with new weights, in place.
@@ -34,12 +49,17 @@ def learn(
     outputs
         The outputs of its stage after the pooling that it begins with, as data.
     recipe
-        The recipe, with a value for every option; its epochs are passes over the outputs.
+        The recipe, with a value for every option; its epochs are passes over the outputs. What it does to images is done to the
+        views before they come here.
+    prefix
+        What every branch of the stage begins with.
+    macs
+        MACs of the branch alone.
     goes_on
         Hears after each pass how many are over and how accurate the branch is on validation data; ``False`` ends it there.
     """
     start = time.perf_counter()
-    _, learning = shared_prefix.split(module)
+    learning = shared_prefix.split(module, prefix)
     network = EarlyExitNetwork(
         nn.Identity(),
         [nn.Identity()],
@@ -47,7 +67,6 @@ def learn(
         input_shape=outputs.input_shape,
         num_classes=outputs.num_classes,
     )
-    macs = network.exit_costs[-1]
     labels = outputs.validation.y.numpy()
     accuracies: list[float] = []
     given_up = False
@@ -59,7 +78,7 @@ def learn(
         given_up = passes < recipe.epochs and not goes_on(passes, accuracies[-1])
         return not given_up
 
-    fit(network, outputs, replace(recipe, tensorboard=False), after_pass)
+    fit(network, outputs, replace(recipe, **_OF_IMAGES), after_pass)
 
     def logits(split: Split) -> torch.Tensor:
         return torch.from_numpy(exit_logits(network, split.parts())[:, -1])

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from nni_earlyexit.data.raw import ArrayInputs
 from nni_earlyexit.data.splits import Data, Split
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import best_device, inference
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.utils.amounts import format_bytes
 from nni_earlyexit.utils.files import claimed, read_json, write_json
@@ -62,17 +62,17 @@ class Backbone:
 
     stem: nn.Module
     stages: Sequence[nn.Module]
-    prefixes: Mapping[int, nn.Module]
+    prefixes: Mapping[int, nn.Sequential]
     head: nn.Module
 
     def outputs(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The pooled output of each stage in turn, with its number, and at last the logits."""
-        x = self.stem(x)
+        x = self.stem(x.to(best_device()))
         for stage, blocks in enumerate(self.stages):
             x = blocks(x)
             if stage in self.prefixes:
-                yield stage, self.prefixes[stage](x)
-        yield len(self.stages), self.head(x)
+                yield stage, self.prefixes[stage](x).cpu()
+        yield len(self.stages), self.head(x).cpu()
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,10 @@ class StageOutputs:
             yield last.float()
 
     def _module(self) -> nn.Module:
+        """All of the backbone, where it computes fastest."""
         backbone = self._backbone
-        return nn.ModuleList([backbone.stem, *backbone.stages, *backbone.prefixes.values(), backbone.head])
+        whole = nn.ModuleList([backbone.stem, *backbone.stages, *backbone.prefixes.values(), backbone.head])
+        return whole.to(best_device())
 
     def _place(self, stage: int) -> Path:
         return self._folder / f"stage{stage}"
@@ -158,7 +160,9 @@ class StageOutputs:
             index = read_json(place / "index.json", "index.json")
             arrays = {part: np.load(place / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
             expected = {part: (self._count(part), *index["shape"]) for part in PARTS}
-            if index["format"] != FORMAT or any(arrays[part].shape != expected[part] for part in PARTS):
+            if [index["format"], index["prefix"]] != [FORMAT, repr(self._backbone.prefixes[stage])] or any(
+                arrays[part].shape != expected[part] for part in PARTS
+            ):
                 return None
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             return None
@@ -239,7 +243,10 @@ class StageOutputs:
                     file.flush()
                     os.fsync(file.fileno())
         for stage, shape in shapes.items():
-            write_json(self._place(stage) / "index.json", {"format": FORMAT, "shape": list(shape)})
+            write_json(
+                self._place(stage) / "index.json",
+                {"format": FORMAT, "shape": list(shape), "prefix": repr(self._backbone.prefixes[stage])},
+            )
 
     def _inputs(self, part: str) -> Iterator[Tensor]:
         """Inputs of a split in turn as the backbone takes them; of the training split all views, one after the other."""

@@ -9,7 +9,16 @@ from nni_earlyexit.cli.options import Commands
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
-_FOREIGN = ("weights", "finetune", "train", "regime", "exit_weights", "distillation", "gradient_equilibrium")
+_FOREIGN = (
+    "weights",
+    "finetune",
+    "train",
+    "patience",
+    "regime",
+    "exit_weights",
+    "distillation",
+    "gradient_equilibrium",
+)
 """Options of a trial that mean nothing here, or something else."""
 
 
@@ -31,6 +40,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "Exit branches are trained on what comes out of the network's stages, each once, and kept in a bank, by default the "
         "folder OUTPUT-bank, with which a later run goes on. The best network of them is written to OUTPUT."
     )
+    command.add_argument(
+        "--allow-space", action="append", default=[], help="module of your own that the folder of a network may name"
+    )
     command.add_argument("--branches", type=int, default=60, help="branches to train, in all (60)")
     command.add_argument("--jobs", type=int, help="branches that are trained at once (one per core)")
     add_options(command, Settings, without=_FOREIGN)
@@ -49,14 +61,17 @@ def execute(arguments: argparse.Namespace) -> int:
     names = [o.name for o in options(Settings) if o.name not in _FOREIGN]
     settings = Settings.from_options(**{name: getattr(arguments, name) for name in names})
     beside = arguments.output.with_name(f"{arguments.output.name}-bank")
-    bank_folder = beside if settings.training.bank is None else Path(settings.training.bank)
+    bank_folder = beside if settings.training.bank is None else Path(settings.training.bank).expanduser()
     check_writable(arguments.output, "output")
     check_writable(bank_folder, "bank")
 
+    from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluation.exit_search import find_exits, free_jobs, open_bank
     from nni_earlyexit.evaluation.space_for_data import space_for_data
     from nni_earlyexit.report.exits_report import exits_report
 
+    for name in arguments.allow_space:
+        search_spaces.allow(name)
     space = space_for_data(_space(arguments.model, arguments.weights), settings.data)
     say(space.identity())
     settings = settings.with_whole_paths().for_network(space.input_shape)
@@ -80,8 +95,10 @@ def _space(model: list[str], weights: str | None) -> str:
 
     first = model[0]
     if len(model) == 1 and Path(first).is_dir():
+        if weights is not None:
+            raise ValueError(f"weights: {first!r} is a folder with weights of its own; leave them out")
         return shlex.join(["trained", f"folder={Path(first).resolve()}"])
     words = model if ":" in first or weights is None else [f"timm:{first}", *model[1:]]
     if weights is not None:
-        words = [*words, f"weights={weights}", "frozen=true"]
+        words = [*words, f"weights={Path(weights).expanduser().resolve()}", "frozen=true"]
     return shlex.join(words)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from nni_earlyexit.bank.known_front import write_known_front
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.from_bank import evaluate_stored
+from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_stored
 from nni_earlyexit.evaluation.network_front import Member, judge
 from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
+from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.thresholds.exit_outputs import checked
 from nni_earlyexit.thresholds.exit_subsets import Confidences
@@ -98,14 +100,14 @@ class BankFront:
         return int(chosen.shares[0])
 
 
-def bank_front(
-    bank: Bank, branches: Sequence[StoredBranch], goal: Goal, max_avg_macs: float | None = None
-) -> BankFront:
-    """The front over the combinations of trained ``branches``, at most one after each stage.
+def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits: Limits | None = None) -> BankFront:
+    """The front over the combinations of trained ``branches``, at most one after each stage, that may be within ``limits``.
 
     All of a few are searched; of many, those that are best at some price along the front
-    (:mod:`nni_earlyexit.bank.combinations`).
+    (:mod:`nni_earlyexit.bank.combinations`). ``ValueError`` where rules and limits leave none.
     """
+    limits = limits or Limits()
+    latencies = latency_table.latencies(limits.latency_table, bank.space)
     labels = bank.data.validation.y.numpy()
     stages = bank.branches.stages
     own = [[stored for stored in branches if stored.branch.stage == stage] for stage in stages]
@@ -119,19 +121,33 @@ def bank_front(
     def members(combination: Combination) -> tuple[StoredBranch, ...]:
         return tuple(own[place][position] for place, position in enumerate(combination) if position != ABSENT)
 
+    def allowed(combination: Combination) -> bool:
+        own_branches = [stored.branch for stored in members(combination)]
+        if bank.branches.violation(own_branches) is not None:
+            return False
+        if not limits.given():
+            return True
+        sample = bank.branches.sample(own_branches)
+        seconds = None if latencies is None else latencies(sample)
+        return limits.excess(replace(bank.space.all_costs(sample), latency_s=seconds)) <= 0
+
     combinations = Combinations(
         [[option(stored) for stored in stage] for stage in own],
         (last.argmax(axis=-1) == labels).astype(float),
         [*(bank.backbone_macs[stage] for stage in stages), bank.backbone_macs[-1]],
-        lambda combination: bank.branches.violation([stored.branch for stored in members(combination)]) is None,
+        allowed,
     )
     chosen = combinations.every() if len(combinations) <= MAX_SEARCHED else combinations.best()
+    if not chosen:
+        raise ValueError(
+            "bank: none of its networks keeps the limits and the rules of the space; more branches may help"
+        )
     points: list[TradeOff] = []
     networks: list[tuple[StoredBranch, ...]] = []
     for combination in chosen:
         network = members(combination)
         costs, branch_costs = bank.costs(network)
-        optimizer: ThresholdOptimizer = goal.optimizer(max_avg_macs)
+        optimizer: ThresholdOptimizer = goal.optimizer(limits.max_avg_macs)
         optimizer.fit_closest(bank.logits(network), labels, costs, branch_costs=branch_costs)
         points += list(optimizer.front_)
         networks += [network] * len(optimizer.front_)
@@ -181,6 +197,9 @@ def open_bank(space: EarlyExitSpace, settings: Settings, folder: Path, say: Say 
     """The bank in ``folder`` for ``space`` and the data and the recipe of ``settings``."""
     recipe = settings.training
     check_optimizer(recipe.optimizer)
+    check_same_split(space, settings)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
     data = data_sets.load_settings(settings.data, recipe.seed, say)
     return Bank(folder, space, data, recipe, say=say)
 
@@ -205,10 +224,11 @@ def find_exits(
     say
         Hears of the progress.
     """
+    _check_free(output, bank)
     _train(bank, settings, count, jobs, say)
     usable = [stored for stored in bank.trained() if not stored.given_up]
     start = time.monotonic()
-    front = bank_front(bank, usable, settings.goal, settings.limits.max_avg_macs)
+    front = bank_front(bank, usable, settings.goal, settings.limits)
     say(
         f"{front.possible:,} networks are possible with {len(usable)} branches: {front.valued:,} valued, the cutoffs of "
         f"{front.searched} searched, {len(front.points)} points on the front, in {time.monotonic() - start:.0f} s"
@@ -216,13 +236,28 @@ def find_exits(
     write_known_front(bank.folder, bank.space.identity(), front.best_of_each(bank))
     position = front.pick(settings.goal, settings.limits.max_avg_macs)
     branches = front.networks[position]
-    result = evaluate_stored(bank, branches, settings, train_seconds=sum(stored.seconds for stored in branches))
-    if result.policy is None:
-        raise ValueError("max_full_macs: no network of these branches is within the limits")
+    # the very point that was picked, not the one that the goal would pick of this network's points alone
+    picked = Settings(
+        settings.data,
+        settings.training,
+        Goal(min_accuracy=max(0.0, front.points[position].accuracy - 1e-9), confidence=settings.goal.confidence),
+        settings.limits,
+    )
+    latencies = latency_table.latencies(settings.limits.latency_table, bank.space)
+    sample = bank.branches.sample([own.branch for own in branches])
+    result = evaluate_stored(
+        bank,
+        branches,
+        picked,
+        latency_s=None if latencies is None else latencies(sample),
+        train_seconds=sum(own.seconds for own in branches),
+    )
     record.save(result, output, settings)
     stored = record.load(output)
-    assert stored is not None
+    if stored is None or result.policy is None:
+        raise ValueError(f"output: {str(output)!r} does not hold what was written there")
     (member,) = judge([stored])
+    record.save(replace(result, policy=member.policy), output, settings)  # what was judged is what is used
     logits, labels = bank.logits(branches, "calibration"), bank.data.calibration.y.numpy()
     spent = np.array(result.policy.costs_without_dropped(*bank.costs(branches)))
     return FoundExits(
@@ -238,6 +273,17 @@ def find_exits(
     )
 
 
+def _check_free(output: Path, bank: Bank) -> None:
+    """``ValueError`` if ``output`` holds something else than an earlier result for this backbone."""
+    try:
+        held = record.load(output)
+    except record.Damaged:
+        held = None
+    same = held is not None and held.space == bank.space.identity()
+    if (output / record.SUMMARY).exists() and not same:
+        raise ValueError(f"output: {str(output)!r} holds another network; choose another folder")
+
+
 def _train(bank: Bank, settings: Settings, count: int, jobs: int, say: Say) -> None:
     """Train branches until the bank has ``count``."""
     exploration = Exploration(bank, count, seed=settings.training.seed)
@@ -246,7 +292,7 @@ def _train(bank: Bank, settings: Settings, count: int, jobs: int, say: Say) -> N
         say(f"{bank.folder}: its {len(bank.trained())} branches were trained before")
         return
     say(f"trains {total} branches, {bank.passes} passes each, {jobs} at once")
-    for done, _ in enumerate(explored(bank, exploration, settings.data, jobs), start=1):
+    for done, _ in enumerate(explored(bank, exploration, settings.data, jobs, say), start=1):
         if time.monotonic() - last > SILENCE_S or done == total:
             last = time.monotonic()
             say(f"{done} of {total} branches in {last - start:.0f} s; {_best(bank)}")

@@ -5,13 +5,39 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.bank.stored_branch import StoredBranch
-from nni_earlyexit.evaluation import metrics
+from nni_earlyexit.evaluation import metrics, record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Outputs
+from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.settings import Settings
+
+
+def check_same_split(space: EarlyExitSpace, settings: Settings) -> None:
+    """``ValueError`` if a ``space`` whose backbone was trained here is to see data that the backbone learned from.
+
+    That is so for the same data in other splits: by another seed or other shares.
+    """
+    folder = space.arguments.get("folder") if space.name == "trained" else None
+    trained = None if folder is None else record.load(Path(folder))
+    if trained is None:
+        return
+    before, now = trained.settings.with_whole_paths(), settings.with_whole_paths()
+    if before.data.source != now.data.source:
+        return
+    if before.training.seed != now.training.seed:
+        raise ValueError(
+            f"seed: {now.training.seed} splits the data otherwise than {before.training.seed}, that of the backbone"
+        )
+    for name in ("validation_share", "calibration_share", "test_share", "most_inputs", "mean", "std", "vocabulary"):
+        if getattr(before.data, name) != getattr(now.data, name):
+            raise ValueError(
+                f"{name}: {getattr(now.data, name)} is not that of the backbone, {getattr(before.data, name)}; its splits and "
+                "preparation of the data must stay"
+            )
 
 
 def evaluate_in_bank(
@@ -30,11 +56,11 @@ def evaluate_in_bank(
         facts = metrics.facts(network, latency_s)
         values = {**metrics.infeasible(facts, settings.limits), "new_branches": 0, "train_seconds": 0.0}
         return Evaluation(network, facts.costs, values, bank.data.preprocessing)
-    missing = sum(bank.get(branch) is None for branch in branches)
-    stored = [bank.train(branch) for branch in branches]
+    missing = sum((stored := bank.get(branch)) is None or stored.given_up for branch in branches)
+    trained = [bank.train(branch) for branch in branches]
     return evaluate_stored(
         bank,
-        stored,
+        trained,
         settings,
         latency_s=latency_s,
         new_branches=missing,

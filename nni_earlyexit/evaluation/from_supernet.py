@@ -7,6 +7,7 @@ from pathlib import Path
 from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation.evaluation import Train
+from nni_earlyexit.nn.inference import best_device
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.supernet.inheritance import inherit
 from nni_earlyexit.supernet.learning import some_inputs
@@ -31,7 +32,7 @@ def read_supernet(path: str, network: EarlyExitNetwork, data: Data) -> Supernet:
         raise ValueError(
             f"weights: {path!r} learned from other data, or from another split of them; give its data and seed"
         )
-    if about.get("preprocessing") != data.preprocessing.to_dict():
+    if about.get("preprocessing") != data.for_network(network).preprocessing.to_dict():
         raise ValueError(f"weights: {path!r} learned from inputs that were prepared in another way")
     return supernet
 
@@ -41,6 +42,7 @@ def taking_weights(supernet: Supernet, further: Train | None = None) -> Train:
 
     def train(network: EarlyExitNetwork, data: Data, recipe: Recipe, after_epoch: AfterEpoch) -> None:
         inherit(network, supernet.network)
+        network.to(best_device())
         estimate_statistics(network, some_inputs(data))
         if further is None:
             after_epoch(0, network)

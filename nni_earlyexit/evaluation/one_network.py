@@ -132,6 +132,8 @@ def train_one(
     task = {"space": space.identity(), "sample": dict(sample), "settings": json.loads(json.dumps(settings.to_dict()))}
     _check_free(folder, task)
     recipe = settings.training
+    if recipe.bank is not None:
+        raise ValueError("bank: it is for trials and for 'nni-earlyexit exits'; leave it out")
     check_optimizer(recipe.optimizer)
     check_number_of_weights(recipe.exit_weights, len(space.network.stages))
     data = data_sets.load_settings(settings.data, recipe.seed, say)

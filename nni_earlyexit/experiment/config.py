@@ -68,11 +68,12 @@ def check(path: Path) -> ExperimentFile:
                 f"latency_table: {table!r} is not possible; a path from / is, as NNI starts tuner and trials in folders of "
                 "its own"
             )
-    bank = settings.training.bank
-    if bank is not None and not Path(bank).expanduser().is_absolute():
-        raise ValueError(
-            f"bank: {bank!r} is not possible; a path from / is, as NNI starts trials in folders of its own"
-        )
+    for name in ("bank", "weights"):
+        file = getattr(settings.training, name)
+        if file is not None and not Path(file).expanduser().is_absolute():
+            raise ValueError(
+                f"{name}: {file!r} is not possible; a path from / is, as NNI starts trials in folders of its own"
+            )
     _check_assessor(content.get("assessor"), settings)
     search_space = _search_space(content, base)
     identity = written_identity(search_space)
@@ -185,16 +186,6 @@ def _check_command(command: str, folder: Path) -> trial_arguments.Arguments:
     return arguments
 
 
-def allowed_spaces(command: str) -> tuple[str, ...]:
-    """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
-    words = trial_arguments.of_command(command)
-    try:
-        given, _ = trial_arguments.parser(helps=False).parse_known_args(words or [])
-    except ValueError:
-        return ()
-    return tuple(given.allow_space)
-
-
 def _check_assessor(assessor: object, settings: Settings) -> None:
     if not isinstance(assessor, Mapping) or assessor.get("name") != ASSESSOR:
         return
@@ -247,6 +238,8 @@ def _check_space(
     name: str, search_space: Mapping[str, Any], settings: Settings, arguments: TunerArguments | None
 ) -> None:
     from nni_earlyexit import data
+    from nni_earlyexit.bank.bank import check_options
+    from nni_earlyexit.bank.branch import Branches
     from nni_earlyexit.integration.search_space_file import check_search_space
     from nni_earlyexit.space.latency_table import latencies
     from nni_earlyexit.space.search_domain import check_limits, domain
@@ -255,6 +248,9 @@ def _check_space(
     from nni_earlyexit.utils.progress import say
 
     space = search_spaces.restore(name)
+    if settings.training.bank is not None:
+        Branches(space)
+        check_options(settings.training)
     if arguments is not None and arguments.space is not None:
         _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
     check_search_space(search_space, space.search_space(), space.identity())

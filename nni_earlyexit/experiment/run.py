@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
-from nni_earlyexit.experiment.config import allowed_spaces, check, seconds
+from nni_earlyexit.experiment.config import check, seconds
 from nni_earlyexit.experiment.manager import Manager, reasons
 from nni_earlyexit.experiment.registration import register
+from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.rest import PATIENCE_S, NoAnswer
 from nni_earlyexit.report.front_report import write_front
 from nni_earlyexit.utils import files
@@ -74,7 +75,9 @@ def attach(experiment: str, *, results: Path | None, grace_s: float | None = Non
     check_writable(results, "results")
     if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
         raise ValueError(f"attach: experiment {experiment} is only looked at with nnictl view; nothing of it runs")
-    for name in allowed_spaces(str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))):
+    for name in trial_arguments.allowed_spaces(
+        str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))
+    ):
         search_spaces.allow(name)
     with _signals(_interrupt):
         return _follow(manager, process.folder, results, grace_s, say)

@@ -21,7 +21,7 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
-from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
+from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_in_bank
 from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
@@ -77,6 +77,10 @@ class EarlyExitEvaluator(Lightning):
         self._banks: dict[str, Bank] = {}
         self._supernet: Supernet | None = None  # read once for all networks of the process
         self._goes_on = True
+        if train is not None and recipe.bank is not None:
+            raise ValueError(
+                "train: a function of your own has no place beside a bank, whose branches learn one by one"
+            )
         self._train = train
         size = recipe.batch_size or 1
         augmentation = Augmentation(recipe, len(self.data.train))
@@ -177,8 +181,9 @@ class EarlyExitEvaluator(Lightning):
         if model.space is None:
             raise ValueError("bank: it only knows the networks of an early-exit space")
         if model.space not in self._banks:
-            folder = Path(str(self.settings.training.bank))
+            folder = Path(str(self.settings.training.bank)).expanduser()
             space = search_spaces.restore(model.space)
+            check_same_split(space, self.settings)
             self._banks[model.space] = Bank(folder, space, self.data, self.settings.training, say=say)
         return self._banks[model.space]
 

@@ -82,6 +82,15 @@ def bank_of(command: str) -> Path | None:
     return None if bank is None else Path(bank).expanduser()
 
 
+def allowed_spaces(command: str) -> tuple[str, ...]:
+    """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
+    try:
+        given, _ = parser(helps=False).parse_known_args(of_command(command) or [])
+    except ValueError:
+        return ()
+    return tuple(given.allow_space)
+
+
 def _given(command: str) -> dict[str, Any] | None:
     arguments = of_command(command)
     return None if arguments is None else vars(parser(helps=False).parse_args(arguments))

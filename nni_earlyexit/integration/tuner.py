@@ -87,8 +87,10 @@ class EarlyExitTuner(Tuner):
         from nni_earlyexit.space.latency_table import latencies
         from nni_earlyexit.space.search_domain import domain
 
-        # a file's own name is only followed where the user has not said one
         own = self.arguments.space
+        if own is None:  # a file's own name is only followed where the user has not said one
+            for name in trial_arguments.allowed_spaces(self._trial_command() or ""):
+                search_spaces.allow(name)
         space = search_spaces.restore(written_identity(search_space)) if own is None else search_spaces.create(own)
         check_search_space(search_space, space.search_space(), space.identity())
         if self.identity is not None:

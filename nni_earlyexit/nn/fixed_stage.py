@@ -9,7 +9,7 @@ import torch
 from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.misc import profiler_leaf_module
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import example, inference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -56,7 +56,7 @@ class FixedStage(nn.Module):
     @cached_property
     def _macs(self) -> int:
         parameter = next(self.parameters(), None)
-        x = torch.zeros(1, *self.input_shape, device=None if parameter is None else parameter.device)
+        x = example(self.input_shape, device=None if parameter is None else parameter.device)
         with inference(self), FlopCounterMode(display=False) as counter:
             self(x)
         return counter.get_total_flops() // 2

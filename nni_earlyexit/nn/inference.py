@@ -16,6 +16,11 @@ def example(input_shape: Sequence[int], batch_size: int = 1, device: torch.devic
     return torch.zeros(batch_size, *input_shape, device=device)
 
 
+def best_device() -> torch.device:
+    """The GPU, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def inference(network: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; the mode that the network was in comes back afterwards."""

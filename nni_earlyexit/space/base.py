@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -238,6 +238,12 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def identity(self) -> str:
         """Name, version and arguments in one line, as search space files carry it."""
         return identity.write(self.name, self.version, self.arguments)
+
+    def own_identity(self, without: Collection[str] = ()) -> str:
+        """Name, version and the arguments of its own, those of exits and those ``without`` left out."""
+        _, _, own = self._split(self.arguments)
+        kept = {name: value for name, value in own.items() if name not in without}
+        return identity.write(self.name, self.version, kept)
 
     # --- the choices -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from nni.nas.oneshot.pytorch.supermodule.sampling import PathSamplingRepeat
+from nni.nas.nn.pytorch import Repeat
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.oneshot import SampledExit
 from nni_earlyexit.supernet.elastic import ElasticLayer
@@ -32,7 +32,7 @@ def _take(own: nn.Module, theirs: nn.Module, sample: Mapping[str, Any]) -> None:
         _copy({**dict(own.named_parameters()), **dict(own.named_buffers())}, tensors)
     elif isinstance(theirs, SampledExit):
         _take(own, theirs.branch, sample)
-    elif isinstance(theirs, PathSamplingRepeat):
+    elif isinstance(theirs, Repeat):
         for block, other in zip(own.children(), theirs.blocks, strict=False):  # the first ones, as many as it has
             _take(block, other, sample)
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +16,7 @@ from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.loading import load_settings
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import Data, check_fits
+from nni_earlyexit.nn.inference import best_device
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -23,7 +26,7 @@ from nni_earlyexit.supernet.supernet import Supernet, take_path
 from nni_earlyexit.training.fit import class_counts, filled, fit
 from nni_earlyexit.training.phases import learns
 from nni_earlyexit.training.recipe import Recipe
-from nni_earlyexit.utils.files import read_json, write_json
+from nni_earlyexit.utils.files import claimed, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 from torch import Tensor, nn
 
@@ -40,7 +43,7 @@ def inherited(
     inputs: int = STATISTICS,
 ) -> EarlyExitNetwork:
     """The network that ``sample`` means with weights of the ``supernet``, its statistics estimated on training inputs."""
-    network = supernet.network_of(sample, weights)
+    network = supernet.network_of(sample, weights).to(best_device())
     estimate_statistics(network, some_inputs(data, inputs))
     return network
 
@@ -48,8 +51,8 @@ def inherited(
 def some_inputs(data: Data, inputs: int = STATISTICS) -> Iterator[Tensor]:
     """Batches of some training inputs, at equal distances."""
     places = np.unique(np.linspace(0, len(data.train) - 1, min(inputs, len(data.train))).round().astype(int))
-    for start in range(0, len(places), BATCH):
-        yield data.train.prepared(places[start : start + BATCH])
+    for some in np.array_split(places, math.ceil(len(places) / BATCH)):  # equally many, for all count alike
+        yield data.train.prepared(some)
 
 
 def accuracies(network: EarlyExitNetwork, data: Data) -> list[float]:
@@ -70,23 +73,27 @@ def make_supernet(
     _check_fits(recipe, space)
     settings = settings.with_whole_paths().for_shape(space.input_shape)
     task = json.loads(json.dumps({"space": space.identity(), "data": asdict(settings), "training": asdict(recipe)}))
-    under_way, checkpoint = path.with_name(f"{path.name}.json"), path.with_name(f"{path.name}.ckpt")
+    work = path.with_name(f"{path.name}.training")
+    under_way, checkpoint = work / "training.json", work / "training.ckpt"
     if path.exists():
         raise ValueError(f"output: {str(path)!r} exists; choose another name")
-    if checkpoint.exists() and (not under_way.is_file() or read_json(under_way, "output") != task):
-        raise ValueError(f"output: {str(checkpoint)!r} is of another training; choose another name")
-    data = load_settings(settings, recipe.seed, say)
+    if work.exists() and under_way.is_file() and read_json(under_way, "output") != task:
+        raise ValueError(f"output: {str(work)!r} is of another training; choose another name")
+    data = load_settings(settings, recipe.seed, say).for_network(space)
     check_fits(data, space)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     supernet = Supernet(space)
-    write_json(under_way, task)
-    train_supernet(supernet, data, recipe, say, checkpoint=checkpoint)
-    about = {"data": fingerprint(data), "preprocessing": data.preprocessing.to_dict(), "training": task["training"]}
-    supernet.save(path, about)
-    checkpoint.unlink(missing_ok=True)
-    under_way.unlink(missing_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with claimed(work, lambda: say("waits for another process that trains the same supernet")):
+        if path.exists():
+            raise ValueError(f"output: {str(path)!r} exists by now; choose another name")
+        write_json(under_way, task)
+        train_supernet(supernet, data, recipe, say, checkpoint=checkpoint)
+        about = {"data": fingerprint(data), "preprocessing": data.preprocessing.to_dict(), "training": task["training"]}
+        supernet.save(path, about)
+        shutil.rmtree(work, ignore_errors=True)
     return supernet
 
 

@@ -23,8 +23,9 @@ def estimate_statistics(network: EarlyExitNetwork, batches: Iterable[Tensor]) ->
         module.train()
     try:
         with torch.no_grad():
+            device = next(network.parameters()).device
             for x in batches:
-                network(x)
+                network(x.to(device))
     finally:
         for module, momentum in zip(normalisations, momenta, strict=True):
             module.momentum = momentum

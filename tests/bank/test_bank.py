@@ -10,9 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nni_earlyexit import data, search_spaces
+from nni_earlyexit.bank import Bank
 from nni_earlyexit.bank.bank import BRANCH
+from nni_earlyexit.bank.exploration import Exploration
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.nn.logits import exit_logits
+from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
 
 
@@ -67,7 +70,12 @@ def test_a_branch_can_be_given_up_and_stays_so(open_bank):
     assert stored.given_up
     assert [passes for passes, _ in heard] == [1, 2]
     assert stored.accuracies == tuple(accuracy for _, accuracy in heard)
-    assert open_bank(epochs=4).train(branch).given_up
+    again = open_bank(epochs=4)
+    assert again.train(branch, lambda passes, accuracy: True).given_up
+    whole = bank.train(branch)  # as a trial does
+    assert not whole.given_up
+    assert len(whole.accuracies) == 4
+    assert not again.train(branch).given_up
 
 
 def test_with_views_there_are_fewer_passes_over_more(open_bank):
@@ -119,6 +127,51 @@ def test_another_backbone_data_set_seed_or_recipe_is_refused(open_bank, tmp_path
 def test_options_about_several_exits_are_refused(open_bank, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))}: .* is not possible with a bank"):
         open_bank(**options)
+
+
+def test_sentences_have_branches_that_see_tokens(tmp_path, rng):
+    lines = [f"{' '.join(rng.choice(['good', 'bad', 'film', 'plot'], 4))}\t{i % 2}" for i in range(80)]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    options = {"data": f"tsv:{tmp_path / 'train.tsv'}", "tokens": 8, "vocabulary": 16}
+    space = search_spaces.create("text tokens=8 channels=8 vocabulary=16")
+    settings = Settings.from_options(**options, epochs=1, threads=1)
+    train_one(space, space.cheapest(exit=-1)[0], settings, tmp_path / "net", say=lambda line: None)
+    taken = search_spaces.create("trained", folder=str(tmp_path / "net"))
+    task = data.load(options["data"], tokens=8, vocabulary=16)
+    bank = Bank(tmp_path / "bank", taken, task, Recipe(epochs=1, threads=1))
+    for network in random_networks(bank, 4):
+        stored = [bank.train(branch) for branch in network]
+        assembled = bank.network(stored)
+        own = exit_logits(assembled, bank.data.validation.parts())
+        np.testing.assert_allclose(bank.logits(stored), own, atol=1e-3)
+        assert bank.costs(stored)[0] == assembled.exit_costs == taken.exit_costs(assembled.sample)
+    with pytest.raises(ValueError, match="views: 2 is not possible for sentences"):
+        Bank(tmp_path / "other", taken, task, Recipe(views=2))
+
+
+@pytest.mark.parametrize(
+    "rules", [{"fixed_exits": 1, "max_exits": 1}, {"banned_exits": 0}, {"exit_heads": "catavgmax"}]
+)
+def test_a_bank_is_shared_by_spaces_with_other_rules(open_bank, trained_digits, rules):
+    whole = open_bank(epochs=1)
+    for network in random_networks(whole):
+        for branch in network:
+            whole.train(branch)
+    space = search_spaces.create("trained", folder=str(trained_digits), **rules)
+    bank = open_bank(space=space, epochs=1)
+    held = bank.trained()
+    assert {own.branch for own in held} <= {own.branch for own in whole.trained()}
+    assert all(bank.branches.holds(own.branch) for own in held)
+    exploration = Exploration(bank, len(held) + len(bank.branches.stages))
+    while (branch := exploration.ask()) is not None:
+        exploration.tell(bank.train(branch))
+    assert bank.branches.stages == ([1] if "max_exits" in rules else [1, 2] if "banned_exits" in rules else [0, 1, 2])
+
+
+def test_what_changes_images_changes_views_and_not_what_comes_out_of_stages(open_bank):
+    bank = open_bank(views=2, shift=0.5, mirror="none", mixup=0.5, epochs=2)
+    assert (bank._views.shift, bank._views.mirror) == (0.5, "none")
+    assert bank.train(random_networks(bank)[0][0]).accuracy > 0
 
 
 WRITER = """

@@ -46,6 +46,14 @@ def test_a_backbone_that_learns_has_no_branches_of_its_own(digits_space):
         Branches(digits_space)
 
 
+def test_a_classifier_that_is_new_must_be_trained_first():
+    space = search_spaces.create("timm:resnet10t num_classes=7 resolution=32 frozen=true")
+    with pytest.raises(
+        ValueError, match=r"is new and learns nothing in a bank; train it first with 'nni-earlyexit train"
+    ):
+        Branches(space)
+
+
 def test_the_name_depends_on_the_choices_alone():
     assert Branch(1, (("a", 1), ("b", 2))).name == Branch(1, (("b", 2), ("a", 1))).name
     assert Branch(1, (("a", 1),)).name != Branch(2, (("a", 1),)).name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from nni_earlyexit.bank.known_front import known_samples
 from nni_earlyexit.evaluation import exit_search
 from nni_earlyexit.evaluation.exit_search import bank_front, find_exits, open_bank
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
+from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.report.exits_report import exits_report
 from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.training.settings import Settings
 
 
@@ -43,6 +46,8 @@ def test_the_chosen_network_is_a_trial_that_can_be_loaded(opened, tmp_path):
     assert network.sample in known
     assert len(known_samples(bank.folder, bank.space.identity(), 2)) <= 2
     assert known_samples(bank.folder, "digits/2", 2) == []
+    loaded = EarlyExitNetwork.load(tmp_path / "net")
+    assert loaded.policy == found.member.policy  # what was judged is what is used
     report = exits_report(found)
     assert "the backbone's own" in report
     assert f"{found.kept[0]:.2%}" in report
@@ -94,3 +99,54 @@ def test_a_network_that_misses_a_limit_trains_nothing(space, tmp_path, rng):
     bank = open_bank(space, settings, tmp_path / "bank")
     result = evaluate_in_bank(bank, space.sample(rng), settings)
     assert (result.metrics["feasible"], result.metrics["new_branches"], bank.trained()) == (0, 0, [])
+
+
+def test_limits_hold_and_where_nothing_keeps_them_it_is_said(opened, tmp_path):
+    bank, settings = opened
+    find_exits(bank, settings, tmp_path / "any", count=6, say=lambda line: None)
+    full = bank.backbone_macs[-1]
+    for limit, message in ((full + 1, None), (10, "none of its networks keeps the limits")):
+        limited = replace(settings, limits=Limits(max_full_macs=limit))
+        if message is None:
+            found = find_exits(bank, limited, tmp_path / str(limit), count=6, say=lambda line: None)
+            assert found.member.full_macs <= limit
+        else:
+            with pytest.raises(ValueError, match=message):
+                find_exits(bank, limited, tmp_path / str(limit), count=6, say=lambda line: None)
+            assert not (tmp_path / str(limit)).exists()
+
+
+def test_another_network_is_not_overwritten(opened, trained_digits):
+    bank, settings = opened
+    with pytest.raises(ValueError, match="holds another network"):
+        find_exits(bank, settings, trained_digits, count=3, say=lambda line: None)
+    assert bank.trained() == []
+
+
+def test_the_splits_of_the_backbone_stay(space, tmp_path):
+    with pytest.raises(ValueError, match="seed: 1 splits the data otherwise than 0, that of the backbone"):
+        open_bank(space, Settings.from_options(seed=1), tmp_path / "bank")
+    with pytest.raises(ValueError, match=r"validation_share: 0.3 is not that of the backbone, None"):
+        open_bank(space, Settings.from_options(validation_share=0.3), tmp_path / "bank")
+
+
+def test_a_training_of_one_network_takes_no_bank(digits_space, two_exits, tmp_path):
+    with pytest.raises(ValueError, match="bank: it is for trials"):
+        train_one(digits_space, two_exits, Settings.from_options(bank="b"), tmp_path / "net")
+
+
+def test_a_branch_that_diverges_is_left_out(opened, tmp_path, monkeypatch):
+    bank, settings = opened
+    original = bank.train
+
+    def train(branch, goes_on=None):
+        if len(bank.trained()) == 1 and not failed:
+            failed.append(branch)
+            raise FloatingPointError("the loss is nan")
+        return original(branch, goes_on)
+
+    failed, said = [], []
+    monkeypatch.setattr(bank, "train", train)
+    find_exits(bank, settings, tmp_path / "net", count=6, say=said.append)
+    assert any("left out" in line and "the loss is nan" in line for line in said)
+    assert failed[0] not in {own.branch for own in bank.trained()}

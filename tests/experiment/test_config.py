@@ -11,6 +11,7 @@ import pytest
 import yaml
 from nni_earlyexit.experiment import config as experiment_file
 from nni_earlyexit.experiment.config import check
+from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.search.limits import LIMITS
 from nni_earlyexit.utils.checks import check_port, check_writable
 from support import free_port, write_config
@@ -379,4 +380,4 @@ def test_the_digits_example_says_a_limit_once(tmp_path):
     ],
 )
 def test_what_a_command_allows_is_known_wherever_its_files_are(given, allowed):
-    assert experiment_file.allowed_spaces(given) == allowed
+    assert trial_arguments.allowed_spaces(given) == allowed

@@ -39,7 +39,7 @@ def digits():
 
 def test_every_network_learns(file, said, digits_space, digits):
     assert said[-1].startswith(f"epoch {EPOCHS} of {EPOCHS}: validation accuracy of the exits, largest ")
-    assert [path.name for path in file.parent.iterdir()] == ["digits.safetensors"]
+    assert [path.name for path in file.parent.iterdir()] == ["digits.safetensors"]  # nothing else is left
     supernet, about = Supernet.load(file, digits_space)
     assert about["training"]["epochs"] == EPOCHS
     assert about["preprocessing"] == digits.preprocessing.to_dict()
@@ -93,6 +93,19 @@ def test_statistics_are_those_of_the_inputs(digits_space, digits, two_exits):
         for x in some_inputs(digits, 256):
             network(x)
     torch.testing.assert_close(norm.running_mean, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [128, 129, 257])
+def test_no_batch_for_statistics_is_one_input_alone(digits, count):
+    sizes = [len(x) for x in some_inputs(digits, count)]
+    assert sum(sizes) == count
+    assert min(sizes) > 1
+
+
+def test_exits_of_one_form_are_no_hindrance(rng):
+    space = search_spaces.create("digits exit_depth=1 exit_layers=ds_k3 exit_heads=avg")
+    supernet = Supernet(space)
+    assert supernet.network_of(space.sample(rng)).exit_costs
 
 
 def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two_exits, tmp_path, digits):
