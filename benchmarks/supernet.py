@@ -11,7 +11,6 @@ bands of MACs, and of MACs alone. Each training is a line in the file --results,
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -20,13 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept_lines import kept
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import search_spaces
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation.evaluation import Train, evaluate
 from nni_earlyexit.evaluation.from_supernet import taking_weights
 from nni_earlyexit.space.base import EarlyExitSpace
-from nni_earlyexit.supernet.learning import accuracies, inherited
+from nni_earlyexit.supernet.inheritance import take_weights
+from nni_earlyexit.supernet.learning import accuracies
 from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.settings import Settings
@@ -74,12 +75,7 @@ def rank(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
     rows = []
     for number, sample in enumerate(drawn(space, arguments.networks)):
         key = [space.identity(), arguments.epochs, number]
-        stored = stored_line(arguments.results, key)
-        if stored is None:
-            stored = {"key": key, **measured(space, sample, data, alone, fit)}
-            with arguments.results.open("a") as file:
-                file.write(json.dumps(stored) + "\n")
-            say(json.dumps(stored))
+        stored = kept(arguments.results, key, lambda sample=sample: measured(space, sample, data, alone, fit))
         rows.append((measured(space, sample, data, alone, taking_weights(supernet)), stored))
     macs = np.array([own["macs"] for _, own in rows])
     bands = np.array_split(np.argsort(macs, kind="stable"), BANDS)
@@ -97,12 +93,6 @@ def rank(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
         f"{len(rows)} networks of {space.identity()}, {min(macs):,} to {max(macs):,} MACs, {arguments.epochs} epochs each"
     )
     print(aligned(["accuracy", "tau", "tau of MACs", f"tau within {BANDS} bands", "of MACs there"], table))
-
-
-def stored_line(results: Path, key: list[Any]) -> dict[str, Any] | None:
-    """The result of a training that was done before."""
-    lines = results.read_text().splitlines() if results.is_file() else []
-    return next((line for line in map(json.loads, lines) if line["key"] == key), None)
 
 
 def speed(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
@@ -126,7 +116,11 @@ def estimates(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> 
     rows = []
     for inputs in (128, 256, 512, 1024, 2048, 4096):
         start = time.perf_counter()
-        own = [accuracies(inherited(supernet, sample, data, inputs=inputs), data)[-1] for sample in samples]
+        own = []
+        for sample in samples:
+            network = supernet.space.freeze(sample)
+            take_weights(network, supernet.network, data, inputs)
+            own.append(accuracies(network, data)[-1])
         rows.append([f"{inputs:,}", f"{statistics.mean(own):.2%}", f"{(time.perf_counter() - start) / len(own):.2f}"])
     print(aligned(["inputs", "mean accuracy of the last exit", "seconds each, accuracy too"], rows))
 

@@ -10,7 +10,6 @@ Each training is a line in the file --results, and is not done again when it is 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept_lines import kept
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.one_network import choose_sample
@@ -50,13 +50,8 @@ def trainings(arguments: argparse.Namespace, variants: Mapping[str, Mapping[str,
     for seed in range(arguments.seeds):
         for name, options in variants.items():
             key = [arguments.space, arguments.sample, arguments.epochs, name, seed]
-            result = stored(arguments.results, key)
-            if result is None:
-                recipe = Recipe(**{"recipe": "fast", **options}, epochs=arguments.epochs, seed=seed)
-                result = {"key": key, **trained(space, sample, arguments.data, recipe)}
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
-                say(json.dumps(result))
+            recipe = Recipe(**{"recipe": "fast", **options}, epochs=arguments.epochs, seed=seed)
+            result = kept(arguments.results, key, lambda recipe=recipe: trained(space, sample, arguments.data, recipe))
             results[name].append(result)
     print(
         f"\n{arguments.space}, {arguments.sample}, {arguments.epochs} epochs, {arguments.seeds} seeds: {space.describe(sample)}"
@@ -78,12 +73,6 @@ def mean_and_deviation(values: list[float]) -> str:
     """Mean and standard deviation in percent."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values) * 100:.2f} +- {spread * 100:.2f}"
-
-
-def stored(results: Path, key: list[Any]) -> dict[str, Any] | None:
-    """The result of a training that was done before."""
-    lines = results.read_text().splitlines() if results.is_file() else []
-    return next((line for line in map(json.loads, lines) if line["key"] == key), None)
 
 
 def trained(space: Any, sample: Mapping[str, Any], source: str, recipe: Recipe) -> dict[str, Any]:

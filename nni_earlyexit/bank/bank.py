@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,17 +26,18 @@ import numpy as np
 import torch
 from nni_earlyexit.bank import shared_prefix
 from nni_earlyexit.bank.branch import Branch, Branches
-from nni_earlyexit.bank.learning import learn
+from nni_earlyexit.bank.learning import GoesOn, learn
 from nni_earlyexit.bank.stage_outputs import Backbone, StageOutputs
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.splits import Data, check_fits
 from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import best_device, example, inference
+from nni_earlyexit.nn.layout import in_channels_last
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.augmentation import Augmentation
-from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.training.recipes import AUTO
 from nni_earlyexit.utils.files import claimed, read_arrays, read_json, remove_parts, write_arrays, write_json
 from nni_earlyexit.utils.progress import Say
@@ -149,8 +150,7 @@ class Bank:
 
     def _built(self, branches: Sequence[Branch]) -> EarlyExitNetwork:
         """The network of these ``branches``, with new weights but those of its backbone."""
-        network = self.space.freeze(self.branches.sample(branches)).eval()
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return in_channels_last(self.space.freeze(self.branches.sample(branches)).eval())
 
     @cached_property
     def backbone_macs(self) -> list[int]:
@@ -198,11 +198,6 @@ class Bank:
         """Passes over all views of the training inputs in the training of a branch."""
         return max(1, round(self.recipe.epochs / self.recipe.views))
 
-    def macs(self, branch: Branch) -> int:
-        """MACs of ``branch`` alone."""
-        network = self._built([branch])
-        return network.branch_costs[network.exit_stages.index(branch.stage)]
-
     def get(self, branch: Branch) -> StoredBranch | None:
         """The trained ``branch``; ``None`` where it is still to be trained."""
         return self._stored(self.folder / "branches" / branch.name / BRANCH, "it is trained again")
@@ -227,11 +222,10 @@ class Bank:
                 return None
         return self._read[name]
 
-    def train(self, branch: Branch, goes_on: Callable[[int, float], bool] | None = None) -> StoredBranch:
+    def train(self, branch: Branch, goes_on: GoesOn | None = None) -> StoredBranch:
         """The trained ``branch``, which is trained now unless it is there.
 
-        ``goes_on`` hears after each pass how many are over and the validation accuracy; ``False`` gives the branch up. With it,
-        a branch that was given up before stays so; without, it is trained to its end.
+        ``goes_on`` may give it up. With it, a branch that was given up before stays so; without, it is trained to its end.
         """
 
         def usable() -> StoredBranch | None:
@@ -256,7 +250,7 @@ class Bank:
                 replace(self.recipe, epochs=self.passes, seed=drawn),
                 prefix=self._backbone.prefixes[branch.stage],
                 macs=network.branch_costs[network.exit_stages.index(branch.stage)],
-                goes_on=goes_on or (lambda passes, accuracy: True),
+                goes_on=goes_on or (lambda macs, passes, accuracy: True),
             )
             learned.save(place / BRANCH)
             self._read.pop(branch.name, None)
@@ -279,10 +273,15 @@ class Bank:
     def network(self, branches: Sequence[StoredBranch]) -> EarlyExitNetwork:
         """The network of ``branches``, assembled: its logits are those that the bank holds, up to rounding."""
         network = self._built([stored.branch for stored in branches])
-        for stored in branches:
-            network.exits[str(stored.branch.stage)].load_state_dict(dict(stored.weights))
+        self.fill(network, branches)
         network.preprocessing = self.data.preprocessing
         return network
+
+    @staticmethod
+    def fill(network: EarlyExitNetwork, branches: Sequence[StoredBranch]) -> None:
+        """Give ``network``, which has these ``branches``, their weights."""
+        for stored in branches:
+            network.exits[str(stored.branch.stage)].load_state_dict(dict(stored.weights))
 
 
 def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
@@ -290,7 +289,7 @@ def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
     usual = Recipe()
     if sentences and recipe.views > 1:
         raise ValueError(f"views: {recipe.views} is not possible for sentences, of which one is like the other; 1 is")
-    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium", "train", "weights", "patience"):
+    for name in (*ABOUT_SEVERAL_EXITS, "train", "weights", "patience"):
         if getattr(recipe, name) != getattr(usual, name):
             raise ValueError(
                 f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"

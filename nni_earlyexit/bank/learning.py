@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from nni_earlyexit.bank import shared_prefix
@@ -16,18 +16,11 @@ from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.recipes import AUGMENTATION, PLAIN
 from torch import nn
 
-_OF_IMAGES: Mapping[str, Any] = {
-    "shift": 0.0,
-    "mirror": "none",
-    "randaugment": 0,
-    "erasing": 0.0,
-    "mixup": 0.0,
-    "cutmix": 0.0,
-    "word_dropout": 0.0,
-}
-"""Changes of images and sentences, which mean nothing to what comes out of a stage."""
+GoesOn: TypeAlias = Callable[[int, int, float], bool]
+"""Gets the MACs of a branch, and after each pass how many are over and its validation accuracy; ``False`` gives it up."""
 
 
 def learn(
@@ -38,7 +31,7 @@ def learn(
     *,
     prefix: nn.Sequential,
     macs: int,
-    goes_on: Callable[[int, float], bool] = lambda passes, accuracy: True,
+    goes_on: GoesOn = lambda macs, passes, accuracy: True,
 ) -> StoredBranch:
     """Train ``module``, which is ``branch`` with new weights, in place.
 
@@ -56,7 +49,7 @@ def learn(
     macs
         MACs of the branch alone.
     goes_on
-        Hears after each pass how many are over and how accurate the branch is on validation data; ``False`` ends it there.
+        Ends it early.
     """
     start = time.perf_counter()
     learning = shared_prefix.split(module, prefix)
@@ -75,10 +68,11 @@ def learn(
         nonlocal given_up
         logits = exit_logits(trained, outputs.validation.parts())[:, -1]
         accuracies.append(float((logits.argmax(axis=-1) == labels).mean()))
-        given_up = passes < recipe.epochs and not goes_on(passes, accuracies[-1])
+        given_up = passes < recipe.epochs and not goes_on(macs, passes, accuracies[-1])
         return not given_up
 
-    fit(network, outputs, replace(recipe, **_OF_IMAGES), after_pass)
+    # changes of images and sentences mean nothing to what comes out of a stage
+    fit(network, outputs, replace(recipe, **{name: PLAIN[name] for name in AUGMENTATION}), after_pass)
 
     def logits(split: Split) -> torch.Tensor:
         return torch.from_numpy(exit_logits(network, split.parts())[:, -1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from nni.nas.nn.pytorch import MutableModule, Repeat
 from nni_earlyexit.nn.mutables import OptionalExit
@@ -29,6 +30,10 @@ def split(branch: nn.Module, prefix: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*modules[len(prefix) :])
 
 
+def _blocks(repeat: Repeat) -> list[nn.Module]:
+    return list(cast(nn.ModuleList, repeat.blocks))
+
+
 def _always_there(module: nn.Module) -> Iterator[nn.Module | None]:
     """The modules that run first whatever is chosen, one after another; ``None`` where a choice begins."""
     if type(module) is OptionalExit:
@@ -38,7 +43,7 @@ def _always_there(module: nn.Module) -> Iterator[nn.Module | None]:
             yield from _always_there(child)
     elif isinstance(module, Repeat):
         choice, lengths = depths(module)
-        for block in list(module.blocks)[: min(lengths.values())]:  # type: ignore[arg-type]
+        for block in _blocks(module)[: min(lengths.values())]:
             yield from _always_there(block)
         if choice is not None:
             yield None
@@ -51,7 +56,7 @@ def _always_there(module: nn.Module) -> Iterator[nn.Module | None]:
 def _in_turn(module: nn.Module) -> Iterator[nn.Module]:
     """The modules that run one after another; an ``nn.Sequential`` is its members."""
     if type(module) is nn.Sequential or isinstance(module, Repeat):
-        for child in module.blocks if isinstance(module, Repeat) else module:  # type: ignore[union-attr]
+        for child in _blocks(module) if isinstance(module, Repeat) else module:
             yield from _in_turn(child)
     else:
         yield module

@@ -30,13 +30,10 @@ _bank: list[Bank] = []
 
 def train(bank: Bank, branch: Branch) -> StoredBranch:
     """Train ``branch``, and give it up when it is hopeless beside those that the bank has by then."""
-    macs: list[int] = []
 
-    def goes_on(passes: int, accuracy: float) -> bool:
+    def goes_on(macs: int, passes: int, accuracy: float) -> bool:
         others = [other for other in bank.trained(branch.stage) if other.branch != branch]
-        if not macs:
-            macs.append(bank.macs(branch))
-        return not hopeless(macs[0], passes, accuracy, bank.passes, others)
+        return not hopeless(macs, passes, accuracy, bank.passes, others)
 
     return bank.train(branch, goes_on)
 

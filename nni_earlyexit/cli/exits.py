@@ -6,19 +6,11 @@ import argparse
 from pathlib import Path
 
 from nni_earlyexit.cli.options import Commands
+from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
-_FOREIGN = (
-    "weights",
-    "finetune",
-    "train",
-    "patience",
-    "regime",
-    "exit_weights",
-    "distillation",
-    "gradient_equilibrium",
-)
+_FOREIGN = (*ABOUT_SEVERAL_EXITS, "weights", "finetune", "train", "patience")
 """Options of a trial that mean nothing here, or something else."""
 
 

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from nni_earlyexit.cli.options import Commands, add_space
+from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
-_FOREIGN = ("bank", "views", "weights", "finetune", "patience", "train")
+_FOREIGN = (*ABOUT_SEVERAL_EXITS, "bank", "views", "weights", "finetune", "patience", "train")
 """Options of a trial that mean nothing here."""
 
 

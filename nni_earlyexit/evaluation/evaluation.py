@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 
 Train: TypeAlias = Callable[[EarlyExitNetwork, Data, Recipe, AfterEpoch], None]
 """A way to train a network; see :func:`evaluate`."""
+Run: TypeAlias = Callable[[EarlyExitNetwork, Data, str], NDArray[np.float32]]
+"""A way to get the outputs of a network; see :func:`evaluate`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def evaluate(
     latency_s: Sequence[float] | None = None,
     after_epoch: Callable[[Mapping[str, Any]], bool] = lambda epoch_metrics: True,
     train: Train = fit,
+    run: Run = lambda network, data, part: exit_logits(network, getattr(data, part).parts()),
 ) -> Evaluation:
     """Train ``network`` in place and measure it; not trained if it is known to miss a limit.
 
@@ -96,6 +99,9 @@ def evaluate(
     train
         Function that trains the network in place: it takes the network, the data, the recipe and a function to call after each
         epoch with the number of epochs and the network as it is then, which returns ``False`` when it is time to stop.
+    run
+        Function that gives the logits (inputs, exits, classes) of the network on the split of a name, ``"validation"`` or
+        ``"calibration"``.
     """
     start = time.perf_counter()
     data = data.for_network(network)
@@ -113,7 +119,7 @@ def evaluate(
     begins = sum(phase.epochs for phase in phases(settings.training, network)[:-1])  # before, exits may be untrained
 
     def measure(epochs: int, trained: EarlyExitNetwork) -> bool:
-        measured = metrics.measured(facts, settings, exit_logits(trained, data.validation.parts()), labels, epochs)
+        measured = metrics.measured(facts, settings, run(trained, data, "validation"), labels, epochs)
         results[:] = [measured]
         history.append({name: value for name, value in measured.metrics.items() if name != FRONT})
         goes_on = after_epoch(history[-1])
@@ -125,7 +131,7 @@ def evaluate(
     (measured,) = results
     network.preprocessing, network.policy = data.preprocessing, measured.policy
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
-    calibration = Outputs(exit_logits(network, data.calibration.parts()), data.calibration.y.numpy())
+    calibration = Outputs(run(network, data, "calibration"), data.calibration.y.numpy())
     values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}
     return Evaluation(
         network,

@@ -8,159 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.bank.bank import Bank
-from nni_earlyexit.bank.combinations import ABSENT, Combination, Combinations, Option
 from nni_earlyexit.bank.exploration import Exploration
+from nni_earlyexit.bank.front import BankFront, bank_front
 from nni_earlyexit.bank.known_front import write_known_front
-from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_stored
+from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_in_bank
 from nni_earlyexit.evaluation.network_front import Member, judge
 from nni_earlyexit.search.goal import Goal
-from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
-from nni_earlyexit.thresholds.exit_outputs import checked
-from nni_earlyexit.thresholds.exit_subsets import Confidences
-from nni_earlyexit.thresholds.operating_point import Unreachable
-from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
-from nni_earlyexit.thresholds.policy_front import Front, TradeOff
 from nni_earlyexit.training.optimizer import check_optimizer
 from nni_earlyexit.training.settings import Settings
-from nni_earlyexit.utils.non_dominance import non_dominated
 from nni_earlyexit.utils.progress import Say
 
-MAX_SEARCHED = 256
-"""Combinations up to which the cutoffs of every one are searched completely."""
 SILENCE_S = 20
 """Seconds after which a word on progress is due."""
-
-
-@dataclass(frozen=True)
-class BankFront:
-    """Every non-dominated network and policy of a bank on validation data, cheapest first.
-
-    Attributes
-    ----------
-    points
-        Their accuracy and average MACs.
-    networks
-        The branches of each point's network.
-    searched, valued, possible
-        Networks whose cutoffs were searched completely, those that were valued to choose them, and all that are possible.
-    last_accuracy, full_macs
-        Accuracy and MACs of the backbone alone.
-    """
-
-    points: Sequence[TradeOff]
-    networks: Sequence[tuple[StoredBranch, ...]]
-    searched: int
-    valued: int
-    possible: int
-    last_accuracy: float
-    full_macs: float
-
-    def best_of_each(self, bank: Bank) -> list[dict[str, Any]]:
-        """Each network with its most accurate point on the front."""
-        best = {network: point for point, network in zip(self.points, self._names(), strict=True)}
-        members = dict(zip(self._names(), self.networks, strict=True))
-        return [
-            {
-                "sample": bank.branches.sample([stored.branch for stored in members[name]]),
-                "accuracy": point.accuracy,
-                "avg_macs": point.avg_cost,
-            }
-            for name, point in best.items()
-        ]
-
-    def _names(self) -> list[tuple[str, ...]]:
-        return [tuple(stored.branch.name for stored in network) for network in self.networks]
-
-    def pick(self, goal: Goal, max_avg_macs: float | None = None) -> int:
-        """Position of the point that ``goal`` wants; where none meets it, of the one that comes closest."""
-        front = Front(
-            np.array([point.accuracy for point in self.points]),
-            np.array([point.avg_cost for point in self.points]),
-            np.zeros((len(self.points), 1)),
-            np.arange(len(self.points), dtype=float)[:, None],  # so that a point knows its position
-        )
-        try:
-            chosen = goal.operating_point(max_avg_macs).pick(front, self.last_accuracy, self.full_macs)
-        except Unreachable as error:
-            chosen = front[0] if error.closest is None else error.closest
-        return int(chosen.shares[0])
-
-
-def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits: Limits | None = None) -> BankFront:
-    """The front over the combinations of trained ``branches``, at most one after each stage, that may be within ``limits``.
-
-    All of a few are searched; of many, those that are best at some price along the front
-    (:mod:`nni_earlyexit.bank.combinations`). ``ValueError`` where rules and limits leave none.
-    """
-    limits = limits or Limits()
-    latencies = latency_table.latencies(limits.latency_table, bank.space)
-    labels = bank.data.validation.y.numpy()
-    stages = bank.branches.stages
-    own = [[stored for stored in branches if stored.branch.stage == stage] for stage in stages]
-    last = bank.backbone_logits["validation"]
-
-    def option(stored: StoredBranch) -> Option:
-        outputs = checked(np.stack([stored.validation, last], axis=1), labels)
-        confidence = Confidences("max_prob", outputs.logits, outputs.scores, outputs.weights, 0).of_exits((0, 1))
-        return Option(confidence[:, 0], outputs.scores[:, 0], stored.macs)
-
-    def members(combination: Combination) -> tuple[StoredBranch, ...]:
-        return tuple(own[place][position] for place, position in enumerate(combination) if position != ABSENT)
-
-    def allowed(combination: Combination) -> bool:
-        own_branches = [stored.branch for stored in members(combination)]
-        if bank.branches.violation(own_branches) is not None:
-            return False
-        if not limits.given():
-            return True
-        sample = bank.branches.sample(own_branches)
-        seconds = None if latencies is None else latencies(sample)
-        return limits.excess(replace(bank.space.all_costs(sample), latency_s=seconds)) <= 0
-
-    combinations = Combinations(
-        [[option(stored) for stored in stage] for stage in own],
-        (last.argmax(axis=-1) == labels).astype(float),
-        [*(bank.backbone_macs[stage] for stage in stages), bank.backbone_macs[-1]],
-        allowed,
-    )
-    chosen = combinations.every() if len(combinations) <= MAX_SEARCHED else combinations.best()
-    if not chosen:
-        raise ValueError(
-            "bank: none of its networks keeps the limits and the rules of the space; more branches may help"
-        )
-    points: list[TradeOff] = []
-    networks: list[tuple[StoredBranch, ...]] = []
-    for combination in chosen:
-        network = members(combination)
-        costs, branch_costs = bank.costs(network)
-        optimizer: ThresholdOptimizer = goal.optimizer(limits.max_avg_macs)
-        optimizer.fit_closest(bank.logits(network), labels, costs, branch_costs=branch_costs)
-        points += list(optimizer.front_)
-        networks += [network] * len(optimizer.front_)
-    kept = non_dominated(np.array([[point.avg_cost, -point.accuracy] for point in points]))
-    return BankFront(
-        [points[i] for i in kept],
-        [networks[i] for i in kept],
-        searched=len(chosen),
-        valued=combinations.valued,
-        possible=len(combinations),
-        last_accuracy=float((last.argmax(axis=-1) == labels).mean()),
-        full_macs=bank.backbone_macs[-1],
-    )
 
 
 @dataclass(frozen=True)
@@ -237,21 +107,11 @@ def find_exits(
     position = front.pick(settings.goal, settings.limits.max_avg_macs)
     branches = front.networks[position]
     # the very point that was picked, not the one that the goal would pick of this network's points alone
-    picked = Settings(
-        settings.data,
-        settings.training,
-        Goal(min_accuracy=max(0.0, front.points[position].accuracy - 1e-9), confidence=settings.goal.confidence),
-        settings.limits,
-    )
+    least = max(0.0, front.points[position].accuracy - 1e-9)
+    picked = replace(settings, goal=Goal(min_accuracy=least, confidence=settings.goal.confidence))
     latencies = latency_table.latencies(settings.limits.latency_table, bank.space)
     sample = bank.branches.sample([own.branch for own in branches])
-    result = evaluate_stored(
-        bank,
-        branches,
-        picked,
-        latency_s=None if latencies is None else latencies(sample),
-        train_seconds=sum(own.seconds for own in branches),
-    )
+    result = evaluate_in_bank(bank, sample, picked, latency_s=None if latencies is None else latencies(sample))
     record.save(result, output, settings)
     stored = record.load(output)
     if stored is None or result.policy is None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.bank.stored_branch import StoredBranch
-from nni_earlyexit.evaluation import metrics, record
-from nni_earlyexit.evaluation.evaluation import Evaluation, Outputs
+from nni_earlyexit.data.splits import Data
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
+from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.training.fit import AfterEpoch
+from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
+from numpy.typing import NDArray
 
 
 def check_same_split(space: EarlyExitSpace, settings: Settings) -> None:
@@ -48,62 +53,20 @@ def evaluate_in_bank(
     Nothing is trained if the network is known to miss a limit. ``latency_s``: predicted seconds until each exit (exits,), if
     they are known.
     """
-    start = time.perf_counter()
-    branches = bank.branches.present(sample)
-    costs = bank.space.all_costs(sample)
-    if settings.limits.excess(replace(costs, latency_s=latency_s)) > 0:
-        network = bank.space.freeze(sample)
-        facts = metrics.facts(network, latency_s)
-        values = {**metrics.infeasible(facts, settings.limits), "new_branches": 0, "train_seconds": 0.0}
-        return Evaluation(network, facts.costs, values, bank.data.preprocessing)
-    missing = sum((stored := bank.get(branch)) is None or stored.given_up for branch in branches)
-    trained = [bank.train(branch) for branch in branches]
-    return evaluate_stored(
-        bank,
-        trained,
-        settings,
-        latency_s=latency_s,
-        new_branches=missing,
-        train_seconds=time.perf_counter() - start,
-    )
+    branches: list[StoredBranch] = []
+    missing = 0
 
+    def train(network: EarlyExitNetwork, data: Data, recipe: Recipe, after_epoch: AfterEpoch) -> None:
+        nonlocal missing
+        present = bank.branches.present(sample)
+        missing = sum((stored := bank.get(branch)) is None or stored.given_up for branch in present)
+        branches[:] = [bank.train(branch) for branch in present]
+        bank.fill(network, branches)
+        after_epoch(bank.recipe.epochs, network)
 
-def evaluate_stored(
-    bank: Bank,
-    branches: Sequence[StoredBranch],
-    settings: Settings,
-    *,
-    latency_s: Sequence[float] | None = None,
-    new_branches: int = 0,
-    train_seconds: float = 0.0,
-) -> Evaluation:
-    """The network of ``branches``, and its metrics by the goal and the limits of ``settings``.
+    def run(network: EarlyExitNetwork, data: Data, part: str) -> NDArray[np.float32]:
+        return bank.logits(branches, part)
 
-    Parameters
-    ----------
-    bank, branches
-        The bank, and trained branches of it, first exit first.
-    settings
-        The settings of judging.
-    latency_s
-        Predicted seconds until each exit (exits,), if they are known.
-    new_branches, train_seconds
-        Branches that were trained for it, and the seconds that it took, to be reported.
-    """
-    network = bank.network(branches)
-    facts = metrics.facts(network, latency_s)
-    labels = bank.data.validation.y.numpy()
-    measured = metrics.measured(facts, settings, bank.logits(branches), labels, bank.recipe.epochs)
-    network.policy = measured.policy
-    diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
-    own = {"new_branches": new_branches, "train_seconds": train_seconds}
-    return Evaluation(
-        network,
-        facts.costs,
-        {**measured.metrics, **metrics.diagnosis(diagnostics), **own},
-        bank.data.preprocessing,
-        policy=measured.policy,
-        validation=Outputs(measured.logits, labels),
-        calibration=Outputs(bank.logits(branches, "calibration"), bank.data.calibration.y.numpy()),
-        diagnostics=diagnostics,
-    )
+    network = bank.space.freeze(sample)
+    result = evaluate(network, bank.data, settings, latency_s=latency_s, train=train, run=run)
+    return replace(result, metrics={**result.metrics, "new_branches": missing})

@@ -7,11 +7,8 @@ from pathlib import Path
 from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation.evaluation import Train
-from nni_earlyexit.nn.inference import best_device
 from nni_earlyexit.nn.network import EarlyExitNetwork
-from nni_earlyexit.supernet.inheritance import inherit
-from nni_earlyexit.supernet.learning import some_inputs
-from nni_earlyexit.supernet.statistics import estimate_statistics
+from nni_earlyexit.supernet.inheritance import take_weights
 from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.fit import AfterEpoch
 from nni_earlyexit.training.recipe import Recipe
@@ -41,9 +38,7 @@ def taking_weights(supernet: Supernet, further: Train | None = None) -> Train:
     """Take weights from ``supernet`` in place of a training, or before it, if ``further`` trains."""
 
     def train(network: EarlyExitNetwork, data: Data, recipe: Recipe, after_epoch: AfterEpoch) -> None:
-        inherit(network, supernet.network)
-        network.to(best_device())
-        estimate_statistics(network, some_inputs(data))
+        take_weights(network, supernet.network, data)
         if further is None:
             after_epoch(0, network)
         else:

@@ -75,7 +75,7 @@ class EarlyExitEvaluator(Lightning):
             train = named_function("train", recipe.train)
         self._latencies: dict[str, Latencies | None] = {}
         self._banks: dict[str, Bank] = {}
-        self._supernet: Supernet | None = None  # read once for all networks of the process
+        self._supernets: dict[str, Supernet] = {}  # read once for all networks of the process
         self._goes_on = True
         if train is not None and recipe.bank is not None:
             raise ValueError(
@@ -124,18 +124,15 @@ class EarlyExitEvaluator(Lightning):
                     nni.report_intermediate_result(metrics)
                 return self._goes_on
 
-            result = (
-                evaluate_in_bank(self._bank(model), model.sample or {}, self.settings, latency_s=self._latency(model))
-                if self.settings.training.bank is not None
-                else evaluate(
-                    model,
-                    self.data,
-                    self.settings,
-                    latency_s=self._latency(model),
-                    after_epoch=after_epoch,
-                    train=self._training(model, partial(fit, module=self.module, callbacks=monitor.callbacks, say=say)),
+            latency_s = self._latency(model)
+            if self.settings.training.bank is not None:
+                result = evaluate_in_bank(self._bank(model), model.sample or {}, self.settings, latency_s=latency_s)
+            else:
+                usual = partial(fit, module=self.module, callbacks=monitor.callbacks, say=say)
+                train = self._training(model, usual)
+                result = evaluate(
+                    model, self.data, self.settings, latency_s=latency_s, after_epoch=after_epoch, train=train
                 )
-            )
         if in_trial:
             if folder:
                 record.save(result, Path(folder), self.settings)
@@ -170,9 +167,10 @@ class EarlyExitEvaluator(Lightning):
         recipe = self.settings.training
         if recipe.weights is None:
             return self._train or usual
-        if self._supernet is None:
-            self._supernet = read_supernet(recipe.weights, model, self.data)
-        return taking_weights(self._supernet, (self._train or usual) if recipe.finetune else None)
+        space = str(model.space)
+        if space not in self._supernets:
+            self._supernets[space] = read_supernet(recipe.weights, model, self.data)
+        return taking_weights(self._supernets[space], (self._train or usual) if recipe.finetune else None)
 
     def _bank(self, model: EarlyExitNetwork) -> Bank:
         """The bank of the space that ``model`` is of."""

@@ -20,33 +20,51 @@ from nni_earlyexit.profiling.units import depths
 from torch import Tensor, nn
 
 
-class SampledExit(OptionalExit, BaseSuperNetModule):
-    """An exit of a supernet: its logits when it is sampled as present, else ``None``, which the network leaves out."""
+class SampledChoice(BaseSuperNetModule):
+    """A module of a supernet that does what is sampled of one choice.
 
-    def __init__(self, branch: nn.Module, *, label: str) -> None:
-        super().__init__(lambda: branch, label=label)
-        self._sampled: str | None = None
+    Attributes
+    ----------
+    choice
+        The choice.
+    """
 
-    def forward(self, x: Tensor) -> Tensor | None:
-        """Logits (batch, classes), or ``None`` when the exit is sampled as absent; ``RuntimeError`` before it is sampled."""
+    choice: Categorical
+    _sampled: Any = None
+
+    @property
+    def sampled(self) -> Any:
+        """The value that was sampled; ``RuntimeError`` before one is."""
         if self._sampled is None:
-            raise RuntimeError("an exit must be sampled before the supernet runs")
-        return super().forward(x) if self._sampled == PRESENT else None
+            raise RuntimeError(f"{self.choice.label} must be sampled before the supernet runs")
+        return self._sampled
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Draw whether the exit is present, unless the strategy has decided it."""
-        label = self.presence.label
-        self._sampled = memo[label] if label in memo else self.presence.random()
+        """Draw a value, unless the strategy has decided it."""
+        label = self.choice.label
+        self._sampled = memo[label] if label in memo else self.choice.random()
         return {label: self._sampled}
 
     def export(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """A random decision, unless the strategy has one."""
-        label = self.presence.label
-        return {} if label in memo else {label: self.presence.random()}
+        """A random value, unless the strategy has one."""
+        label = self.choice.label
+        return {} if label in memo else {label: self.choice.random()}
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
         """No probabilities, because none are learned here."""
         return {}
+
+
+class SampledExit(OptionalExit, SampledChoice):
+    """An exit of a supernet: its logits when it is sampled as present, else ``None``, which the network leaves out."""
+
+    def __init__(self, branch: nn.Module, *, label: str) -> None:
+        super().__init__(lambda: branch, label=label)
+        self.choice = self.presence
+
+    def forward(self, x: Tensor) -> Tensor | None:
+        """Logits (batch, classes), or ``None`` when the exit is sampled as absent; ``RuntimeError`` before it is sampled."""
+        return super().forward(x) if self.sampled == PRESENT else None
 
     @classmethod
     def mutate(

@@ -12,12 +12,12 @@ from typing import Any
 
 from nni.mutable import Categorical
 from nni.nas.nn.pytorch import LayerChoice
-from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+from nni_earlyexit.space.oneshot import SampledChoice
 from torch import Tensor, nn
 from torch.func import functional_call
 
 
-class ElasticLayer(BaseSuperNetModule):
+class ElasticLayer(SampledChoice):
     """One of several layers, as it is sampled.
 
     Parameters
@@ -42,7 +42,6 @@ class ElasticLayer(BaseSuperNetModule):
         self.owners = nn.ModuleDict(owners)
         # no children, whose weights they would be, and without memory for any
         self._forms = {name: candidates[name].to("meta") for name in candidates if name not in owners}
-        self._sampled: str | None = None
 
     def layer(self, name: str) -> tuple[nn.Module, dict[str, Tensor]]:
         """The layer called ``name``, and its weights and buffers: parts of those of the largest of its kind."""
@@ -56,28 +55,15 @@ class ElasticLayer(BaseSuperNetModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the sampled layer; ``RuntimeError`` before one is sampled."""
-        if self._sampled is None:
-            raise RuntimeError("a layer must be sampled before the supernet runs")
-        module, tensors = self.layer(self._sampled)
-        if self._owner_of[self._sampled] == self._sampled:
-            return module(x)  # type: ignore[no-any-return]
+        name = self.sampled
+        y: Tensor
+        if name in self.owners:
+            y = self.owners[name](x)
+            return y
+        module, tensors = self.layer(name)
         module.train(self.training)
-        return functional_call(module, tensors, (x,))  # type: ignore[no-any-return]
-
-    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Draw the layer, unless the strategy has decided it."""
-        label = self.choice.label
-        self._sampled = memo[label] if label in memo else self.choice.random()
-        return {label: self._sampled}
-
-    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """A random decision, unless the strategy has one."""
-        label = self.choice.label
-        return {} if label in memo else {label: self.choice.random()}
-
-    def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """No probabilities, because none are learned here."""
-        return {}
+        y = functional_call(module, tensors, (x,))
+        return y
 
     @classmethod
     def mutate(

@@ -1,16 +1,25 @@
-"""Weights of one network of a space, taken from a supernet of the space."""
+"""Weights of one network of a space, taken from a supernet of the space, and statistics that fit them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from nni.nas.nn.pytorch import Repeat
+from nni_earlyexit.data.splits import Data
+from nni_earlyexit.nn.inference import best_device
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.oneshot import SampledExit
 from nni_earlyexit.supernet.elastic import ElasticLayer
+from nni_earlyexit.supernet.statistics import estimate_statistics
 from torch import Tensor, nn
+
+STATISTICS = 1024
+"""Training inputs on which the statistics of a network that inherits are estimated."""
+BATCH = 128
 
 
 def inherit(network: EarlyExitNetwork, supernet: nn.Module) -> None:
@@ -24,6 +33,20 @@ def inherit(network: EarlyExitNetwork, supernet: nn.Module) -> None:
         raise ValueError("network: it has no sample, so that its place in the supernet is not known")
     with torch.no_grad():
         _take(network, supernet, network.sample)
+
+
+def take_weights(network: EarlyExitNetwork, supernet: nn.Module, data: Data, inputs: int = STATISTICS) -> None:
+    """Let ``network`` inherit, and estimate its statistics on so many training ``inputs``; on the GPU, if there is one."""
+    inherit(network, supernet)
+    network.to(best_device())
+    estimate_statistics(network, some_inputs(data, inputs))
+
+
+def some_inputs(data: Data, inputs: int = STATISTICS) -> Iterator[Tensor]:
+    """Batches of some training inputs, at equal distances."""
+    places = np.unique(np.linspace(0, len(data.train) - 1, min(inputs, len(data.train))).round().astype(int))
+    for some in np.array_split(places, math.ceil(len(places) / BATCH)):  # equally many, for all count alike
+        yield data.train.prepared(some)
 
 
 def _take(own: nn.Module, theirs: nn.Module, sample: Mapping[str, Any]) -> None:

@@ -1,58 +1,28 @@
-"""Training a supernet, and networks that inherit from it."""
+"""Training a supernet."""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from nni_earlyexit.data.fingerprint import fingerprint
 from nni_earlyexit.data.loading import load_settings
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import Data, check_fits
-from nni_earlyexit.nn.inference import best_device
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.supernet.inheritance import take_weights
 from nni_earlyexit.supernet.sandwich import Sandwich
-from nni_earlyexit.supernet.statistics import estimate_statistics
 from nni_earlyexit.supernet.supernet import Supernet, take_path
 from nni_earlyexit.training.fit import class_counts, filled, fit
 from nni_earlyexit.training.phases import learns
-from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.utils.files import claimed, read_json, write_json
 from nni_earlyexit.utils.progress import Say
-from torch import Tensor, nn
-
-STATISTICS = 1024
-"""Training inputs on which the statistics of a network that inherits are estimated."""
-BATCH = 128
-
-
-def inherited(
-    supernet: Supernet,
-    sample: Mapping[str, Any],
-    data: Data,
-    weights: nn.Module | None = None,
-    inputs: int = STATISTICS,
-) -> EarlyExitNetwork:
-    """The network that ``sample`` means with weights of the ``supernet``, its statistics estimated on training inputs."""
-    network = supernet.network_of(sample, weights).to(best_device())
-    estimate_statistics(network, some_inputs(data, inputs))
-    return network
-
-
-def some_inputs(data: Data, inputs: int = STATISTICS) -> Iterator[Tensor]:
-    """Batches of some training inputs, at equal distances."""
-    places = np.unique(np.linspace(0, len(data.train) - 1, min(inputs, len(data.train))).round().astype(int))
-    for some in np.array_split(places, math.ceil(len(places) / BATCH)):  # equally many, for all count alike
-        yield data.train.prepared(some)
 
 
 def accuracies(network: EarlyExitNetwork, data: Data) -> list[float]:
@@ -101,7 +71,7 @@ def _check_fits(recipe: Recipe, space: EarlyExitSpace) -> None:
     if not learns(space.network):
         raise ValueError(f"space: {space.identity()!r} keeps its backbone; a bank of branches is for that")
     usual = Recipe()
-    for name in ("regime", "exit_weights", "distillation", "gradient_equilibrium"):
+    for name in ABOUT_SEVERAL_EXITS:
         if getattr(recipe, name) != getattr(usual, name):
             raise ValueError(f"{name}: {getattr(recipe, name)!r} is not possible for a supernet; leave it out")
 
@@ -127,7 +97,9 @@ def train_supernet(
     def hear(epochs: int, weights: EarlyExitNetwork) -> bool:
         ends = []
         for name, sample in (("largest", supernet.largest), ("smallest", supernet.smallest)):
-            own = accuracies(inherited(supernet, sample, data, weights), data)
+            network = supernet.space.freeze(sample)
+            take_weights(network, weights, data)
+            own = accuracies(network, data)
             ends.append(f"{name} {' '.join(f'{accuracy:.2%}' for accuracy in own)}")
         say(f"epoch {epochs} of {recipe.epochs}: validation accuracy of the exits, {', '.join(ends)}")
         return True

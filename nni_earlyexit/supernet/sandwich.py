@@ -51,6 +51,12 @@ class Sandwich(JointLoss):
         self._space: EarlyExitSpace = supernet.space
         self._largest, self._smallest = supernet.largest, supernet.smallest
         self._random = random
+        self._alone = 0
+        """Steps in which the largest network learns alone."""
+
+    def on_train_start(self) -> None:
+        """See how many steps there are."""
+        self._alone = round(ALONE * int(self.trainer.estimated_stepping_batches))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The mean loss of the networks of a step for a batch."""
@@ -71,7 +77,7 @@ class Sandwich(JointLoss):
 
     def _paths(self, step: int) -> list[Mapping[str, Any]]:
         """The networks of a step, the largest first; the seed and the step alone decide which."""
-        if step < ALONE * int(self.trainer.estimated_stepping_batches):
+        if step < self._alone:
             return [self._largest]
         rng = np.random.default_rng([self.recipe.seed, step])
         return [self._largest, *(self._space.sample(rng) for _ in range(self._random)), self._smallest]

@@ -13,7 +13,6 @@ from nni.nas.strategy import RandomOneShot
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.supernet.elastic import ElasticLayer
-from nni_earlyexit.supernet.inheritance import inherit
 from nni_earlyexit.utils.files import write_whole
 from torch import nn
 
@@ -49,12 +48,6 @@ class Supernet:
     def smallest(self) -> dict[str, Any]:
         """The sample of the cheapest network."""
         return self.space.extreme(self.space.exit_costs, exit=-1)[0]
-
-    def network_of(self, sample: Mapping[str, Any], weights: nn.Module | None = None) -> EarlyExitNetwork:
-        """The network that ``sample`` means with the weights that it has here, or in a copy, ``weights``, of this network."""
-        network = self.space.freeze(sample)
-        inherit(network, self.network if weights is None else weights)
-        return network
 
     def save(self, path: Path, about: Mapping[str, Any]) -> None:
         """Write the weights to ``path``, whole or not at all, with facts ``about`` them."""

@@ -26,6 +26,8 @@ MAX_THREADS = 1024
 
 WEIGHTINGS = ("constant", "linear", "cost")
 REGIMES = ("joint", "mixed", "frozen")
+ABOUT_SEVERAL_EXITS = ("regime", "exit_weights", "distillation", "gradient_equilibrium")
+"""Options that are about exits which learn together."""
 MIRRORS = ("none", "random", "alternating")
 PRECISIONS = (AUTO, "float32", "bfloat16")
 SCHEDULES = ("onecycle", "linear", "cosine", "constant")

@@ -23,6 +23,9 @@ AUTO = "auto"
 SMALLEST_IMAGE = 16
 """Pixels on a side of the smallest images that ``auto`` takes ``fast`` for; smaller ones lose too much by a shift."""
 
+AUGMENTATION = ("shift", "mirror", "randaugment", "erasing", "mixup", "cutmix", "word_dropout")
+"""Values that say how inputs are changed; those of ``plain`` change nothing."""
+
 PLAIN: Mapping[str, Any] = {
     "batch_size": 64,
     "optimizer": "adamw",

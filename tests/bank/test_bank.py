@@ -66,12 +66,12 @@ def test_a_branch_can_be_given_up_and_stays_so(open_bank):
     bank = open_bank(epochs=4)
     branch = random_networks(bank)[0][0]
     heard = []
-    stored = bank.train(branch, lambda passes, accuracy: heard.append((passes, accuracy)) or passes < 2)
+    stored = bank.train(branch, lambda macs, passes, accuracy: heard.append((passes, accuracy)) or passes < 2)
     assert stored.given_up
     assert [passes for passes, _ in heard] == [1, 2]
     assert stored.accuracies == tuple(accuracy for _, accuracy in heard)
     again = open_bank(epochs=4)
-    assert again.train(branch, lambda passes, accuracy: True).given_up
+    assert again.train(branch, lambda macs, passes, accuracy: True).given_up
     whole = bank.train(branch)  # as a trial does
     assert not whole.given_up
     assert len(whole.accuracies) == 4

@@ -102,6 +102,17 @@ def launch_and_wait_for_a_trial(folder: Path) -> tuple[int, subprocess.Popen[str
     return port, process, lines_until(process, r"[12]/30 trials")
 
 
+def kill_at(process: subprocess.Popen[str], beginning: str) -> None:
+    """Kill the process, as ``kill -9`` does, when it says a line with this ``beginning``."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(beginning):
+            process.kill()
+            break
+    process.wait(timeout=60)
+    process.stdout.close()
+
+
 def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
     """What the process says up to the first line that matches ``pattern``."""
     said = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.supernet.supernet import Supernet
-from support import PROGRAM, free_port, launch
+from support import PROGRAM, free_port, kill_at, launch
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
@@ -37,12 +36,7 @@ def undisturbed(tmp_path_factory):
 def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
     path = tmp_path / "killed.safetensors"
     killed = start(path)
-    for line in killed.stdout:
-        if line.startswith("epoch 3 of 5"):
-            killed.send_signal(signal.SIGKILL)
-            break
-    killed.wait(timeout=60)
-    killed.stdout.close()
+    kill_at(killed, "epoch 3 of 5")
     assert not path.exists()
     resumed = start(path)
     said, _ = resumed.communicate(timeout=400)

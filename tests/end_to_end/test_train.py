@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 
 import pytest
 from nni_earlyexit import EarlyExitNetwork
 from nni_earlyexit.evaluation.one_network import CHECKPOINT
-from support import PROGRAM
+from support import PROGRAM, kill_at
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +34,7 @@ def test_a_killed_training_goes_on_at_the_end_of_the_last_epoch_with_the_same_re
     assert whole.returncode == 0, undisturbed
 
     killed = start("--output", str(tmp_path / "killed"))
-    for line in killed.stdout:
-        if line.startswith("epoch 5 of 8"):
-            killed.send_signal(signal.SIGKILL)
-            break
-    killed.wait(timeout=60)
-    killed.stdout.close()
+    kill_at(killed, "epoch 5 of 8")
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
 
     resumed = start("--output", str(tmp_path / "killed"))

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer, search_spaces
+from nni_earlyexit.bank import front as bank_fronts
+from nni_earlyexit.bank.front import bank_front
 from nni_earlyexit.bank.known_front import known_samples
-from nni_earlyexit.evaluation import exit_search
-from nni_earlyexit.evaluation.exit_search import bank_front, find_exits, open_bank
+from nni_earlyexit.evaluation.exit_search import find_exits, open_bank
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.report.exits_report import exits_report
@@ -75,7 +76,7 @@ def test_the_front_is_that_of_all_combinations(opened, monkeypatch):
         points += [(point.avg_cost, -point.accuracy) for point in fitted.front_]
     for cost, loss in points:
         assert any(p.avg_cost <= cost and -p.accuracy <= loss for p in front.points)
-    monkeypatch.setattr(exit_search, "MAX_SEARCHED", 0)
+    monkeypatch.setattr(bank_fronts, "MAX_SEARCHED", 0)
     valued = bank_front(bank, branches, Goal())
     assert (valued.valued, valued.possible) == (9, 9)
     best = [max(p.accuracy - 1e-7 * p.avg_cost for p in own.points) for own in (front, valued)]

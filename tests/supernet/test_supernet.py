@@ -9,8 +9,8 @@ from nni_earlyexit import EarlyExitNetwork, data, search_spaces
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.nn.logits import exit_logits
-from nni_earlyexit.supernet.inheritance import inherit
-from nni_earlyexit.supernet.learning import accuracies, inherited, make_supernet, some_inputs
+from nni_earlyexit.supernet.inheritance import inherit, some_inputs, take_weights
+from nni_earlyexit.supernet.learning import accuracies, make_supernet
 from nni_earlyexit.supernet.sandwich import Sandwich
 from nni_earlyexit.supernet.statistics import estimate_statistics
 from nni_earlyexit.supernet.supernet import Supernet
@@ -37,6 +37,12 @@ def digits():
     return data.load("digits")
 
 
+def inherited(supernet, sample, task):
+    network = supernet.space.freeze(sample)
+    take_weights(network, supernet.network, task)
+    return network
+
+
 def test_every_network_learns(file, said, digits_space, digits):
     assert said[-1].startswith(f"epoch {EPOCHS} of {EPOCHS}: validation accuracy of the exits, largest ")
     assert [path.name for path in file.parent.iterdir()] == ["digits.safetensors"]  # nothing else is left
@@ -54,6 +60,7 @@ def test_the_steps_take_the_ends_of_the_space_and_others_that_the_seed_fixes(dig
         estimated_stepping_batches = 100
 
     module._trainer = Trainer()
+    module.on_train_start()
     assert module._paths(0) == [module._largest]
     first, second = module._paths(50), module._paths(51)
     assert (first[0], first[-1], len(first)) == (module._largest, module._smallest, 4)
@@ -104,8 +111,9 @@ def test_no_batch_for_statistics_is_one_input_alone(digits, count):
 
 def test_exits_of_one_form_are_no_hindrance(rng):
     space = search_spaces.create("digits exit_depth=1 exit_layers=ds_k3 exit_heads=avg")
-    supernet = Supernet(space)
-    assert supernet.network_of(space.sample(rng)).exit_costs
+    network = space.freeze(space.sample(rng))
+    inherit(network, Supernet(space).network)
+    assert network.exit_costs
 
 
 def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two_exits, tmp_path, digits):
@@ -135,7 +143,7 @@ def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exi
         train_one(digits_space, two_exits, settings, tmp_path / "seed", say=lambda line: None)
     with pytest.raises(ValueError, match="exists; choose another name"):
         make_supernet(digits_space, DataSettings(), Recipe(), file)
-    with pytest.raises(ValueError, match="distillation: 0.5 is not possible for a supernet"):
+    with pytest.raises(ValueError, match=r"distillation: 0\.5 is not possible for a supernet"):
         make_supernet(digits_space, DataSettings(), Recipe(distillation=0.5), tmp_path / "x")
     frozen = search_spaces.create("timm:resnet10t frozen=true resolution=32")
     with pytest.raises(ValueError, match="keeps its backbone"):
