@@ -18,10 +18,11 @@ import torch
 from nni_earlyexit import search_spaces
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.bank.exploration import Exploration
+from nni_earlyexit.bank.front import bank_front
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.data import batches
-from nni_earlyexit.evaluation.exit_search import bank_front, free_jobs, open_bank
+from nni_earlyexit.evaluation.exit_search import free_jobs, open_bank
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.settings import Settings
@@ -73,14 +74,17 @@ def network_ways(bank: Bank, branches: Sequence[StoredBranch], settings: Setting
 
 
 def ratio(ours: Ways, theirs: Ways) -> str:
-    """Our average MACs over theirs at the test accuracy of their chosen policy, with a bootstrapped 95% interval."""
+    """Our average MACs over theirs at the test accuracy of their chosen policy, with a bootstrapped 95% interval.
+
+    Of each side it is the cheapest of its policies with that test accuracy, for this comparison alone.
+    """
     rng = np.random.default_rng(0)
     count = ours.right.shape[1]
     everything = np.arange(count)
 
     def drawn(inputs: NDArray[np.intp]) -> float:
         accuracy = float(theirs.right[theirs.chosen, inputs].mean())
-        return ours.cost_at(accuracy, inputs) / float(theirs.cost[theirs.chosen, inputs].mean())
+        return ours.cost_at(accuracy, inputs) / theirs.cost_at(accuracy, inputs)
 
     ratios = [drawn(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
     low, high = np.quantile(ratios, [0.025, 0.975])
@@ -106,7 +110,8 @@ class Plain(nn.Module):
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        return self.head(x)  # type: ignore[no-any-return]
+        logits: Tensor = self.head(x)
+        return logits
 
 
 def earlyon_way(bank: Bank, drop: float, epochs: int) -> tuple[Ways, float]:

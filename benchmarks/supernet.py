@@ -1,8 +1,9 @@
 """What a supernet says of networks, and how fast.
 
-    python benchmarks/supernet.py statistics SUPERNET SPACE --data folder:PATH    accuracy by inputs for the statistics
-    python benchmarks/supernet.py speed      SUPERNET SPACE --data folder:PATH    candidates an hour in one process
-    python benchmarks/supernet.py rank       SUPERNET SPACE --data folder:PATH --networks 24 --epochs 8
+    python benchmarks/supernet.py size       SPACE    weights of the supernet and of its largest network
+    python benchmarks/supernet.py statistics SPACE --supernet FILE --data folder:PATH    accuracy by inputs for statistics
+    python benchmarks/supernet.py speed      SPACE --supernet FILE --data folder:PATH    candidates an hour in one process
+    python benchmarks/supernet.py rank       SPACE --supernet FILE --data folder:PATH --networks 24 --epochs 8
 
 ``rank`` trains networks from scratch and compares: Kendall's tau between their accuracy and the inherited one, over all, within
 bands of MACs, and of MACs alone. Each training is a line in the file --results, and is not done again when it is there.
@@ -125,13 +126,21 @@ def estimates(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> 
     print(aligned(["inputs", "mean accuracy of the last exit", "seconds each, accuracy too"], rows))
 
 
+def size(space: EarlyExitSpace) -> None:
+    """Print the number of weights of the supernet and of its largest network."""
+    supernet = Supernet(space)
+    networks = (supernet.network, space.freeze(supernet.largest))
+    shared, largest = (sum(parameter.numel() for parameter in network.parameters()) for network in networks)
+    print(f"{space.identity()}: {shared:,} weights, its largest network {largest:,}")
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("statistics", "speed", "rank"))
-    parser.add_argument("supernet", type=Path)
+    parser.add_argument("part", choices=("size", "statistics", "speed", "rank"))
     parser.add_argument("space", nargs="+")
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--supernet", type=Path, help="file of the supernet")
+    parser.add_argument("--data", help="its data")
     parser.add_argument("--networks", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int)
@@ -140,6 +149,11 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     space = search_spaces.create(" ".join(arguments.space))
+    if arguments.part == "size":
+        size(space)
+        return
+    if arguments.supernet is None or arguments.data is None:
+        parser.error("--supernet and --data are needed")
     supernet, _ = Supernet.load(arguments.supernet, space)
     data = data_sets.load(arguments.data, 0, tuple(space.input_shape))
     {"statistics": estimates, "speed": speed, "rank": rank}[arguments.part](supernet, data, arguments)

@@ -3,6 +3,7 @@
     python benchmarks/training.py speed   --data folder:PATH    images a second, with everything and of the step alone
     python benchmarks/training.py recipes --data folder:PATH    fast against plain, the same epochs
     python benchmarks/training.py exits   --data folder:PATH    weights, distillation, equilibrium, regimes
+    python benchmarks/training.py kernels --space "mobilenetv3 halvings=5"    a step without what only meets padding
 
 Each training is a line in the file --results, and is not done again when it is there, so that a run can be interrupted.
 """
@@ -21,8 +22,10 @@ from kept_lines import kept
 from nni_earlyexit import data as data_sets
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.one_network import choose_sample
+from nni_earlyexit.nn.layout import in_channels_last
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.training.augmentation import Augmentation
+from nni_earlyexit.training.cropped_kernels import cropped_kernels
 from nni_earlyexit.training.fit import class_counts, fit
 from nni_earlyexit.training.joint_loss import JointLoss
 from nni_earlyexit.training.optimizer import create_optimizer
@@ -97,7 +100,7 @@ def speed(arguments: argparse.Namespace) -> None:
     rows = []
     for name in ("plain", "fast", "standard", "strong"):
         recipe = Recipe(recipe=name, precision="float32").filled(task.input_shape)
-        network = space.freeze(choose_sample(space, arguments.sample, 0)).to(memory_format=torch.channels_last)
+        network = in_channels_last(space.freeze(choose_sample(space, arguments.sample, 0)))
         module = JointLoss(recipe, class_counts(task))
         module.set_model(network)
         optimizer = create_optimizer(recipe, network)
@@ -126,11 +129,37 @@ def speed(arguments: argparse.Namespace) -> None:
     print(aligned(["recipe", "step alone (images/s)", "with everything (images/s)", "ratio"], rows))
 
 
+def kernels(arguments: argparse.Namespace) -> None:
+    """Print how long a step takes with whole kernels and without the weights that only meet padding."""
+    space = search_spaces.create(arguments.space)
+    rows = []
+    for sample in ("smallest", "random", "largest"):
+        network = in_channels_last(space.freeze(choose_sample(space, sample, 0))).train()
+        x = torch.randn(128, *space.input_shape).to(memory_format=torch.channels_last)
+        y = torch.randint(0, space.num_classes, (128,))
+
+        def step(network: torch.nn.Module = network, x: torch.Tensor = x, y: torch.Tensor = y) -> float:
+            start = time.perf_counter()
+            network.zero_grad()
+            sum(torch.nn.functional.cross_entropy(logits, y) for logits in network(x)).backward()
+            return time.perf_counter() - start
+
+        whole, cropped = [], []
+        for _ in range(arguments.steps + 1):  # by turns, so that both meet the same machine
+            whole.append(step())
+            with cropped_kernels(network):
+                cropped.append(step())
+        a, b = statistics.median(whole[1:]), statistics.median(cropped[1:])
+        rows.append([sample, f"{a:.3f}", f"{b:.3f}", f"{a / b:.2f}"])
+        say(" ".join(rows[-1]))
+    print(aligned([arguments.space, "whole kernels (s)", "cropped (s)", "times as fast"], rows))
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("speed", "recipes", "exits"))
-    parser.add_argument("--data", required=True, help="data set, such as cifar10 or folder:PATH")
+    parser.add_argument("part", choices=("speed", "recipes", "exits", "kernels"))
+    parser.add_argument("--data", help="data set, such as cifar10 or folder:PATH")
     parser.add_argument("--space", default="resnet channels=16")
     parser.add_argument("--sample", default="largest")
     parser.add_argument("--epochs", type=int, default=8)
@@ -141,7 +170,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.part == "speed":
+    if arguments.part == "kernels":
+        kernels(arguments)
+    elif arguments.data is None:
+        parser.error("--data is missing; cifar10 or folder:PATH are examples")
+    elif arguments.part == "speed":
         speed(arguments)
     else:
         trainings(arguments, RECIPES if arguments.part == "recipes" else EXITS)
