@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nni_earlyexit.evaluation.exit_search import FoundExits
-from nni_earlyexit.report.front_report import concerns
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.tables import aligned
 
@@ -35,6 +34,6 @@ def exits_report(found: FoundExits) -> str:
             f"{format_macs(full)}, which alone reaches {member.exit_accuracies[-1]:.2%}",
             f"chosen by validation data: {promised[0]:.2%} at {format_macs(promised[1])} there; under the same cutoffs "
             f"{kept[0]:.2%} at {format_macs(kept[1])} on calibration data, which had no part in the choice",
-            *concerns([member]),
+            *(diagnostic.message for diagnostic in member.diagnostics if diagnostic.concern),
         ]
     )
