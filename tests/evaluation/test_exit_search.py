@@ -151,3 +151,13 @@ def test_a_branch_that_diverges_is_left_out(opened, tmp_path, monkeypatch):
     find_exits(bank, settings, tmp_path / "net", count=6, say=said.append)
     assert any("left out" in line and "the loss is nan" in line for line in said)
     assert failed[0] not in {own.branch for own in bank.trained()}
+
+
+@pytest.mark.parametrize("confidence", ["margin", "patience"])
+def test_other_measures_choose_too(opened, tmp_path, confidence, monkeypatch):
+    bank, settings = opened
+    monkeypatch.setattr(bank_fronts, "MAX_SEARCHED", 0)  # combinations are valued, too
+    measured = replace(settings, goal=replace(settings.goal, confidence=confidence))
+    found = find_exits(bank, measured, tmp_path / "net", count=6, say=lambda line: None)
+    assert found.member.policy.confidence == confidence
+    assert found.front.valued > 0
