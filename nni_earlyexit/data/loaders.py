@@ -61,10 +61,14 @@ class Shuffled(Sampler[int]):
         return order.tolist()
 
 
+READERS_OF_A_GPU = 2
+"""Processes that read ahead for a GPU what lies in memory; a CPU computes longer than it reads."""
+
+
 def readers(split: Split, workers: int | None) -> int:
-    """The processes that should read ``split`` ahead: none unless it streams, else ``workers`` or as many as threads."""
+    """The processes that should read ``split`` ahead: few or none unless it streams, else ``workers`` or as many as threads."""
     if not split.streams:
-        return 0
+        return READERS_OF_A_GPU if torch.cuda.is_available() and workers is None else 0
     return torch.get_num_threads() if workers is None else workers
 
 

@@ -8,7 +8,7 @@ and a smaller kernel the middle of the largest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nni.mutable import Categorical
 from nni.nas.nn.pytorch import LayerChoice
@@ -42,16 +42,14 @@ class ElasticLayer(SampledChoice):
         self.owners = nn.ModuleDict(owners)
         # no children, whose weights they would be, and without memory for any
         self._forms = {name: candidates[name].to("meta") for name in candidates if name not in owners}
+        self._parts = {name: _parts(form, owners[self._owner_of[name]]) for name, form in self._forms.items()}
 
     def layer(self, name: str) -> tuple[nn.Module, dict[str, Tensor]]:
         """The layer called ``name``, and its weights and buffers: parts of those of the largest of its kind."""
-        owner = self.owners[self._owner_of[name]]
-        whole = {**dict(owner.named_parameters()), **dict(owner.named_buffers())}
-        if self._owner_of[name] == name:
-            return owner, whole
-        form = self._forms[name]
-        shapes = {**dict(form.named_parameters()), **dict(form.named_buffers())}
-        return form, {key: part(whole[key], tensor) for key, tensor in shapes.items()}
+        if name in self.owners:
+            owner = self.owners[name]
+            return owner, {**dict(owner.named_parameters()), **dict(owner.named_buffers())}
+        return self._forms[name], {part.name: part.tensor() for part in self._parts[name]}
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the sampled layer; ``RuntimeError`` before one is sampled."""
@@ -61,8 +59,9 @@ class ElasticLayer(SampledChoice):
             y = self.owners[name](x)
             return y
         module, tensors = self.layer(name)
-        module.train(self.training)
-        y = functional_call(module, tensors, (x,))
+        if module.training != self.training:
+            module.train(self.training)
+        y = functional_call(module, tensors, (x,), tie_weights=False)  # none are, and looking for them takes long
         return y
 
     @classmethod
@@ -75,12 +74,35 @@ class ElasticLayer(SampledChoice):
         return None
 
 
-def part(whole: Tensor, form: Tensor) -> Tensor:
-    """The part of ``whole`` that has the shape of ``form``: the first channels, and the middle of a kernel."""
-    for dimension, size in enumerate(form.shape):
-        start = (whole.shape[dimension] - size) // 2 if dimension >= 2 else 0
-        whole = whole.narrow(dimension, start, size)
-    return whole
+class _Part(NamedTuple):
+    """A tensor of a smaller layer: a part of one of the largest layer, found once, for a step has hundreds of them."""
+
+    name: str
+    holder: nn.Module
+    attribute: str
+    cuts: tuple[tuple[int, int, int], ...]
+
+    def tensor(self) -> Tensor:
+        """The part as it is now; the holder's tensor may be another one by now, on another device."""
+        tensor: Tensor = getattr(self.holder, self.attribute)
+        for cut in self.cuts:
+            tensor = tensor.narrow(*cut)
+        return tensor
+
+
+def _parts(form: nn.Module, whole: nn.Module) -> list[_Part]:
+    """The parts of ``whole`` that make ``form``: the first channels, and the middle of a kernel."""
+    parts = []
+    for name, tensor in {**dict(form.named_parameters()), **dict(form.named_buffers())}.items():
+        path, _, attribute = name.rpartition(".")
+        holder = whole.get_submodule(path)
+        cuts = tuple(
+            (dimension, (large - small) // 2 if dimension >= 2 else 0, small)
+            for dimension, (large, small) in enumerate(zip(getattr(holder, attribute).shape, tensor.shape, strict=True))
+            if large != small
+        )
+        parts.append(_Part(name, holder, attribute, cuts))
+    return parts
 
 
 def _size(module: nn.Module) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from nni_earlyexit.training.phases import learns
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.utils.files import claimed, read_json, write_json
 from nni_earlyexit.utils.progress import Say
+
+MOST_JUDGING = 0.05
+"""Share of the time that goes at most into telling how good the networks are by now."""
 
 
 def accuracies(network: EarlyExitNetwork, data: Data) -> list[float]:
@@ -86,7 +90,8 @@ def train_supernet(
     supernet, data, recipe
         The supernet, the data and the recipe.
     say
-        Hears after each epoch of the validation accuracy of the largest and the smallest network.
+        Hears of each epoch, and of the validation accuracy of the largest and the smallest network as often as that takes a
+        small part of the time.
     checkpoint
         File that the training goes on from if it is there, and that is written after every epoch.
     """
@@ -94,7 +99,14 @@ def train_supernet(
     module = Sandwich(supernet, recipe, class_counts(data))
     take_path(supernet.network, supernet.largest)
 
+    cost, since = 0.0, time.monotonic()
+
     def hear(epochs: int, weights: EarlyExitNetwork) -> bool:
+        nonlocal cost, since
+        start = time.monotonic()
+        if epochs < recipe.epochs and cost > MOST_JUDGING * (start - since):
+            say(f"epoch {epochs} of {recipe.epochs}")
+            return True
         ends = []
         for name, sample in (("largest", supernet.largest), ("smallest", supernet.smallest)):
             network = supernet.space.freeze(sample)
@@ -102,6 +114,8 @@ def train_supernet(
             own = accuracies(network, data)
             ends.append(f"{name} {' '.join(f'{accuracy:.2%}' for accuracy in own)}")
         say(f"epoch {epochs} of {recipe.epochs}: validation accuracy of the exits, {', '.join(ends)}")
+        since = time.monotonic()
+        cost = since - start
         return True
 
     fit(supernet.network, data, recipe, hear, module, checkpoint=checkpoint, say=say)

@@ -41,7 +41,7 @@ class JointLoss(LightningModule):
         super().__init__()
         self.recipe = (recipe or Recipe()).filled(())
         self.class_counts = None if class_counts is None else tuple(class_counts)
-        self.exit_losses: list[float] = []
+        self.exit_losses: list[Tensor] = []
         """The losses of the exits in the last step, for whoever watches."""
         self._running: tuple[nn.Module, ...] = ()  # in a tuple, so that its weights are not registered a second time
         self._weights: list[float] = []
@@ -124,7 +124,7 @@ class JointLoss(LightningModule):
         if self._teaches:
             del outputs[-1]
         losses = [cross_entropy(exit, y, weight=rare, label_smoothing=smoothing) for exit in outputs]
-        self.exit_losses = [float(loss.detach()) for loss in losses]
+        self.exit_losses = [loss.detach() for loss in losses]  # as numbers, a GPU would be waited for
         share = self.recipe.distillation
         if share > 0:
             losses = [

@@ -72,7 +72,7 @@ class Monitor(pl.Callback):
         self._writer.add_scalar("learning rate", trainer.optimizers[0].param_groups[0]["lr"], self._steps)
         self._writer.add_scalar("loss/all", float(outputs["loss"]), self._steps)
         for exit, loss in enumerate(getattr(pl_module, "exit_losses", ())):
-            self._writer.add_scalar(f"loss/exit {exit}", loss, self._steps)
+            self._writer.add_scalar(f"loss/exit {exit}", float(loss), self._steps)
         self._since, self._inputs = now, 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     check_optimizer(name)
     in_one_piece: dict[str, Any] = {"fused": True} if name in FUSED else {}
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             opt=name,
             lr=recipe.learning_rate,
@@ -34,6 +34,12 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         )
     except (AssertionError, ImportError) as error:  # those of libraries that are not installed
         raise ValueError(f"optimizer: {name!r} is not possible here: {error or 'it needs another library'}") from None
+    if isinstance(optimizer, torch.optim.SGD):
+        # in one piece it cannot begin with some weights later than with others, as a supernet does; zeros change nothing
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def check_optimizer(name: str | None) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from nni.mutable import Categorical
 from nni_earlyexit import search_spaces
 from nni_earlyexit.nn import blocks
-from nni_earlyexit.supernet.elastic import ElasticLayer, part
+from nni_earlyexit.supernet.elastic import ElasticLayer
 from nni_earlyexit.supernet.inheritance import inherit
 from nni_earlyexit.supernet.supernet import Supernet, take_path
 
@@ -53,10 +55,22 @@ def test_a_smaller_layer_teaches_a_part_of_the_largest(layer):
     assert gradient[:16, :, 0].abs().sum() == 0
 
 
-def test_the_part_is_the_first_channels_and_the_middle_of_the_kernel():
-    whole = torch.arange(2 * 1 * 5 * 5).reshape(2, 1, 5, 5)
-    assert torch.equal(part(whole, torch.empty(1, 1, 3, 3)), whole[:1, :, 1:4, 1:4])
-    assert torch.equal(part(torch.arange(4), torch.empty(2)), torch.arange(2))
+def test_the_part_is_the_first_channels_and_the_middle_of_the_kernel(layer):
+    _, tensors = layer.layer("mb_k3_e2")
+    whole = layer.owners["mb_k5_e4"]
+    assert torch.equal(tensors["conv_dw.weight"], whole.conv_dw.weight[:16, :, 1:4, 1:4])
+    assert torch.equal(tensors["bn1.running_var"], whole.bn1.running_var[:16])
+
+
+def test_the_parts_are_those_of_a_copy_and_of_another_precision(layer):
+    other = copy.deepcopy(layer).double()
+    other.resample({"block": "mb_k3_e2"})
+    x = torch.randn(4, 8, 6, 6, dtype=torch.float64)
+    before = layer.layer("mb_k3_e2")[1]["bn1.running_mean"].clone()
+    other(x).sum().backward()
+    assert other.layer("mb_k3_e2")[1]["bn1.running_mean"].dtype == torch.float64
+    assert torch.equal(layer.layer("mb_k3_e2")[1]["bn1.running_mean"], before)
+    assert layer.owners["mb_k5_e4"].conv_dw.weight.grad is None
 
 
 def test_it_must_be_sampled_first(layer):
