@@ -10,22 +10,35 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from nni_earlyexit.integration import trial_client
 from nni_earlyexit.integration.search_space_file import split_parameters
-from nni_earlyexit.integration.trial_arguments import parse
+from nni_earlyexit.integration.trial_arguments import Arguments, parse
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.errors import exits_with_one_sentence
 
 if TYPE_CHECKING:
-    from nni_earlyexit.space.base import EarlyExitSpace
+    from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
 
 @exits_with_one_sentence
 def main() -> None:
-    """Run the trial; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
+    """Run the trial, or let a fork of a server do it; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
     arguments = parse(sys.argv[1:])
+    if arguments.is_short and trial_client.is_possible():
+        code = trial_client.run(sys.argv[1:])
+        if code is not None and code < 0:
+            os.kill(os.getpid(), -code)  # as the one that did the work
+        if code is not None:
+            sys.exit(code)
+    run(arguments)
 
+
+@exits_with_one_sentence
+def run(arguments: Arguments, ready: Mapping[Settings, EarlyExitEvaluator] = MappingProxyType({})) -> None:
+    """Do the work of the trial, with an evaluator that is ``ready`` if there is one for its settings."""
     from nni_earlyexit.integration import trial_guards
 
     if os.environ.get("NNI_OUTPUT_DIR"):
@@ -48,18 +61,19 @@ def main() -> None:
     check_same(identity, space.identity())
     settings = arguments.settings.with_whole_paths().for_network(space.input_shape)
 
-    once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, lambda: _train(space, sample, settings))
+    def train() -> None:
+        import torch
+        from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
+        evaluator = ready[settings] if settings in ready else EarlyExitEvaluator(settings)
+        torch.manual_seed(settings.training.seed)
+        result = evaluator.evaluate(space.freeze(sample))
+        shown = {
+            name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")
+        }
+        print(space.describe(sample), shown, flush=True)
 
-def _train(space: EarlyExitSpace, sample: Mapping[str, Any], settings: Settings) -> None:
-    import torch
-    from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
-
-    evaluator = EarlyExitEvaluator(settings)
-    torch.manual_seed(settings.training.seed)
-    result = evaluator.evaluate(space.freeze(sample))
-    shown = {name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")}
-    print(space.describe(sample), shown, flush=True)
+    once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, train)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ A later NNI has to be held against this file. What NNI's profiler lacks for timm
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,24 @@ def replace_trial_channel(send: Callable[..., None], receive: Callable[..., Any]
 
     HttpChannel.send = send
     HttpChannel.receive = receive
+
+
+def become_trial() -> None:
+    """Let NNI see in this process, a fork of one that is no trial, the trial that the environment says.
+
+    NNI looks at the environment when it is imported.
+    """
+    from nni.runtime import env_vars, log
+
+    variables = env_vars._load_env_vars(env_vars._trial_env_var_names)
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("nni.") and hasattr(module, "trial_env_vars"):
+            module.trial_env_vars = variables  # type: ignore[attr-defined]
+    nni.trial._experiment_id = variables.NNI_EXP_ID
+    nni.trial._trial_id = variables.NNI_TRIAL_JOB_ID
+    nni.trial._sequence_id = int(variables.NNI_TRIAL_SEQ_ID or 0)
+    log.silence_stdout()
+    log._init_logger()
 
 
 def replace_launcher(request: Callable[..., Any], check_rest_server: Callable[..., None]) -> None:

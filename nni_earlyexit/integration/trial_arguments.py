@@ -29,11 +29,22 @@ class Arguments:
         Seconds after which the trial gives up.
     allow_spaces
         Modules of search spaces that parameters may name.
+    start
+        ``"warm"`` forks the trial from a process that has imported everything, ``"cold"`` does not; ``"auto"`` does where
+        networks take weights that are there already, which is a matter of seconds.
     """
 
     settings: Settings
     timeout_s: float | None = None
     allow_spaces: tuple[str, ...] = ()
+    start: str = "auto"
+
+    @property
+    def is_short(self) -> bool:
+        """``True`` if starting Python and torch would be a good part of the trial."""
+        training = self.settings.training
+        takes = (training.weights is not None and not training.finetune) or training.bank is not None
+        return self.start == "warm" or (self.start == "auto" and takes)
 
 
 def parser(helps: bool = True) -> Parser:
@@ -51,6 +62,12 @@ def parser(helps: bool = True) -> Parser:
     p.add_argument(
         "--allow-space", action="append", default=[], help="module of your own that the search space file may name"
     )
+    p.add_argument(
+        "--start",
+        choices=("auto", "warm", "cold"),
+        default="auto",
+        help="warm: fork trials from a process that has imported everything; auto: where networks take weights that are there",
+    )
     return p
 
 
@@ -58,7 +75,8 @@ def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
     """The arguments on a command line; ``ValueError`` in one sentence when they cannot work."""
     given = vars(parser(helps).parse_args(arguments))
     timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
-    return Arguments(Settings.from_options(**given), timeout, tuple(allowed))
+    start = given.pop("start")
+    return Arguments(Settings.from_options(**given), timeout, tuple(allowed), start)
 
 
 def of_command(command: str) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.supernet.elastic import ElasticLayer
 from nni_earlyexit.utils.files import write_whole
-from torch import nn
+from torch import Tensor, nn
 
 FORMAT = 1
 
@@ -59,11 +59,14 @@ class Supernet:
         write_whole(path, lambda temporary: temporary.write_bytes(content))
 
     @classmethod
-    def load(cls, path: Path, space: EarlyExitSpace) -> tuple[Supernet, dict[str, Any]]:
-        """The supernet in the file ``path`` and the facts about it.
+    def space_of(cls, path: Path) -> str:
+        """Identity of the space of the supernet in the file ``path``; raises as :meth:`load` does."""
+        about, _ = cls._read(path, names=())
+        return str(about.get("space"))
 
-        Raises ``FileNotFoundError`` where there is none, ``ValueError`` for a damaged one and one of another space.
-        """
+    @staticmethod
+    def _read(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The facts, and the tensors with these ``names``, by default all."""
         from safetensors import SafetensorError, safe_open
 
         if not path.is_file():
@@ -71,11 +74,20 @@ class Supernet:
         try:
             with safe_open(str(path), framework="pt") as file:
                 about = json.loads((file.metadata() or {}).get("about", "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+                tensors = {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
         except (SafetensorError, ValueError) as error:
             raise ValueError(f"weights: {str(path)!r} is damaged: {' '.join(str(error).split())[:200]}") from None
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise ValueError(f"weights: {str(path)!r} is no supernet that this version reads")
+        return about, tensors
+
+    @classmethod
+    def load(cls, path: Path, space: EarlyExitSpace) -> tuple[Supernet, dict[str, Any]]:
+        """The supernet in the file ``path`` and the facts about it.
+
+        Raises ``FileNotFoundError`` where there is none, ``ValueError`` for a damaged one and one of another space.
+        """
+        about, tensors = cls._read(path)
         if about.get("space") != space.identity():
             raise ValueError(
                 f"weights: {str(path)!r} is a supernet of {about.get('space')!r}, not of {space.identity()!r}"

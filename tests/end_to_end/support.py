@@ -113,6 +113,14 @@ def kill_at(process: subprocess.Popen[str], beginning: str) -> None:
     process.stdout.close()
 
 
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for ``condition``; ``AssertionError`` if it does not come to pass."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
 def lines_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
     """What the process says up to the first line that matches ``pattern``."""
     said = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.supernet.supernet import Supernet
-from support import PROGRAM, free_port, kill_at, launch
+from support import PROGRAM, free_port, kill_at, launch, until
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
@@ -51,10 +52,22 @@ def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
 
 def test_trials_take_weights_in_place_of_a_training(undisturbed, tmp_path):
     command = f"python -m nni_earlyexit.trial --threads 1 --max-avg-macs 600k --weights {undisturbed}"
-    running = launch(tmp_path, free_port(), trialCommand=command, maxTrialNumber=4)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    variables = {"TMPDIR": str(temporary)}
+    running = launch(tmp_path, free_port(), variables, trialCommand=command, maxTrialNumber=4)
+    servers = temporary / f"nni-earlyexit-{os.getuid()}"
+    until(lambda: any("ready for trials" in log.read_text() for log in servers.glob("*.log")))
     said, _ = running.communicate(timeout=400)
     assert running.returncode == 0, said
     members = json.loads((tmp_path / "results" / "front.json").read_text())["front"]
     trials = [record.load(Path(member["trial_folder"])) for member in members]
     assert all(trial.metrics["epochs"] == 0 for trial in trials)
     assert max(member["test"]["accuracy"] for member in members) > 0.3
+    until(lambda: not any(servers.iterdir()))  # the server ends with the manager
+    # each has its own output, and only that
+    assert len(members) <= 4
+    for member in members:
+        said = (Path(member["trial_folder"]) / "trial.log").read_text()
+        assert said.count("PRINT") == 1
+        assert "train_seconds" in said

@@ -1,0 +1,37 @@
+"""What a server of trials prepares, and what each of its trials does then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nni_earlyexit import search_spaces
+from nni_earlyexit.integration import nni_private, trial_arguments
+from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
+from nni_earlyexit.supernet.supernet import Supernet
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.trial import run
+from nni_earlyexit.utils.progress import say
+
+
+def prepare(arguments: Sequence[str]) -> Callable[[], None]:
+    """Read what trials with these command line ``arguments`` have in common; what a trial does is returned."""
+    given = trial_arguments.parse(arguments)
+    ready: dict[Settings, EarlyExitEvaluator] = {}
+    if given.settings.training.weights is not None:
+        for name in given.allow_spaces:
+            search_spaces.allow(name)
+        settings = given.settings.with_whole_paths()
+        space = search_spaces.restore(Supernet.space_of(Path(str(settings.training.weights))))
+        settings = settings.for_network(space.input_shape)
+        evaluator = EarlyExitEvaluator(settings)
+        # a network evaluated brings in all that is imported or read late
+        evaluator.evaluate(space.freeze(space.extreme(space.exit_costs, exit=-1)[0]))
+        ready[settings] = evaluator
+        say(f"ready for trials with {settings.training.weights}")
+
+    def trial() -> None:
+        nni_private.become_trial()
+        run(given, ready)
+
+    return trial
