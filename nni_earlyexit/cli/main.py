@@ -9,6 +9,7 @@ from nni_earlyexit.cli import (
     check,
     data,
     exits,
+    finetune,
     front,
     latency,
     register,
@@ -22,7 +23,22 @@ from nni_earlyexit.cli import (
 )
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence
 
-COMMANDS = (spaces, space, settings, data, latency, check, train, exits, supernet, run, front, thresholds, register)
+COMMANDS = (
+    spaces,
+    space,
+    settings,
+    data,
+    latency,
+    check,
+    train,
+    exits,
+    supernet,
+    run,
+    finetune,
+    front,
+    thresholds,
+    register,
+)
 
 
 def parser() -> Parser:

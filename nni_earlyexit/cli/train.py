@@ -1,11 +1,11 @@
-"""``nni-earlyexit train``: one network of a space, trained from scratch and judged at each exit."""
+"""``nni-earlyexit train``: one network of a space, trained from scratch and judged at each exit; or some of an experiment."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from nni_earlyexit.cli import again
 from nni_earlyexit.cli.options import Commands, add_space
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
@@ -19,13 +19,15 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     from nni_earlyexit.training.settings import Settings
     from nni_earlyexit.utils.options import add_options
 
-    command = commands.add_parser("train", help="train one network of a space, and judge each of its exits")
-    add_space(command)
-    command.add_argument(
-        "--sample", default="largest", help="largest, smallest, random, a JSON file or the folder of a trial (largest)"
+    command = commands.add_parser(
+        "train",
+        help="train one network of a space, and judge each of its exits; with --pick, networks of an experiment",
     )
-    command.add_argument("--output", type=Path, required=True, help="folder of the trained network")
-    add_options(command, Settings)
+    add_space(command)
+    command.add_argument("--sample", help="largest, smallest, random, a JSON file or the folder of a trial (largest)")
+    command.add_argument("--output", type=Path, help="folder of the trained network")
+    again.add_pick(command)
+    add_options(command, Settings, suppress=True)
     return command
 
 
@@ -34,7 +36,17 @@ def execute(arguments: argparse.Namespace) -> int:
     from nni_earlyexit.training.settings import Settings
     from nni_earlyexit.utils.options import options
 
-    settings = Settings.from_options(**{o.name: getattr(arguments, o.name) for o in options(Settings)})
+    given = {o.name: getattr(arguments, o.name) for o in options(Settings) if hasattr(arguments, o.name)}
+    if arguments.pick is not None:
+        for name in ("sample", "output"):
+            if getattr(arguments, name) is not None:
+                raise ValueError(
+                    f"{name}: it has no place beside pick, which says what is trained, and where it stands"
+                )
+        return again.execute(" ".join(arguments.space), arguments, given, further=False)
+    if arguments.output is None:
+        raise ValueError("output: it is missing; give the folder of the trained network")
+    settings = Settings.from_options(**given)
     check_writable(arguments.output, "output")
 
     from nni_earlyexit.evaluation.one_network import choose_sample, train_one
@@ -42,14 +54,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     space = space_for_data(" ".join(arguments.space), settings.data)
     say(space.identity())
-    sample = choose_sample(space, arguments.sample, settings.training.seed)
+    sample = choose_sample(space, arguments.sample or "largest", settings.training.seed)
     say(space.describe(sample))
-    bar = None
-    if sys.stdout.isatty():
-        from pytorch_lightning.callbacks import TQDMProgressBar
-
-        bar = TQDMProgressBar
-    result = train_one(space, sample, settings, arguments.output, say, bar=bar)
+    result = train_one(space, sample, settings, arguments.output, say, bar=again.bar())
     say(result.table())
     if result.network.num_classes <= MOST_CLASSES:
         say(result.class_table())

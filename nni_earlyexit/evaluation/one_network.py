@@ -109,6 +109,7 @@ def train_one(
     say: Say = print,
     *,
     bar: Callable[[], pl.Callback] | None = None,
+    begin: record.Record | None = None,
 ) -> Judgement:
     """Train the network that ``sample`` means, write it to ``folder`` as a trial does, and judge it on the test split.
 
@@ -122,6 +123,8 @@ def train_one(
         Hears of the progress.
     bar
         Makes a progress bar of Lightning's; without it, there is a line after each epoch.
+    begin
+        Trial of the same network whose weights the training begins with; new ones by default.
 
     Raises
     ------
@@ -130,6 +133,8 @@ def train_one(
     """
     settings = settings.with_whole_paths().for_network(space.input_shape)
     task = {"space": space.identity(), "sample": dict(sample), "settings": json.loads(json.dumps(settings.to_dict()))}
+    if begin is not None:
+        task["begin"] = begin.checksums.get(record.WEIGHTS)
     _check_free(folder, task)
     recipe = settings.training
     if recipe.bank is not None:
@@ -144,7 +149,7 @@ def train_one(
         torch.set_num_threads(recipe.threads)
     own = None if recipe.train is None else named_function("train", recipe.train)
     torch.manual_seed(recipe.seed)
-    network = space.freeze(sample)
+    network = space.freeze(sample) if begin is None else begin.network()
     folder.mkdir(parents=True, exist_ok=True)
     with files.claimed(folder):
         network, metrics = _trained(network, data, settings, folder, task, own, say, bar)

@@ -8,6 +8,23 @@ from pathlib import Path
 LOCKED_UP = "Timeout ("
 """The beginning of the lines that faulthandler writes before it ends a process."""
 
+FURTHER, FROM_SCRATCH = "trained-further", "trained-from-scratch"
+"""Environments of the networks that were trained again after the search."""
+
+
+def is_again(folder: Path) -> bool:
+    """``True`` for the folder of a network that was trained again after the search."""
+    return _environment(folder) in (FURTHER, FROM_SCRATCH)
+
+
+def origin(folder: Path) -> str:
+    """How the network in the folder of a trial was trained, if it was trained again after the search, else nothing."""
+    return _environment(folder).replace("-", " ") if is_again(folder) else ""
+
+
+def _environment(folder: Path) -> str:
+    return folder.parent.parent.name
+
 
 def trial_folders(experiment: Path) -> list[Path]:
     """The folders of an experiment's trials on NNI's local platform."""

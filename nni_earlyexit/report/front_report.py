@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nni_earlyexit.evaluation.network_front import Member, beaten_by, finished, judged, objectives_of
-from nni_earlyexit.evaluation.trial_folders import first_complaint
+from nni_earlyexit.evaluation.trial_folders import first_complaint, origin
 from nni_earlyexit.report import front_plot
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES
 from nni_earlyexit.utils import files
@@ -38,12 +38,13 @@ def table(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJ
 
 
 def remarks(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[str]:
-    """Remarks on each network for readers of the table: a row that beats it on test, an exit that takes everything."""
+    """Remarks on each network: what beats it on test, an exit that takes all, a training again."""
     return [
         ", ".join(
             [
                 *([f"beaten by {other + 1}"] if other is not None else []),
                 *(["all leave at exit 0"] if len(member.shares) > 1 and member.shares[0] == 1 else []),
+                *filter(None, [origin(member.record.folder)]),
             ]
         )
         for member, other in zip(members, beaten_by(members, objectives), strict=True)

@@ -1,0 +1,67 @@
+"""Training networks of an experiment again, as the commands ``finetune`` and ``train`` do it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.progress import say
+
+
+def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The options that say which networks of an experiment are trained again."""
+    shown = "" if default is None else f" ({default})"
+    command.add_argument(
+        "--pick",
+        default=default,
+        help=f"networks of the experiment: numbers on the front of the search, IDs of trials, or all{shown}",
+    )
+    command.add_argument("--results", type=Path, default=Path("results"), help="folder for the front that they are on")
+    command.add_argument(
+        "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
+    )
+
+
+def bar() -> Callable[[], Any] | None:
+    """What makes a progress bar, where somebody sees it."""
+    if not sys.stdout.isatty():
+        return None
+    from pytorch_lightning.callbacks import TQDMProgressBar
+
+    made: Callable[[], Any] = TQDMProgressBar
+    return made
+
+
+def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, Any], *, further: bool) -> int:
+    """Train the picked networks with the ``given`` options, and write the front with them; the exit code."""
+    from nni_earlyexit.evaluation.stored_outputs import experiment_folder
+
+    check_writable(arguments.results, "results")
+    folder = experiment_folder(experiment)
+
+    from nni_earlyexit import search_spaces
+    from nni_earlyexit.evaluation.again import OF_THE_TRIAL, picked, train_again
+    from nni_earlyexit.report.front_report import write_front
+    from nni_earlyexit.training.recipe import Recipe
+    from nni_earlyexit.utils.options import options
+
+    allowed = {option.name for option in options(Recipe)} - set(OF_THE_TRIAL)
+    for name in given:
+        if name not in allowed:
+            raise ValueError(
+                f"{name}: it is that of the trial where networks of an experiment are trained again; leave it out"
+            )
+    Recipe(**given)  # what cannot work ends before anything begins
+    for name in arguments.allow_space:
+        search_spaces.allow(name)
+    trials = picked(folder, arguments.pick, say)
+    for number, trial in enumerate(trials, 1):
+        say(
+            f"network {number} of {len(trials)}: trial {trial.folder.name}, {trial.metrics['avg_macs']:,.0f} average MACs"
+        )
+        say(train_again(folder, trial, given, further=further, say=say, bar=bar()).table())
+    return 0 if write_front(folder, arguments.results, say) else 1

@@ -1,0 +1,82 @@
+"""Networks of an experiment, trained again: further, from the weights that their trials had, or from scratch.
+
+A supernet's weights, or few epochs, are enough to compare networks, and not the most that a network can have. The results stand
+among the experiment's trials, in environments of their own, so that they are part of its front, and say what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation.network_front import best_of, finished, objectives_of
+from nni_earlyexit.evaluation.one_network import Judgement, train_one
+from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER, is_again
+from nni_earlyexit.training.recipe import Recipe
+from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.progress import Say
+
+EVERY = "all"
+"""In place of numbers: the whole front."""
+OF_THE_TRIAL = ("seed", "weights", "finetune", "bank", "views")
+"""Options of a recipe that are not for a training again: data are split by the seed, and weights come from the trial."""
+
+
+def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
+    """The trials in the folder of an experiment that a user names, separated by commas.
+
+    A number is that of a network on the front of the search, cheapest first, as its table shows it; a trial has its ID; ``all``
+    is the whole front. Raises ``ValueError`` for others, and where there is no front.
+    """
+    trials = [trial for trial in finished(experiment, say) if not is_again(trial.folder) and trial.policy is not None]
+    front = best_of(trials, objectives_of(experiment))
+    if not front:
+        raise ValueError(f"experiment: there is no finished trial within the limits in {str(experiment)!r}")
+    if names == EVERY:
+        return front
+    known = {
+        **{trial.folder.name: trial for trial in trials},
+        **{str(number): trial for number, trial in enumerate(front, 1)},
+    }
+    chosen = []
+    for name in names.split(","):
+        if name.strip() not in known:
+            raise unknown("pick", name.strip(), [EVERY, *known])
+        chosen.append(known[name.strip()])
+    return list({trial.folder: trial for trial in chosen}.values())
+
+
+def train_again(
+    experiment: Path,
+    trial: Record,
+    options: Mapping[str, Any],
+    *,
+    further: bool,
+    say: Say = print,
+    bar: Callable[[], pl.Callback] | None = None,
+) -> Judgement:
+    """Train the network of ``trial`` again, and judge it; it goes on where it was after whatever ended it.
+
+    Parameters
+    ----------
+    experiment, trial
+        The folder of the experiment, and its trial; data, limits and goal are those of the trial.
+    options
+        Options of the :class:`Recipe` of this training.
+    further
+        ``True`` begins with the weights of the trial, ``False`` with new ones.
+    say, bar
+        As for :func:`train_one`.
+    """
+    if trial.space is None:
+        raise ValueError(f"pick: {trial.folder.name!r} is not a network of an early-exit space")
+    recipe = Recipe(**options, seed=trial.settings.training.seed)
+    settings = replace(trial.settings, training=recipe)
+    folder = experiment / "environments" / (FURTHER if further else FROM_SCRATCH) / "trials" / trial.folder.name
+    space = search_spaces.restore(trial.space)
+    return train_one(space, trial.sample, settings, folder, say, bar=bar, begin=trial if further else None)

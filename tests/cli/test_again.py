@@ -1,0 +1,59 @@
+"""The commands ``finetune`` and ``train --pick``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from nni_earlyexit.cli.main import parser
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.one_network import train_one
+from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH
+from nni_earlyexit.training.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, digits_space):
+    folder = tmp_path_factory.mktemp("experiment")
+    settings = Settings.from_options(epochs=1, threads=1, tensorboard=False)
+    sample = digits_space.extreme(digits_space.exit_costs, exit=-1)[0]
+    train_one(digits_space, sample, settings, folder / "environments" / "local-env" / "trials" / "own", lambda s: None)
+    return folder
+
+
+def execute(*words):
+    arguments = parser().parse_args([str(word) for word in words])
+    return arguments.execute(arguments)
+
+
+def test_a_network_is_trained_further_and_on_the_front(experiment, tmp_path, capsys):
+    assert execute("finetune", experiment, "--pick", "own", "--epochs", 8, "--threads", 1, "--results", tmp_path) == 0
+    assert "network 1 of 1: trial own" in capsys.readouterr().out
+    front = json.loads((tmp_path / "front.json").read_text())["front"]
+    assert any("trained further" in member["remark"] for member in front)
+
+
+def test_a_network_is_trained_from_scratch_beside_the_others(experiment, tmp_path, capsys):
+    assert execute("train", experiment, "--pick", "1", "--epochs", 2, "--threads", 1, "--results", tmp_path) == 0
+    assert (experiment / "environments" / FROM_SCRATCH / "trials" / "own" / record.SUMMARY).is_file()
+    assert "epoch 2 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "{}", "--pick", "own", "--max-drop", "1%"], "max_drop: it is that of the trial"),
+        (["train", "{}", "--pick", "own", "--seed", "1"], "seed: it is that of the trial"),
+        (["train", "{}", "--pick", "own", "--output", "x"], "output: it has no place beside pick"),
+        (["train", "digits"], "output: it is missing"),
+        (["finetune", "{}", "--pick", "other"], "pick: 'other' is unknown"),
+        (["finetune", "{}/none", "--pick", "own"], "experiment: "),
+        (["finetune", "{}", "--data", "digits"], "unrecognized arguments: --data"),
+        (["finetune", "{}", "--epochs", "0"], "epochs"),
+    ],
+)
+def test_what_cannot_work_ends_in_one_sentence(experiment, words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=sentence):
+        execute(*(word.format(experiment) for word in words))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,99 @@
+"""Networks of an experiment that are trained again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.again import picked, train_again
+from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.evaluation.one_network import train_one
+from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER
+from nni_earlyexit.report.front_report import write_front
+from nni_earlyexit.training.settings import Settings
+
+OPTIONS = {"epochs": 2, "threads": 1, "tensorboard": False}
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, digits_space):
+    """The folder of an experiment of two trials, one of which is at each end of the space."""
+    folder = tmp_path_factory.mktemp("experiment")
+    settings = Settings.from_options(epochs=1, threads=1, tensorboard=False, seed=3)
+    for name, most in (("cheap", False), ("dear", True)):
+        sample = digits_space.extreme(digits_space.exit_costs, exit=-1, most=most)[0]
+        place = folder / "environments" / "local-env" / "trials" / name
+        train_one(digits_space, sample, settings, place, lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def further(experiment):
+    said = []
+    (trial,) = picked(experiment, "dear")
+    return trial, train_again(experiment, trial, OPTIONS, further=True, say=said.append), said
+
+
+def folder_of(experiment, environment, name):
+    return experiment / "environments" / environment / "trials" / name
+
+
+def test_they_are_named_by_number_or_by_trial(experiment):
+    front = picked(experiment, "all")
+    assert picked(experiment, "1") == front[:1]
+    assert [trial.folder.name for trial in picked(experiment, "dear, cheap,dear")] == ["dear", "cheap"]
+
+
+@pytest.mark.parametrize("names", ["9", "", "deer", "0"])
+def test_others_are_refused_with_the_nearest_names(experiment, names):
+    with pytest.raises(ValueError, match=r"^pick: .* is unknown"):
+        picked(experiment, names)
+
+
+def test_a_folder_without_a_front_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no finished trial"):
+        picked(tmp_path, "all")
+
+
+def test_it_begins_with_the_weights_of_the_trial(experiment, further, digits_space):
+    trial, judgement, _ = further
+    again = record.load(folder_of(experiment, FURTHER, "dear"))
+    assert again.sample == trial.sample
+    assert again.settings.training.epochs == 2
+    assert again.settings.training.seed == 3  # so that no split changes
+    assert again.metrics["accuracy"] > trial.metrics["accuracy"]
+    fresh = train_again(experiment, trial, OPTIONS, further=False, say=lambda line: None)
+    assert judgement.validation[-1] > fresh.validation[-1]  # two epochs after one, and two alone
+    own, other = judgement.network.state_dict(), fresh.network.state_dict()
+    assert any(not np.array_equal(own[name], other[name]) for name in own)
+
+
+def test_the_trial_stays_as_it_was(experiment, further):
+    trial, _, _ = further
+    assert record.load(trial.folder) == trial
+    assert picked(experiment, "all") == [
+        own for own in picked(experiment, "all") if own.folder.parent.parent.name == "local-env"
+    ]
+
+
+def test_what_is_finished_is_not_done_again(experiment, further):
+    trial, _, _ = further
+    said = []
+    train_again(experiment, trial, OPTIONS, further=True, say=said.append)
+    assert any("finished before" in line for line in said)
+    with pytest.raises(ValueError, match="holds a training with another settings"):
+        train_again(experiment, trial, {**OPTIONS, "epochs": 3}, further=True, say=said.append)
+
+
+def test_they_are_part_of_the_front_and_marked(experiment, further, tmp_path):
+    said = []
+    assert len(finished(experiment)) >= 3
+    assert write_front(experiment, tmp_path, said.append)
+    assert "trained further" in said[-1] or any("trained further" in line for line in said)
+    front = json.loads((tmp_path / "front.json").read_text())["front"]
+    (member,) = [own for own in front if FURTHER in own["trial_folder"]]
+    assert "trained further" in member["remark"]
+    assert not any("trained" in own["remark"] for own in front if "local-env" in own["trial_folder"])
+    assert FROM_SCRATCH not in member["trial_folder"]
