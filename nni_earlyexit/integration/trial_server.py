@@ -151,9 +151,9 @@ def _be_trial(
     except BaseException:
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for output in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
-                stream.flush()
+                output.flush()
         os._exit(code)
 
 

@@ -11,6 +11,7 @@ import torch
 from nni.nas.nn.pytorch import Repeat
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.nn.inference import best_device
+from nni_earlyexit.nn.layout import in_channels_last
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.oneshot import SampledExit
 from nni_earlyexit.supernet.elastic import ElasticLayer
@@ -38,7 +39,7 @@ def inherit(network: EarlyExitNetwork, supernet: nn.Module) -> None:
 def take_weights(network: EarlyExitNetwork, supernet: nn.Module, data: Data, inputs: int = STATISTICS) -> None:
     """Let ``network`` inherit, and estimate its statistics on so many training ``inputs``; on the GPU, if there is one."""
     inherit(network, supernet)
-    network.to(best_device())
+    in_channels_last(network).to(best_device())
     estimate_statistics(network, some_inputs(data, inputs))
 
 

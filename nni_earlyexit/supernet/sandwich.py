@@ -1,7 +1,8 @@
 """The loss of a supernet: in every step the largest network, the smallest and some random ones (Yu et al., 2020, "BigNAS").
 
-The largest learns from the labels; the others from the answers of its last exit, which is better than labels for them. All
-exits of a network take part. For a share of the training the largest learns alone.
+The largest learns from the labels; the others from the labels and, in equal parts, from the answers of its last exit. From its
+answers alone, as in BigNAS, they learn better in the end; but it must know something first, and in some tens of epochs it does not
+for long enough (docs/results.md). All exits of a network take part. For a share of the training the largest learns alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ RANDOM = 2
 """Random networks in a step."""
 ALONE = 0.1
 """Share of the steps in which the largest network learns alone."""
+TAUGHT = 0.5
+"""Share of the smaller networks' loss that is taken from the largest network's answers."""
 TEMPERATURE = 1.0
-"""The largest network's answers are taught as they are, in place of labels."""
+"""Its answers are taught as they are."""
 
 
 class Sandwich(JointLoss):
@@ -67,12 +70,13 @@ class Sandwich(JointLoss):
         for sample in self._paths(self.trainer.global_step):
             take_path(network, sample)
             logits = self._exits(network, x)
+            loss = self.loss(logits, y)
             if teacher is None:
-                losses.append(self.loss(logits, y))
                 teacher = logits[-1].detach().float()
             else:
                 taught = [distillation_loss(exit.float(), teacher, TEMPERATURE) for exit in logits]
-                losses.append(torch.stack(taught).mean())
+                loss = (1 - TAUGHT) * loss + TAUGHT * torch.stack(taught).mean()
+            losses.append(loss)
         return torch.stack(losses).mean()
 
     def _paths(self, step: int) -> list[Mapping[str, Any]]:
