@@ -18,7 +18,7 @@ def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> No
     command.add_argument(
         "--pick",
         default=default,
-        help=f"networks of the experiment: numbers on the front of the search, IDs of trials, or all{shown}",
+        help=f"networks of the experiment: numbers on the front of the search, IDs of trials, best:3, or all{shown}",
     )
     command.add_argument("--results", type=Path, default=Path("results"), help="folder for the front that they are on")
     command.add_argument(

@@ -6,23 +6,25 @@ among the experiment's trials, in environments of their own, so that they are pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.network_front import best_of, finished, objectives_of
 from nni_earlyexit.evaluation.one_network import Judgement, train_one
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER, is_again
+from nni_earlyexit.search.objectives import to_losses
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.utils.checks import unknown
 from nni_earlyexit.utils.progress import Say
 
-EVERY = "all"
-"""In place of numbers: the whole front."""
+EVERY, BEST = "all", "best:"
+"""In place of names: the whole front, and, before a number, so many networks that together stand for it best."""
 OF_THE_TRIAL = ("seed", "weights", "finetune", "bank", "views")
 """Options of a recipe that are not for a training again: data are split by the seed, and weights come from the trial."""
 
@@ -31,7 +33,8 @@ def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
     """The trials in the folder of an experiment that a user names, separated by commas.
 
     A number is that of a network on the front of the search, cheapest first, as its table shows it; a trial has its ID; ``all``
-    is the whole front. Raises ``ValueError`` for others, and where there is no front.
+    is the whole front, and ``best:3`` the three networks of it that dominate most of what the front does. Raises ``ValueError``
+    for others, and where there is no front.
     """
     trials = [trial for trial in finished(experiment, say) if not is_again(trial.folder) and trial.policy is not None]
     front = best_of(trials, objectives_of(experiment))
@@ -39,6 +42,11 @@ def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
         raise ValueError(f"experiment: there is no finished trial within the limits in {str(experiment)!r}")
     if names == EVERY:
         return front
+    if names.startswith(BEST):
+        number = names.removeprefix(BEST)
+        if not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"pick: {names!r} is not possible; best: and a number from 1, such as best:3, is")
+        return _best(front, int(number), objectives_of(experiment))
     known = {
         **{trial.folder.name: trial for trial in trials},
         **{str(number): trial for number, trial in enumerate(front, 1)},
@@ -46,9 +54,24 @@ def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
     chosen = []
     for name in names.split(","):
         if name.strip() not in known:
-            raise unknown("pick", name.strip(), [EVERY, *known])
+            raise unknown("pick", name.strip(), [EVERY, f"{BEST}3", *known])
         chosen.append(known[name.strip()])
     return list({trial.folder: trial for trial in chosen}.values())
+
+
+def _best(front: Sequence[Record], number: int, objectives: Mapping[str, str]) -> list[Record]:
+    """So many networks of ``front``, in its order, each of which adds the most hypervolume to those before."""
+    from pymoo.indicators.hv import HV
+
+    losses = np.array([to_losses(trial.metrics, objectives) for trial in front])
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    losses = (losses - low) / np.where(high > low, high - low, 1.0)
+    volume = HV(np.full(losses.shape[1], 1.1))
+    chosen: list[int] = []
+    while len(chosen) < min(number, len(front)):
+        left = [place for place in range(len(front)) if place not in chosen]
+        chosen.append(max(left, key=lambda place: float(volume(losses[[*chosen, place]]))))
+    return [front[place] for place in sorted(chosen)]
 
 
 def train_again(

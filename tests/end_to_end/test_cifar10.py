@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -96,4 +97,28 @@ def test_a_network_of_the_front_answers_image_files_as_it_answered_the_test_spli
 
 def test_nothing_is_left_running(finished):
     home, _, _ = finished
+    assert not left_behind(home)
+
+
+def test_a_supernet_gives_weights_to_a_search_and_its_best_network_is_trained_further(finished, images, tmp_path):
+    home, _, _ = finished
+    script = ROOT / "examples" / "cifar10" / "with_supernet.py"
+    done = subprocess.run(
+        [sys.executable, script, "--data", f"folder:{images}", "--results", tmp_path, "--quick", "--port", str(free_port())],
+        env={**environment(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
+        capture_output=True, text=True, timeout=850, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[2] for line in done.stdout.splitlines() if line.startswith("$ ")] == [
+        "supernet",
+        "run",
+        "finetune",
+    ]
+    assert (tmp_path / "supernet.safetensors").is_file()
+    written = json.loads((tmp_path / "front.json").read_text())
+    assert written["trials"] >= 2
+    (again,) = (
+        home / "nni-experiments" / written["experiment"] / "environments" / "trained-further" / "trials"
+    ).iterdir()
+    assert EarlyExitNetwork.load(again).class_names
     assert not left_behind(home)

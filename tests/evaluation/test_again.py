@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation import again, record
 from nni_earlyexit.evaluation.again import picked, train_again
 from nni_earlyexit.evaluation.network_front import finished
 from nni_earlyexit.evaluation.one_network import train_one
@@ -44,6 +45,21 @@ def test_they_are_named_by_number_or_by_trial(experiment):
     front = picked(experiment, "all")
     assert picked(experiment, "1") == front[:1]
     assert [trial.folder.name for trial in picked(experiment, "dear, cheap,dear")] == ["dear", "cheap"]
+
+
+def test_the_best_stand_for_the_front(experiment):
+    front = picked(experiment, "all")
+    assert picked(experiment, "best:9") == front
+    assert picked(experiment, "best:1")[0] in front
+    with pytest.raises(ValueError, match="best: and a number from 1"):
+        picked(experiment, "best:0")
+
+
+def test_each_of_the_best_adds_the_most():
+    points = [(0.1, 1.0), (0.79, 2.0), (0.8, 3.0), (0.81, 8.0), (0.95, 9.0)]
+    front = [SimpleNamespace(metrics={"accuracy": accuracy, "avg_macs": cost}) for accuracy, cost in points]
+    best = again._best(front, 2, {"accuracy": "max", "avg_macs": "min"})
+    assert [trial.metrics["avg_macs"] for trial in best] == [2.0, 9.0]
 
 
 @pytest.mark.parametrize("names", ["9", "", "deer", "0"])
