@@ -2,19 +2,22 @@
 
     python benchmarks/supernet.py size       SPACE    weights of the supernet and of its largest network
     python benchmarks/supernet.py statistics SPACE --supernet FILE --data folder:PATH    accuracy by inputs for statistics
-    python benchmarks/supernet.py speed      SPACE --supernet FILE --data folder:PATH    candidates an hour in one process
-    python benchmarks/supernet.py rank       SPACE --supernet FILE --data folder:PATH --networks 24 --epochs 8
+    python benchmarks/supernet.py taught     SPACE --data folder:PATH --networks 8    from labels, the largest, or both
+    python benchmarks/supernet.py rank       SPACE --supernet FILE --data folder:PATH --networks 24 --options "--epochs 8"
 
 ``rank`` trains networks from scratch and compares: Kendall's tau between their accuracy and the inherited one, over all, within
-bands of MACs, and of MACs alone. Each training is a line in the file --results, and is not done again when it is there.
+bands of MACs, and of MACs alone. ``--options`` are those of a trial. Each training is a line in the file --results, and is not
+done again when it is there; samples/mobilenetv3_alone.jsonl has those of docs/results.md, done on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,14 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation.evaluation import Train, evaluate
 from nni_earlyexit.evaluation.from_supernet import taking_weights
+from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.supernet import sandwich
 from nni_earlyexit.supernet.inheritance import take_weights
-from nni_earlyexit.supernet.learning import accuracies
+from nni_earlyexit.supernet.learning import accuracies, train_supernet
 from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.progress import say
 from nni_earlyexit.utils.tables import aligned
@@ -72,10 +78,10 @@ def measured(
 def rank(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
     """Print how the inherited accuracies order networks beside those of networks that are trained from scratch."""
     space = supernet.space
-    alone = Settings.from_options(recipe="fast", epochs=arguments.epochs)
+    alone = trial_arguments.parse(shlex.split(arguments.options)).settings
     rows = []
     for number, sample in enumerate(drawn(space, arguments.networks)):
-        key = [space.identity(), arguments.epochs, number]
+        key = [space.identity(), arguments.options, number]
         stored = kept(arguments.results, key, lambda sample=sample: measured(space, sample, data, alone, fit))
         rows.append((measured(space, sample, data, alone, taking_weights(supernet)), stored))
     macs = np.array([own["macs"] for _, own in rows])
@@ -91,24 +97,9 @@ def rank(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
         within = [[kendalltau(own[band], theirs[band]).statistic for band in bands] for own in (ours, macs)]
         table.append([name, *(f"{cell:.2f}" for cell in (*cells, np.nanmean(within[0]), np.nanmean(within[1])))])
     say(
-        f"{len(rows)} networks of {space.identity()}, {min(macs):,} to {max(macs):,} MACs, {arguments.epochs} epochs each"
+        f"{len(rows)} networks of {space.identity()}, {min(macs):,} to {max(macs):,} MACs, trained with {arguments.options}"
     )
     print(aligned(["accuracy", "tau", "tau of MACs", f"tau within {BANDS} bands", "of MACs there"], table))
-
-
-def speed(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
-    """Print how many networks an hour are measured with inherited weights, in one process."""
-    settings = Settings()
-    times = []
-    for sample in drawn(supernet.space, arguments.networks, seed=1):
-        start = time.perf_counter()
-        measured(supernet.space, sample, data, settings, taking_weights(supernet))
-        times.append(time.perf_counter() - start)
-    mean = statistics.mean(times)
-    print(
-        f"{len(times)} networks, {len(data.validation):,} validation and {len(data.calibration):,} calibration inputs: "
-        f"{mean:.2f} s each ({min(times):.2f} to {max(times):.2f}), {3600 / mean:,.0f} an hour"
-    )
 
 
 def estimates(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> None:
@@ -126,6 +117,38 @@ def estimates(supernet: Supernet, data: Data, arguments: argparse.Namespace) -> 
     print(aligned(["inputs", "mean accuracy of the last exit", "seconds each, accuracy too"], rows))
 
 
+def taught(space: EarlyExitSpace, data: Data, arguments: argparse.Namespace) -> None:
+    """Print what short trainings give, on every fourth input, with more or less of the largest network's answers."""
+    part = data.train.part(slice(None, None, 4))
+    rows = []
+    for share in (0.0, 0.5, 1.0):
+
+        def make(share: float = share) -> dict[str, Any]:
+            sandwich.TAUGHT = share
+            torch.manual_seed(0)
+            supernet = Supernet(space)
+            train_supernet(supernet, replace(data, train=part), Recipe(recipe="fast", epochs=3, averaging=0.99), say)
+            rng = np.random.default_rng(5)
+            ends: dict[str, list[Mapping[str, Any]]] = {
+                "random": [space.sample(rng) for _ in range(arguments.networks)],
+                "smallest": [supernet.smallest],
+                "largest": [supernet.largest],
+            }
+            means = {}
+            for name, samples in ends.items():
+                own = []
+                for sample in samples:
+                    network = space.freeze(sample)
+                    take_weights(network, supernet.network, data)
+                    own.append(accuracies(network, data)[-1])
+                means[name] = statistics.mean(own)
+            return means
+
+        own = kept(arguments.results, [space.identity(), "taught", arguments.networks, share], make)
+        rows.append([f"{share:.0%}", *(f"{own[name]:.2%}" for name in ("random", "smallest", "largest"))])
+    print(aligned(["taught by the largest", f"{arguments.networks} random networks", "smallest", "largest"], rows))
+
+
 def size(space: EarlyExitSpace) -> None:
     """Print the number of weights of the supernet and of its largest network."""
     supernet = Supernet(space)
@@ -137,12 +160,12 @@ def size(space: EarlyExitSpace) -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("size", "statistics", "speed", "rank"))
+    parser.add_argument("part", choices=("size", "statistics", "taught", "rank"))
     parser.add_argument("space", nargs="+")
     parser.add_argument("--supernet", type=Path, help="file of the supernet")
     parser.add_argument("--data", help="its data")
     parser.add_argument("--networks", type=int, default=24)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--options", default="--recipe fast --epochs 8", help="options of the trainings from scratch")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--results", type=Path, default=Path("rank.jsonl"))
     arguments = parser.parse_args()
@@ -152,11 +175,14 @@ def main() -> None:
     if arguments.part == "size":
         size(space)
         return
-    if arguments.supernet is None or arguments.data is None:
+    if arguments.data is None or (arguments.supernet is None and arguments.part != "taught"):
         parser.error("--supernet and --data are needed")
-    supernet, _ = Supernet.load(arguments.supernet, space)
     data = data_sets.load(arguments.data, 0, tuple(space.input_shape))
-    {"statistics": estimates, "speed": speed, "rank": rank}[arguments.part](supernet, data, arguments)
+    if arguments.part == "taught":
+        taught(space, data, arguments)
+        return
+    supernet, _ = Supernet.load(arguments.supernet, space)
+    {"statistics": estimates, "rank": rank}[arguments.part](supernet, data, arguments)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> No
 
 
 def bar() -> Callable[[], Any] | None:
-    """What makes a progress bar, where somebody sees it."""
+    """The class of a progress bar, where somebody sees it."""
     if not sys.stdout.isatty():
         return None
     from pytorch_lightning.callbacks import TQDMProgressBar

@@ -100,6 +100,10 @@ class Split:
             if coming is not None:
                 yield coming.result()
 
+    def part(self, members: Any) -> Split:
+        """Some of the inputs, by their places in the split (an array, a list or a slice)."""
+        return Split(self._inputs, self.y[members], self.positions[members], self.preprocessing)
+
     def with_preprocessing(self, preprocessing: Preprocessing) -> Split:
         """The same inputs, prepared in another way."""
         return Split(self._inputs, self.y, self.positions, preprocessing)

@@ -47,15 +47,15 @@ def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
         if not number.isdecimal() or int(number) < 1:
             raise ValueError(f"pick: {names!r} is not possible; best: and a number from 1, such as best:3, is")
         return _best(front, int(number), objectives_of(experiment))
-    known = {
+    named = {
         **{trial.folder.name: trial for trial in trials},
         **{str(number): trial for number, trial in enumerate(front, 1)},
     }
     chosen = []
     for name in names.split(","):
-        if name.strip() not in known:
-            raise unknown("pick", name.strip(), [EVERY, f"{BEST}3", *known])
-        chosen.append(known[name.strip()])
+        if name.strip() not in named:
+            raise unknown("pick", name.strip(), [EVERY, f"{BEST}3", *named])
+        chosen.append(named[name.strip()])
     return list({trial.folder: trial for trial in chosen}.values())
 
 

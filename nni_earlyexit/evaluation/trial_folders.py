@@ -18,7 +18,7 @@ def is_again(folder: Path) -> bool:
 
 
 def origin(folder: Path) -> str:
-    """How the network in the folder of a trial was trained, if it was trained again after the search, else nothing."""
+    """The way in which the network in the folder of a trial was trained again after the search; nothing if it was not."""
     return _environment(folder).replace("-", " ") if is_again(folder) else ""
 
 

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _prepared(arguments: Sequence[str]) -> RunTrial:
-    """What a trial does, with everything that it needs in memory."""
+    """The work of a trial, with everything that it needs in memory."""
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # looking for a GPU in the usual way would take hold of it
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch

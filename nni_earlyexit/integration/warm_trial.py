@@ -1,4 +1,4 @@
-"""What a server of trials prepares, and what each of its trials does then."""
+"""Preparation of a server of trials: all that they have in common, read once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from nni_earlyexit import search_spaces
 from nni_earlyexit.integration import nni_private, trial_arguments
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
+from nni_earlyexit.integration.trial_work import run
 from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.settings import Settings
-from nni_earlyexit.trial import run
+from nni_earlyexit.utils.errors import exits_with_one_sentence
 from nni_earlyexit.utils.progress import say
 
 
@@ -30,6 +31,7 @@ def prepare(arguments: Sequence[str]) -> Callable[[], None]:
         ready[settings] = evaluator
         say(f"ready for trials with {settings.training.weights}")
 
+    @exits_with_one_sentence
     def trial() -> None:
         nni_private.become_trial()
         run(given, ready)

@@ -33,6 +33,13 @@ def test_the_four_splits_share_no_input_and_hold_all_of_them(digits):
     assert sum(len(getattr(digits, part)) for part in PARTS) == len(load_digits().target)
 
 
+def test_a_part_of_a_split_has_its_inputs_and_classes(digits):
+    part = digits.train.part(slice(1, None, 7))
+    assert len(part) == len(part.y) == len(range(1, len(digits.train), 7))
+    assert torch.equal(part.x, digits.train.x[1::7])
+    assert torch.equal(part.y, digits.train.y[1::7])
+
+
 def test_every_split_holds_the_same_share_of_each_class(digits):
     counts = np.array([np.bincount(getattr(digits, part).y, minlength=10) for part in PARTS])
     shares = counts / counts.sum(axis=0)
