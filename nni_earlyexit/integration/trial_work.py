@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import Arguments
-from nni_earlyexit.training.settings import Settings
 
 if TYPE_CHECKING:
     from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
+    from nni_earlyexit.space.base import EarlyExitSpace
 
 
-def run(arguments: Arguments, ready: Mapping[Settings, EarlyExitEvaluator] = MappingProxyType({})) -> None:
-    """Do the work of the trial, with an evaluator that is ``ready`` if there is one for its settings."""
+@dataclass(frozen=True)
+class Ready:
+    """A space, and an evaluator for its networks, that are in memory before a trial begins."""
+
+    space: EarlyExitSpace
+    evaluator: EarlyExitEvaluator
+
+
+def run(arguments: Arguments, ready: Ready | None = None) -> None:
+    """Do the work of the trial, with what is ``ready`` if it is what the trial needs."""
     from nni_earlyexit.integration import trial_guards
 
     if os.environ.get("NNI_OUTPUT_DIR"):
@@ -36,7 +43,7 @@ def run(arguments: Arguments, ready: Mapping[Settings, EarlyExitEvaluator] = Map
     for name in arguments.allow_spaces:
         search_spaces.allow(name)
     identity, sample = split_parameters(parameters)
-    space = search_spaces.restore(identity)
+    space = ready.space if ready is not None and ready.space.identity() == identity else search_spaces.restore(identity)
     check_same(identity, space.identity())
     settings = arguments.settings.with_whole_paths().for_network(space.input_shape)
 
@@ -44,7 +51,10 @@ def run(arguments: Arguments, ready: Mapping[Settings, EarlyExitEvaluator] = Map
         import torch
         from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 
-        evaluator = ready[settings] if settings in ready else EarlyExitEvaluator(settings)
+        if ready is not None and ready.evaluator.settings == settings:
+            evaluator = ready.evaluator
+        else:
+            evaluator = EarlyExitEvaluator(settings)
         torch.manual_seed(settings.training.seed)
         result = evaluator.evaluate(space.freeze(sample))
         shown = {

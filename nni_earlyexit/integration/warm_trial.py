@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nni_earlyexit import search_spaces
 from nni_earlyexit.integration import nni_private, trial_arguments
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
-from nni_earlyexit.integration.trial_work import run
+from nni_earlyexit.integration.trial_work import Ready, run
 from nni_earlyexit.supernet.supernet import Supernet
-from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.errors import exits_with_one_sentence
 from nni_earlyexit.utils.progress import say
 
@@ -18,7 +18,7 @@ from nni_earlyexit.utils.progress import say
 def prepare(arguments: Sequence[str]) -> Callable[[], None]:
     """Read what trials with these command line ``arguments`` have in common; what a trial does is returned."""
     given = trial_arguments.parse(arguments)
-    ready: dict[Settings, EarlyExitEvaluator] = {}
+    ready = None
     if given.settings.training.weights is not None:
         for name in given.allow_spaces:
             search_spaces.allow(name)
@@ -28,7 +28,9 @@ def prepare(arguments: Sequence[str]) -> Callable[[], None]:
         evaluator = EarlyExitEvaluator(settings)
         # a network evaluated brings in all that is imported or read late
         evaluator.evaluate(space.freeze(space.extreme(space.exit_costs, exit=-1)[0]))
-        ready[settings] = evaluator
+        ready = Ready(space, evaluator)
+        if settings.training.tensorboard:
+            importlib.import_module("torch.utils.tensorboard")
         say(f"ready for trials with {settings.training.weights}")
 
     @exits_with_one_sentence
