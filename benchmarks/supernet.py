@@ -121,7 +121,7 @@ def taught(space: EarlyExitSpace, data: Data, arguments: argparse.Namespace) -> 
     """Print what short trainings give, on every fourth input, with more or less of the largest network's answers."""
     part = data.train.part(slice(None, None, 4))
     rows = []
-    for share in (0.0, 0.5, 1.0):
+    for share in arguments.shares:
 
         def make(share: float = share) -> dict[str, Any]:
             sandwich.TAUGHT = share
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--data", help="its data")
     parser.add_argument("--networks", type=int, default=24)
     parser.add_argument("--options", default="--recipe fast --epochs 8", help="options of the trainings from scratch")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5, 1.0], help="shares that are taught")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--results", type=Path, default=Path("rank.jsonl"))
     arguments = parser.parse_args()

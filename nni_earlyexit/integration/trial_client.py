@@ -36,7 +36,7 @@ OWN_OF_A_TRIAL = ("NNI_", "CUDA_VISIBLE_DEVICES")
 
 def is_possible() -> bool:
     """``True`` in a trial of NNI on a system that can do it."""
-    return sys.platform == "linux" and "NNI_TRIAL_COMMAND_CHANNEL" in os.environ
+    return hasattr(os, "pidfd_open") and "NNI_TRIAL_COMMAND_CHANNEL" in os.environ
 
 
 def run(arguments: Sequence[str]) -> int | None:

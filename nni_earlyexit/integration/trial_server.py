@@ -83,7 +83,7 @@ def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) 
             for key, _ in selector.select(LOOK_S):
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
-                    with suppress(OSError, ValueError):
+                    with suppress(OSError, ValueError, LookupError, TypeError):
                         trial, manager = _fork(connection, listener, run_trial)
                         trials[trial.process] = trial
                         selector.register(connection, selectors.EVENT_READ, trial)
@@ -92,7 +92,7 @@ def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) 
                     connection.close()
                 elif key.fileobj == key.data.handle:
                     _end(trials.pop(key.data.process), selector)
-                else:  # the process that NNI started is gone
+                elif key.data.process in trials:  # the process that NNI started is gone
                     os.kill(key.data.process, signal.SIGKILL)
                     selector.unregister(key.fileobj)
             if trials:
@@ -102,7 +102,7 @@ def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) 
 
 
 def _fork(connection: socket.socket, listener: socket.socket, run_trial: RunTrial) -> tuple[_Trial, str]:
-    """Start the trial of ``connection``; ``OSError`` or ``ValueError`` if what comes is no request."""
+    """Start the trial of ``connection``, and the channel of its manager; some error if what comes is no request."""
     connection.settimeout(REQUEST_S)
     head, streams, _, _ = socket.recv_fds(connection, LENGTH.size, len(STREAMS))
     try:
@@ -111,6 +111,7 @@ def _fork(connection: socket.socket, listener: socket.socket, run_trial: RunTria
         (length,) = LENGTH.unpack(head)
         with connection.makefile("rb") as sent:
             request = json.loads(sent.read(length))
+        channel = str(request["environment"]["NNI_TRIAL_COMMAND_CHANNEL"])
         connection.settimeout(None)
         server = os.getpid()
         process = os.fork()
@@ -119,7 +120,12 @@ def _fork(connection: socket.socket, listener: socket.socket, run_trial: RunTria
     finally:
         for stream in streams:
             os.close(stream)
-    return _Trial(process, os.pidfd_open(process), connection), request["environment"]["NNI_TRIAL_COMMAND_CHANNEL"]
+    try:
+        return _Trial(process, os.pidfd_open(process), connection), channel
+    except OSError:  # who started the trial does the work then
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise
 
 
 def _be_trial(

@@ -141,6 +141,18 @@ def test_a_fork_ends_with_the_process_that_nni_started(server, tmp_path):
     assert server.poll() is None
 
 
+def test_many_trials_that_end_as_their_processes_are_killed_disturb_nobody(server):
+    trials = [client("exit") for _ in range(8)]
+    for trial in trials:
+        trial.kill()
+    for trial in trials:
+        with trial:
+            trial.communicate(timeout=60)
+    with client("exit") as trial:
+        _, errors = trial.communicate(timeout=60)
+    assert errors == "7\n"
+
+
 def test_when_the_server_is_lost_its_forks_end_and_the_trial_does_the_work_itself(server, tmp_path):
     pidfile = tmp_path / "pid"
     with client("wait", PIDFILE=str(pidfile)) as trial:
@@ -158,13 +170,14 @@ def test_the_server_ends_with_the_manager(server, manager):
     assert server.wait(timeout=60) == 0
 
 
-def test_who_sends_no_request_disturbs_nobody(server):
+@pytest.mark.parametrize("sent", [b"what", b"\0\0\0\2{}", b"\0\0\0\2[]", b"\0\0\0\3nul"])
+def test_who_sends_no_request_disturbs_nobody(server, sent):
     path = trial_client._folder() / trial_client._key(["600"])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
         folder = os.open(path.parent, os.O_RDONLY)
         stranger.connect(trial_client.address(folder, path))
         os.close(folder)
-        stranger.sendall(b"what")
+        socket.send_fds(stranger, [sent], [0, 1, 2])
         stranger.shutdown(socket.SHUT_WR)
         assert stranger.recv(1) == b""
     with client("exit") as trial:
