@@ -3,8 +3,8 @@
     python examples/cifar10/with_supernet.py --data folder:PATH
 
 Each step is a command of nni-earlyexit, which is printed; with the same results folder, all of it goes on where it was after
-whatever ended it, but for a search, which begins anew. ``--quick`` shows all of it in three minutes on two cores, with networks
-that have learned next to nothing.
+whatever ended it, but for a search that did not come to its end, which begins anew. ``--quick`` shows all of it in 3 minutes
+on two cores; its networks have learned next to nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main() -> None:
     """Run the three steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="folder:PATH, or cifar10, which torchvision reads in ~/data")
-    parser.add_argument("--results", type=Path, default=Path("with-supernet"), help="folder for all that comes out")
+    parser.add_argument(
+        "--results", type=Path, help="folder for all that comes out (with-supernet, or with-supernet-quick)"
+    )
     parser.add_argument("--port", type=int, default=8080, help="port of NNI's web UI (8080)")
     parser.add_argument("--quick", action="store_true", help="three minutes, to see that it works")
     arguments = parser.parse_args()
@@ -38,18 +40,18 @@ def main() -> None:
     data = ["--data", arguments.data]
     if arguments.data == "cifar10":
         data += ["--root", str(Path("~/data").expanduser()), "--download"]
-    results = arguments.results.resolve()
-    weights, front = results / "supernet.safetensors", results / "front.json"
+    results = (arguments.results or Path("with-supernet-quick" if arguments.quick else "with-supernet")).resolve()
+    weights, searched = results / "supernet.safetensors", results / "experiment.txt"
 
     results.mkdir(parents=True, exist_ok=True)
     if not weights.is_file():
         command("supernet", *SPACE, *data, *options["supernet"], "--output", str(weights))
-    if not front.is_file():
+    if not searched.is_file():
         taken = shlex.join([*data, "--weights", str(weights)])
         where = ("--results", str(results), "--port", str(arguments.port))
         command("run", str(EXPERIMENT), *options["run"], *where, "--trial-options", taken)
-    experiment = json.loads(front.read_text())["experiment"]
-    command("finetune", experiment, *options["finetune"], "--results", str(results))
+        searched.write_text(json.loads((results / "front.json").read_text())["experiment"])
+    command("finetune", searched.read_text(), *options["finetune"], "--results", str(results))
 
 
 def command(*words: str) -> None:

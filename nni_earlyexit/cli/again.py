@@ -59,9 +59,14 @@ def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, 
     for name in arguments.allow_space:
         search_spaces.allow(name)
     trials = picked(folder, arguments.pick, say)
+    diverged = 0
     for number, trial in enumerate(trials, 1):
         say(
             f"network {number} of {len(trials)}: trial {trial.folder.name}, {trial.metrics['avg_macs']:,.0f} average MACs"
         )
-        say(train_again(folder, trial, given, further=further, say=say, bar=bar()).table())
-    return 0 if write_front(folder, arguments.results, say) else 1
+        try:
+            say(train_again(folder, trial, given, further=further, say=say, bar=bar()).table())
+        except FloatingPointError as error:  # what the others give is not lost for it
+            say(f"trial {trial.folder.name} is left out: {error}")
+            diverged += 1
+    return 0 if write_front(folder, arguments.results, say) and not diverged else 1

@@ -6,8 +6,10 @@ among the experiment's trials, in environments of their own, so that they are pa
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ OF_THE_TRIAL = ("seed", "weights", "finetune", "bank", "views")
 def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
     """The trials in the folder of an experiment that a user names, separated by commas.
 
-    A number is that of a network on the front of the search, cheapest first, as its table shows it; a trial has its ID; ``all``
+    A number is that of a network on the front of the search, cheapest first, as its table shows it before anything was trained
+    again; a trial has its ID; ``all``
     is the whole front, and ``best:3`` the three networks of it that dominate most of what the front does. Raises ``ValueError``
     for others, and where there is no front.
     """
@@ -100,6 +103,9 @@ def train_again(
         raise ValueError(f"pick: {trial.folder.name!r} is not a network of an early-exit space")
     recipe = Recipe(**options, seed=trial.settings.training.seed)
     settings = replace(trial.settings, training=recipe)
-    folder = experiment / "environments" / (FURTHER if further else FROM_SCRATCH) / "trials" / trial.folder.name
+    # a name of its own for each way to train, so that none is in the way of another
+    way = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:8]
+    environment = experiment / "environments" / (FURTHER if further else FROM_SCRATCH)
+    folder = environment / "trials" / f"{trial.folder.name}-{way}"
     space = search_spaces.restore(trial.space)
     return train_one(space, trial.sample, settings, folder, say, bar=bar, begin=trial if further else None)

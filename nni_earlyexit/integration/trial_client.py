@@ -30,8 +30,12 @@ LENGTH = struct.Struct("!I")
 """Form of the length in front of a request."""
 STATUS = struct.Struct("!i")
 """Form of the answer: an exit code, or less than zero, the number of the signal that ended the trial."""
+FAILED = ".failed"
+"""Ending of the file that says that there can be no server."""
 OWN_OF_A_TRIAL = ("NNI_", "CUDA_VISIBLE_DEVICES")
-"""How the environment variables begin that differ between trials; the server has none of them."""
+OF_THE_EXPERIMENT = ("NNI_EXP_ID", "NNI_TRIAL_COMMAND_CHANNEL")
+"""How the environment variables begin that differ between trials, and those of them that the server has all the same: by
+them it is known as the experiment's, and knows the manager."""
 
 
 def is_possible() -> bool:
@@ -57,12 +61,15 @@ def run(arguments: Sequence[str]) -> int | None:
         if len(answer) == STATUS.size:
             (status,) = STATUS.unpack(answer)
             return int(status)
+    print("nni-earlyexit: this trial starts Python and torch for itself, as --start cold does", file=sys.stderr)
     return None
 
 
 def _connection(arguments: Sequence[str]) -> socket.socket:
     """A connection to the server of these ``arguments``, which is started if there is none; ``OSError`` without one."""
     path = _folder() / _key(arguments)
+    if path.with_suffix(FAILED).exists():
+        raise ConnectionRefusedError(f"{path.with_suffix(LOG)} says why there is no server")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with claimed(path.parent) as folder:  # one trial starts it
@@ -100,7 +107,11 @@ def _start(path: Path, arguments: Sequence[str]) -> None:
 
 
 def _shared(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith(OWN_OF_A_TRIAL)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in OF_THE_EXPERIMENT or not name.startswith(OWN_OF_A_TRIAL)
+    }
 
 
 def _folder() -> Path:

@@ -20,10 +20,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from nni_earlyexit.integration.trial_client import LENGTH, LOG, STATUS, STREAMS, address
+from nni_earlyexit.integration.trial_client import FAILED, LENGTH, LOG, STATUS, STREAMS, address
 
 IDLE_S = 300.0
 """Seconds without a trial after which the server ends."""
@@ -34,6 +34,13 @@ REQUEST_S = 10.0
 PR_SET_PDEATHSIG = 1
 
 RunTrial = Callable[[], None]
+
+
+class Closable(Protocol):
+    """A socket, or what waits for some."""
+
+    def close(self) -> None:
+        """Give it back."""
 
 
 class _Trial(NamedTuple):
@@ -55,10 +62,19 @@ def main() -> None:
             # who started it waits for this line; nothing else may be written there
             os.write(1, b"listens\n")
             os.dup2(2, 1)
-            serve(listener, _prepared(arguments))
+            serve(listener, _work(path, arguments))
             path.with_suffix(LOG).unlink(missing_ok=True)  # kept where something went wrong
         finally:
             path.unlink(missing_ok=True)
+
+
+def _work(path: Path, arguments: Sequence[str]) -> RunTrial:
+    """The work of a trial; where it cannot be prepared, no other server is started for it."""
+    try:
+        return _prepared(arguments)
+    except BaseException:
+        path.with_suffix(FAILED).touch()
+        raise
 
 
 def _prepared(arguments: Sequence[str]) -> RunTrial:
@@ -76,15 +92,19 @@ def _prepared(arguments: Sequence[str]) -> RunTrial:
 def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) -> None:
     """Fork a trial for each connection to ``listener``, until there is nothing to do any more."""
     trials: dict[int, _Trial] = {}
-    last, manager = time.monotonic(), None
+    last, manager = time.monotonic(), os.environ.get("NNI_TRIAL_COMMAND_CHANNEL")
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select(LOOK_S):
                 if key.fileobj is listener:
-                    connection, _ = listener.accept()
+                    try:
+                        connection, _ = listener.accept()
+                    except OSError:  # too many files are open, say
+                        continue
                     with suppress(OSError, ValueError, LookupError, TypeError):
-                        trial, manager = _fork(connection, listener, run_trial)
+                        opened: list[Closable] = [listener, selector, *(trial.connection for trial in trials.values())]
+                        trial = _fork(connection, opened, run_trial)
                         trials[trial.process] = trial
                         selector.register(connection, selectors.EVENT_READ, trial)
                         selector.register(trial.handle, selectors.EVENT_READ, trial)
@@ -93,7 +113,7 @@ def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) 
                 elif key.fileobj == key.data.handle:
                     _end(trials.pop(key.data.process), selector)
                 elif key.data.process in trials:  # the process that NNI started is gone
-                    os.kill(key.data.process, signal.SIGKILL)
+                    _kill(key.data.process)
                     selector.unregister(key.fileobj)
             if trials:
                 last = time.monotonic()
@@ -101,8 +121,16 @@ def serve(listener: socket.socket, run_trial: RunTrial, idle_s: float = IDLE_S) 
                 return
 
 
-def _fork(connection: socket.socket, listener: socket.socket, run_trial: RunTrial) -> tuple[_Trial, str]:
-    """Start the trial of ``connection``, and the channel of its manager; some error if what comes is no request."""
+def _kill(process: int) -> None:
+    """End a trial and what it has started."""
+    try:
+        os.killpg(process, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(process, signal.SIGKILL)
+
+
+def _fork(connection: socket.socket, opened: Sequence[Closable], run_trial: RunTrial) -> _Trial:
+    """Start the trial of ``connection``; some error if what comes is no request. What the server has ``opened`` stays here."""
     connection.settimeout(REQUEST_S)
     head, streams, _, _ = socket.recv_fds(connection, LENGTH.size, len(STREAMS))
     try:
@@ -111,17 +139,18 @@ def _fork(connection: socket.socket, listener: socket.socket, run_trial: RunTria
         (length,) = LENGTH.unpack(head)
         with connection.makefile("rb") as sent:
             request = json.loads(sent.read(length))
-        channel = str(request["environment"]["NNI_TRIAL_COMMAND_CHANNEL"])
+        if not isinstance(request["environment"], dict):
+            raise TypeError("no request")
         connection.settimeout(None)
         server = os.getpid()
         process = os.fork()
         if process == 0:
-            _be_trial(request, streams, server, run_trial, (listener, connection))
+            _be_trial(request, streams, server, run_trial, [*opened, connection])
     finally:
         for stream in streams:
             os.close(stream)
     try:
-        return _Trial(process, os.pidfd_open(process), connection), channel
+        return _Trial(process, os.pidfd_open(process), connection)
     except OSError:  # who started the trial does the work then
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
@@ -133,7 +162,7 @@ def _be_trial(
     streams: Sequence[int],
     server: int,
     run_trial: RunTrial,
-    not_ours: Sequence[socket.socket],
+    not_ours: Sequence[Closable],
 ) -> None:
     """Be the process that NNI started; it never returns."""
     code = 1
@@ -142,9 +171,9 @@ def _be_trial(
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os._exit(1)
+        os.setsid()
         for opened in not_ours:
             opened.close()
-        os.setsid()
         for stream, number in zip(streams, STREAMS, strict=True):
             os.dup2(stream, number)
         os.environ.clear()

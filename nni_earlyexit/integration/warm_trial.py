@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nni_earlyexit import search_spaces
@@ -25,9 +26,12 @@ def prepare(arguments: Sequence[str]) -> Callable[[], None]:
         settings = given.settings.with_whole_paths()
         space = search_spaces.restore(Supernet.space_of(Path(str(settings.training.weights))))
         settings = settings.for_network(space.input_shape)
-        evaluator = EarlyExitEvaluator(settings)
+        # one thread, for a fork has only one and would wait for the others; no training, which is each trial's own
+        alone = replace(settings, training=replace(settings.training, threads=1, finetune=False))
+        evaluator = EarlyExitEvaluator(alone)
         # a network evaluated brings in all that is imported or read late
         evaluator.evaluate(space.freeze(space.extreme(space.exit_costs, exit=-1)[0]))
+        evaluator.settings = settings
         ready = Ready(space, evaluator)
         if settings.training.tensorboard:
             importlib.import_module("torch.utils.tensorboard")

@@ -99,14 +99,11 @@ def train_supernet(
     module = Sandwich(supernet, recipe, class_counts(data))
     take_path(supernet.network, supernet.largest)
 
-    cost, since = 0.0, time.monotonic()
+    cost, since, unjudged = 0.0, time.monotonic(), 0
 
-    def hear(epochs: int, weights: EarlyExitNetwork) -> bool:
-        nonlocal cost, since
+    def judge(epochs: int, weights: EarlyExitNetwork) -> None:
+        nonlocal cost, since, unjudged
         start = time.monotonic()
-        if epochs < recipe.epochs and cost > MOST_JUDGING * (start - since):
-            say(f"epoch {epochs} of {recipe.epochs}")
-            return True
         ends = []
         for name, sample in (("largest", supernet.largest), ("smallest", supernet.smallest)):
             network = supernet.space.freeze(sample)
@@ -114,8 +111,18 @@ def train_supernet(
             own = accuracies(network, data)
             ends.append(f"{name} {' '.join(f'{accuracy:.2%}' for accuracy in own)}")
         say(f"epoch {epochs} of {recipe.epochs}: validation accuracy of the exits, {', '.join(ends)}")
-        since = time.monotonic()
+        since, unjudged = time.monotonic(), 0
         cost = since - start
+
+    def hear(epochs: int, weights: EarlyExitNetwork) -> bool:
+        nonlocal unjudged
+        if epochs < recipe.epochs and cost > MOST_JUDGING * (time.monotonic() - since):
+            say(f"epoch {epochs} of {recipe.epochs}")
+            unjudged = epochs
+        else:
+            judge(epochs, weights)
         return True
 
     fit(supernet.network, data, recipe, hear, module, checkpoint=checkpoint, say=say)
+    if unjudged:  # it ended before the last epoch
+        judge(unjudged, supernet.network)

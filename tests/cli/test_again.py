@@ -35,8 +35,16 @@ def test_a_network_is_trained_further_and_on_the_front(experiment, tmp_path, cap
 
 def test_a_network_is_trained_from_scratch_beside_the_others(experiment, tmp_path, capsys):
     assert execute("train", experiment, "--pick", "1", "--epochs", 2, "--threads", 1, "--results", tmp_path) == 0
-    assert (experiment / "environments" / FROM_SCRATCH / "trials" / "own" / record.SUMMARY).is_file()
+    (folder,) = (experiment / "environments" / FROM_SCRATCH / "trials").iterdir()
+    assert record.load(folder).settings.training.epochs == 2
     assert "epoch 2 of 2" in capsys.readouterr().out
+
+
+def test_one_that_diverges_is_left_out_and_the_front_is_written(experiment, tmp_path, capsys):
+    options = ("--optimizer", "sgd", "--learning-rate", "1e12", "--epochs", 2, "--threads", 1, "--results", tmp_path)
+    assert execute("finetune", experiment, "--pick", "own", *options) == 1
+    assert "trial own is left out: training: the loss is" in capsys.readouterr().out
+    assert (tmp_path / "front.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -164,4 +164,4 @@ def test_guides_to_weights_that_are_trained_once_run_as_they_stand(guide, tmp_pa
     commands = re.findall(r"^nni-earlyexit .*", (GUIDES / guide).read_text(), flags=re.M)
     assert len(commands) >= 2
     for command in commands:
-        main.parser().parse_args(shlex.split(command)[1:])
+        main.parser().parse_args(shlex.split(command, comments=True)[1:])

@@ -51,7 +51,9 @@ def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
 
 
 def test_trials_take_weights_in_place_of_a_training(undisturbed, tmp_path):
-    command = f"python -m nni_earlyexit.trial --threads 1 --max-avg-macs 600k --weights {undisturbed}"
+    command = (
+        f"python -m nni_earlyexit.trial --threads 2 --trial-timeout 200s --max-avg-macs 600k --weights {undisturbed}"
+    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     variables = {"TMPDIR": str(temporary)}

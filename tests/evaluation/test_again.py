@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,10 +36,6 @@ def further(experiment):
     said = []
     (trial,) = picked(experiment, "dear")
     return trial, train_again(experiment, trial, OPTIONS, further=True, say=said.append), said
-
-
-def folder_of(experiment, environment, name):
-    return experiment / "environments" / environment / "trials" / name
 
 
 def test_they_are_named_by_number_or_by_trial(experiment):
@@ -75,7 +72,9 @@ def test_a_folder_without_a_front_is_refused(tmp_path):
 
 def test_it_begins_with_the_weights_of_the_trial(experiment, further, digits_space):
     trial, judgement, _ = further
-    again = record.load(folder_of(experiment, FURTHER, "dear"))
+    (folder,) = (experiment / "environments" / FURTHER / "trials").iterdir()
+    assert folder.name.startswith("dear-")
+    again = record.load(folder)
     assert again.sample == trial.sample
     assert again.settings.training.epochs == 2
     assert again.settings.training.seed == 3  # so that no split changes
@@ -99,8 +98,17 @@ def test_what_is_finished_is_not_done_again(experiment, further):
     said = []
     train_again(experiment, trial, OPTIONS, further=True, say=said.append)
     assert any("finished before" in line for line in said)
-    with pytest.raises(ValueError, match="holds a training with another settings"):
-        train_again(experiment, trial, {**OPTIONS, "epochs": 3}, further=True, say=said.append)
+    assert not any("epoch" in line for line in said)
+
+
+def test_another_way_to_train_is_not_in_the_way(experiment, further, tmp_path):
+    copy = tmp_path / "experiment"
+    shutil.copytree(experiment, copy)
+    (trial,) = picked(copy, "cheap")
+    train_again(copy, trial, OPTIONS, further=True, say=lambda line: None)
+    train_again(copy, trial, {**OPTIONS, "epochs": 1}, further=True, say=lambda line: None)
+    folders = list((copy / "environments" / FURTHER / "trials").glob("cheap-*"))
+    assert sorted(record.load(folder).settings.training.epochs for folder in folders) == [1, 2]
 
 
 def test_they_are_part_of_the_front_and_marked(experiment, further, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -36,6 +35,11 @@ def trial():
     if what == "exit": sys.exit(7)
     if what == "crash": os.kill(os.getpid(), 11)
     if what == "raise": raise RuntimeError("it fails")
+    if what == "family":
+        child = os.fork()
+        if child == 0: time.sleep(600)
+        Path(os.environ["PIDFILE"]).write_text(str(child))
+        time.sleep(600)
     if what == "wait":
         Path(os.environ["PIDFILE"]).write_text(str(os.getpid()))
         time.sleep(600)
@@ -131,9 +135,10 @@ def test_it_ends_as_its_fork_does_and_the_server_goes_on(server, what, code):
     assert server.poll() is None
 
 
-def test_a_fork_ends_with_the_process_that_nni_started(server, tmp_path):
+@pytest.mark.parametrize("what", ["wait", "family"])
+def test_a_fork_ends_with_the_process_that_nni_started_and_all_that_it_started(server, tmp_path, what):
     pidfile = tmp_path / "pid"
-    with client("wait", PIDFILE=str(pidfile)) as trial:
+    with client(what, PIDFILE=str(pidfile)) as trial:
         until(lambda: pidfile.exists() and pidfile.read_text() != "")
         trial.kill()
         trial.communicate(timeout=60)
@@ -159,7 +164,7 @@ def test_when_the_server_is_lost_its_forks_end_and_the_trial_does_the_work_itsel
         until(lambda: pidfile.exists() and pidfile.read_text() != "")
         server.kill()
         _, errors = trial.communicate(timeout=60)
-    assert errors == "cold\n"
+    assert errors.splitlines()[-1] == "cold"
     until(lambda: gone(int(pidfile.read_text())))
 
 
@@ -206,6 +211,27 @@ def test_a_server_that_cannot_prepare_leaves_the_trial_to_itself(place, tmp_path
     assert trial_client.run(["--weights", str(tmp_path / "none.safetensors")]) is None
     (log,) = (place / f"nni-earlyexit-{os.getuid()}").glob("*.log")
     until(lambda: "there is no file" in log.read_text())
+    started = log.stat().st_mtime_ns
+    assert trial_client.run(["--weights", str(tmp_path / "none.safetensors")]) is None
+    assert log.stat().st_mtime_ns == started  # it is not tried again by every trial
+
+
+def test_nni_can_stop_a_trial_that_waits_for_its_fork(server, tmp_path):
+    pidfile = tmp_path / "pid"
+    code = (
+        "import signal, sys\nfrom nni_earlyexit import trial\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from nni_earlyexit.integration import trial_client\n"
+        "original = trial_client.run\ntrial_client.run = lambda arguments: original(['600'])\n"
+        "sys.argv = ['trial', '--start', 'warm']\ntrial.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "WHAT": "wait", "PIDFILE": str(pidfile)}
+    ) as trial:
+        until(lambda: pidfile.exists() and pidfile.read_text() != "")
+        trial.send_signal(signal.SIGINT)
+        assert trial.wait(timeout=60) == -signal.SIGINT  # an exit code would count as a failure
+    until(lambda: gone(int(pidfile.read_text())))
 
 
 @pytest.mark.parametrize(
@@ -229,6 +255,7 @@ def test_outside_of_nni_there_is_no_server(monkeypatch):
 
 
 def test_what_differs_between_trials_is_not_the_servers(monkeypatch):
-    shared = trial_client._shared({"NNI_TRIAL_JOB_ID": "x", "CUDA_VISIBLE_DEVICES": "1", "HOME": "/h"})
-    assert shared == {"HOME": "/h"}
-    assert json.dumps(shared)
+    shared = trial_client._shared(
+        {"NNI_TRIAL_JOB_ID": "x", "CUDA_VISIBLE_DEVICES": "1", "HOME": "/h", "NNI_EXP_ID": "e"}
+    )
+    assert shared == {"HOME": "/h", "NNI_EXP_ID": "e"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ def member(accuracy, avg_macs, latency_s=1.0, shares=(0.5, 0.5)):
     policy = ExitPolicy((0.5, -float("inf")))
     return SimpleNamespace(
         test=test, accuracy=accuracy, avg_macs=avg_macs, full_macs=1000, interval=(0.0, 1.0), shares=shares, policy=policy,
-        architecture="a | b",
+        architecture="a | b", record=SimpleNamespace(folder=Path("environments/local-env/trials/own")),
     )  # fmt: skip
 
 
@@ -43,6 +44,12 @@ def test_a_network_that_another_row_beats_on_test_is_marked_with_it():
 def test_a_network_at_whose_first_exit_everything_leaves_is_marked():
     members = [member(0.9, 100.0, shares=(1.0, 0.0)), member(0.9, 120.0, shares=(1.0,))]
     assert remarks(members) == ["all leave at exit 0", "beaten by 1"]
+
+
+def test_a_network_that_was_trained_again_is_marked():
+    members = [member(0.9, 100.0), member(0.95, 120.0)]
+    members[1].record.folder = Path("environments/trained-further/trials/own-0a")
+    assert remarks(members) == ["", "trained further"]
 
 
 def test_further_objectives_have_a_column():
