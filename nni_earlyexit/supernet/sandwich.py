@@ -1,8 +1,8 @@
 """The loss of a supernet: in every step the largest network, the smallest and some random ones (Yu et al., 2020, "BigNAS").
 
 The largest learns from the labels; the others from the labels and, in equal parts, from the answers of its last exit. From its
-answers alone, as in BigNAS, they learn little until it knows something itself, and in some tens of epochs that takes too long
-(docs/results.md). All exits of a network take part. For a share of the training the largest learns alone.
+answers alone, as in BigNAS, they learn little until it knows something itself, which takes a good part of some tens of epochs.
+All exits of a network take part. For a share of the training the largest learns alone.
 """
 
 from __future__ import annotations
