@@ -20,7 +20,7 @@ def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> No
         default=default,
         help=f"networks of the experiment: numbers on the front of the search, IDs of trials, best:3, or all{shown}",
     )
-    command.add_argument("--results", type=Path, default=Path("results"), help="folder for the front that they are on")
+    command.add_argument("--results", type=Path, help="folder for the front that they are on (results)")
     command.add_argument(
         "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
     )
@@ -40,7 +40,8 @@ def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, 
     """Train the picked networks with the ``given`` options, and write the front with them; the exit code."""
     from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 
-    check_writable(arguments.results, "results")
+    results = arguments.results or Path("results")
+    check_writable(results, "results")
     folder = experiment_folder(experiment)
 
     from nni_earlyexit import search_spaces
@@ -69,4 +70,4 @@ def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, 
         except FloatingPointError as error:  # what the others give is not lost for it
             say(f"trial {trial.folder.name} is left out: {error}")
             diverged += 1
-    return 0 if write_front(folder, arguments.results, say) and not diverged else 1
+    return 0 if write_front(folder, results, say) and not diverged else 1

@@ -44,6 +44,9 @@ def execute(arguments: argparse.Namespace) -> int:
                     f"{name}: it has no place beside pick, which says what is trained, and where it stands"
                 )
         return again.execute(" ".join(arguments.space), arguments, given, further=False)
+    for name in ("results", "allow_space"):
+        if getattr(arguments, name):
+            raise ValueError(f"{name}: it is for networks of an experiment, which pick names; leave it out")
     if arguments.output is None:
         raise ValueError("output: it is missing; give the folder of the trained network")
     settings = Settings.from_options(**given)

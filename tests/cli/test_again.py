@@ -54,6 +54,7 @@ def test_one_that_diverges_is_left_out_and_the_front_is_written(experiment, tmp_
         (["train", "{}", "--pick", "own", "--seed", "1"], "seed: it is that of the trial"),
         (["train", "{}", "--pick", "own", "--output", "x"], "output: it has no place beside pick"),
         (["train", "digits"], "output: it is missing"),
+        (["train", "digits", "--output", "x", "--results", "y"], "results: it is for networks of an experiment"),
         (["finetune", "{}", "--pick", "other"], "pick: 'other' is unknown"),
         (["finetune", "{}/none", "--pick", "own"], "experiment: "),
         (["finetune", "{}", "--data", "digits"], "unrecognized arguments: --data"),
