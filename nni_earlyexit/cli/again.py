@@ -11,6 +11,9 @@ from typing import Any
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
+OF_THE_TRIAL = ("seed", "weights", "finetune", "bank", "views")
+"""Options of a recipe that are not for a training again: data are split by the seed, and weights come from the trial."""
+
 
 def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> None:
     """The options that say which networks of an experiment are trained again."""
@@ -45,7 +48,7 @@ def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, 
     folder = experiment_folder(experiment)
 
     from nni_earlyexit import search_spaces
-    from nni_earlyexit.evaluation.again import OF_THE_TRIAL, picked, train_again
+    from nni_earlyexit.evaluation.again import picked, train_again
     from nni_earlyexit.report.front_report import write_front
     from nni_earlyexit.training.recipe import Recipe
     from nni_earlyexit.utils.options import options

@@ -16,16 +16,13 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command = commands.add_parser("finetune", help="train networks of an experiment further, and write its front anew")
     command.add_argument("experiment", help="ID or folder of the experiment")
     again.add_pick(command, default="all")
-    add_options(command, Recipe, suppress=True, without=("seed", "weights", "finetune", "bank", "views"))
+    add_options(command, Recipe, suppress=True, without=again.OF_THE_TRIAL)
     return command
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from nni_earlyexit.training.recipe import Recipe
-    from nni_earlyexit.utils.options import options
+    from nni_earlyexit.utils.options import given
 
-    given = {
-        option.name: getattr(arguments, option.name) for option in options(Recipe) if hasattr(arguments, option.name)
-    }
-    return again.execute(arguments.experiment, arguments, given, further=True)
+    return again.execute(arguments.experiment, arguments, given(arguments, Recipe), further=True)

@@ -34,22 +34,22 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from nni_earlyexit.training.settings import Settings
-    from nni_earlyexit.utils.options import options
+    from nni_earlyexit.utils.options import given
 
-    given = {o.name: getattr(arguments, o.name) for o in options(Settings) if hasattr(arguments, o.name)}
+    chosen = given(arguments, Settings)
     if arguments.pick is not None:
         for name in ("sample", "output"):
             if getattr(arguments, name) is not None:
                 raise ValueError(
                     f"{name}: it has no place beside pick, which says what is trained, and where it stands"
                 )
-        return again.execute(" ".join(arguments.space), arguments, given, further=False)
+        return again.execute(" ".join(arguments.space), arguments, chosen, further=False)
     for name in ("results", "allow_space"):
         if getattr(arguments, name):
             raise ValueError(f"{name}: it is for networks of an experiment, which pick names; leave it out")
     if arguments.output is None:
         raise ValueError("output: it is missing; give the folder of the trained network")
-    settings = Settings.from_options(**given)
+    settings = Settings.from_options(**chosen)
     check_writable(arguments.output, "output")
 
     from nni_earlyexit.evaluation.one_network import choose_sample, train_one

@@ -112,7 +112,7 @@ def become_trial() -> None:
     variables = env_vars._load_env_vars(env_vars._trial_env_var_names)
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("nni.") and hasattr(module, "trial_env_vars"):
-            module.trial_env_vars = variables  # type: ignore[attr-defined]
+            vars(module)["trial_env_vars"] = variables
     nni.trial._experiment_id = variables.NNI_EXP_ID
     nni.trial._trial_id = variables.NNI_TRIAL_JOB_ID
     nni.trial._sequence_id = int(variables.NNI_TRIAL_SEQ_ID or 0)

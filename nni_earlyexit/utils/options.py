@@ -163,6 +163,11 @@ def add_options(
             )
 
 
+def given(arguments: argparse.Namespace, cls: type[Any]) -> dict[str, Any]:
+    """The options of ``cls`` that a command line names, where ``add_options`` was told to ``suppress`` the others."""
+    return {o.name: getattr(arguments, o.name) for o in options(cls) if hasattr(arguments, o.name)}
+
+
 def _parsed_by(check: Check) -> Callable[[str], Any]:
     """The check's way to read text, as argparse wants it: its ``ValueError`` names the option."""
 

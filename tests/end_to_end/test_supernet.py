@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nni_earlyexit import search_spaces
+from nni_earlyexit import EarlyExitEvaluator, search_spaces
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.supernet.supernet import Supernet
 from support import PROGRAM, free_port, kill_at, launch, until
@@ -67,6 +67,13 @@ def test_trials_take_weights_in_place_of_a_training(undisturbed, tmp_path):
     assert all(trial.metrics["epochs"] == 0 for trial in trials)
     assert max(member["test"]["accuracy"] for member in members) > 0.3
     until(lambda: not any(servers.iterdir()))  # the server ends with the manager
+    # and they gave what one process gives
+    evaluator = EarlyExitEvaluator(trials[0].settings)
+    space = search_spaces.create("digits")
+    for trial in trials:
+        metrics = evaluator.evaluate(space.freeze(trial.sample)).metrics
+        assert metrics["accuracy"] == pytest.approx(trial.metrics["accuracy"], abs=0.005)
+        assert metrics["avg_macs"] == pytest.approx(trial.metrics["avg_macs"], rel=0.02)
     # each has its own output, and only that
     assert len(members) <= 4
     for member in members:

@@ -63,6 +63,22 @@ def test_optimizers_have_timms_names(name):
     assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True) if b.grad.abs().sum() > 0)
 
 
+@pytest.mark.parametrize("name", ["nesterov", "momentum"])
+def test_weights_that_learn_later_learn_as_if_they_had_been_first(name):
+    """In a supernet the weights of a layer have no gradient before a path takes it."""
+    recipe = Recipe(recipe="plain", optimizer=name, learning_rate=0.1, weight_decay=0.0).filled(())
+    late, alone = (torch.nn.ParameterList([torch.ones(3), torch.ones(2)]) for _ in range(2))
+    optimizer, other = create_optimizer(recipe, late), create_optimizer(recipe, torch.nn.ParameterList([alone[1]]))
+    late[0].grad = torch.ones(3)
+    optimizer.step()
+    assert torch.equal(late[1], torch.ones(2))
+    for _ in range(3):
+        late[0].grad, late[1].grad, alone[1].grad = torch.ones(3), torch.ones(2), torch.ones(2)
+        optimizer.step()
+        other.step()
+    assert torch.equal(late[1], alone[1])
+
+
 def test_an_unknown_optimizer_is_refused_with_the_nearest_names():
     with pytest.raises(ValueError, match="optimizer: 'adamwx' is unknown; did you mean .*'adamw'"):
         create_optimizer(Recipe(optimizer="adamwx").filled(()), network())
