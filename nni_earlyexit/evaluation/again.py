@@ -33,8 +33,8 @@ def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
     """The trials in the folder of an experiment that a user names, separated by commas.
 
     A number is that of a network on the front of the search, cheapest first, as its table shows it before anything was trained
-    again; a trial has its ID; ``all`` is the whole front, and ``best:3`` the three networks of it that dominate the most. Raises
-    ``ValueError`` for others, and where there is no front.
+    again; a trial has its ID; ``all`` is the whole front, and ``best:3`` the three networks of it that dominate the most.
+    Raises ``ValueError`` for others, and where there is no front.
     """
     trials = [trial for trial in finished(experiment, say) if not is_again(trial.folder) and trial.policy is not None]
     front = best_of(trials, objectives_of(experiment))
