@@ -24,21 +24,23 @@ def choose_precision(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]
     ``x`` is a batch, and ``loss`` makes a number of the network's logits. A copy of the network takes the steps.
     """
     tried = copy.deepcopy(network).train()
-    seconds = {name: _seconds(tried, x, loss, name == "bfloat16") for name in ("float32", "bfloat16")}
-    gain = seconds["float32"] / seconds["bfloat16"]
+    times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    for _ in range(STEPS + 1):  # in turn, so that other work on the machine slows both
+        for name, seconds in times.items():
+            seconds.append(_step(tried, x, loss, name == "bfloat16"))
+    # the first step prepares what the others use again
+    gain = min(times["float32"][1:]) / min(times["bfloat16"][1:])
     return ("bfloat16" if gain >= WORTH else "float32"), gain
 
 
-def _seconds(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]], Tensor], half: bool) -> float:
-    """The fewest seconds of a step; the first one, which prepares what others use again, does not count."""
-    times = []
-    for _ in range(STEPS + 1):
-        start = time.perf_counter()
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-            value = loss(network(x))
-        value.backward()
-        if x.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-        network.zero_grad()
-    return min(times[1:])
+def _step(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]], Tensor], half: bool) -> float:
+    """The seconds of a step."""
+    start = time.perf_counter()
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+        value = loss(network(x))
+    value.backward()
+    if x.device.type == "cuda":
+        torch.cuda.synchronize()
+    taken = time.perf_counter() - start
+    network.zero_grad()
+    return taken

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import time
 
 import pytest
 import torch
@@ -214,6 +215,20 @@ def test_a_plateau_is_reached_when_nothing_gets_better_for_a_while():
         True,
     ]
     assert not any(Plateau(None).reached(0) for _ in range(100))
+
+
+def test_other_work_while_precisions_are_tried_decides_nothing():
+    net, calls = network(), []
+
+    def loss(logits):
+        calls.append(logits[0].dtype)
+        if len(calls) <= 6:  # the machine is busy for most of the steps
+            time.sleep(0.05)
+        return sum(exit.float().sum() for exit in logits)
+
+    _, gain = choose_precision(net, task(8).train.x, loss)
+    assert set(calls) == {torch.float32, torch.bfloat16}
+    assert 0.1 < gain < 10  # 50 ms beside less than one would make it 50 and more
 
 
 def test_the_faster_precision_is_chosen_without_changing_the_network():
