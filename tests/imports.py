@@ -42,10 +42,12 @@ BELOW: Mapping[str, list[str]] = {
     "supernet": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training"],
     "evaluation": ["thresholds", "search", "nn", "space", "search_spaces", "data", "training", "bank", "supernet"],
     "integration": [*GROUND, "evaluation"],
+    "runtime": ["thresholds"],
+    "deploy": [*GROUND, "evaluation", "runtime"],
     "report": ["thresholds", "search", "search_spaces", "evaluation"],
     "experiment": [*GROUND, "evaluation", "integration", "report"],
     "trial": [*GROUND, "evaluation", "integration"],
-    "cli": [*GROUND, "evaluation", "integration", "report", "experiment"],
+    "cli": [*GROUND, "evaluation", "integration", "report", "experiment", "runtime", "deploy"],
 }
 """The wings that each wing may import, beside itself and ``utils``, which is open to all."""
 
@@ -58,6 +60,7 @@ LIGHT = {
     "search": (),
     "strategies": (),
     "integration": ("tuner", "tuner_arguments", "assessor", "trial_arguments", "rest", "nni_private"),
+    "runtime": (),
     "cli": (),
     "trial": (),
 }

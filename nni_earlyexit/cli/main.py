@@ -9,6 +9,7 @@ from nni_earlyexit.cli import (
     check,
     data,
     exits,
+    export,
     finetune,
     front,
     latency,
@@ -37,6 +38,7 @@ COMMANDS = (
     finetune,
     front,
     thresholds,
+    export,
     register,
 )
 

@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     check_writable(results, "results")
     goal = {option.name: getattr(arguments, option.name) for option in options(PointGoal)}
     goal["max_cost"] = arguments.max_avg_macs
-    asked = any(value not in (None, False) for value in goal.values())
+    asked = any(value is not None and value is not False for value in goal.values())
     chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
     if arguments.confidence is not None:
         chosen["confidence"] = arguments.confidence

@@ -74,6 +74,10 @@ class Preprocessing:
         ValueError
             For inputs that the network cannot take.
         """
+        return self(self.shaped(images))
+
+    def shaped(self, images: Inputs) -> Tensor:
+        """The same batch before it is normalised: images of the right size in their own type, token ids."""
         if isinstance(images, str) or (isinstance(images, Sequence) and images and isinstance(images[0], str)):
             return self._sentences([images] if isinstance(images, str) else list(map(str, images)))
         x = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
@@ -83,7 +87,7 @@ class Preprocessing:
             x = x[None]
         if tuple(x.shape[1:]) != self.input_shape:
             raise ValueError(f"inputs: shape {tuple(x.shape)} is not possible; (inputs, {self._shape()}) is")
-        return self(x)
+        return x
 
     def _shape(self) -> str:
         return ", ".join(map(str, self.input_shape))

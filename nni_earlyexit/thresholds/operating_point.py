@@ -52,7 +52,8 @@ class PointGoal:
 
     def named(self) -> list[str]:
         """The goals that are given."""
-        return [f.name for f in fields(PointGoal) if getattr(self, f.name) not in (None, False)]
+        values = {f.name: getattr(self, f.name) for f in fields(PointGoal)}
+        return [name for name, value in values.items() if value is not None and value is not False]  # 0 is one
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,7 @@
+# The public names of this wing, each imported when it is first used.
+
+from .bundle import load_network as load_network
+from .bundle import save_bundle as save_bundle
+from .export import export as export
+from .predictor import EarlyExitPredictor as EarlyExitPredictor
+from .wish import Wish as Wish

@@ -1,0 +1,225 @@
+"""From a trained network of a search to a bundle: cutoffs fitted, exits that do not pay dropped, judged on test data once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nni_earlyexit.deploy.bundle import check_place, save_bundle
+from nni_earlyexit.deploy.onnx_files import export_onnx
+from nni_earlyexit.deploy.quantise import quantise_segments
+from nni_earlyexit.deploy.segments import TorchSegments
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.metrics import fit_cutoffs
+from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.runtime.bundle import FLOAT32, INT8, Architecture, Bundle, Fitted, PolicyFamily
+from nni_earlyexit.runtime.onnx_predictor import OnnxSegments
+from nni_earlyexit.runtime.routing import every_logits
+from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.files import read_arrays
+from nni_earlyexit.utils.progress import Say
+from numpy.typing import NDArray
+
+FRONT_POINTS = 500
+"""Most policies of the trade-off that a bundle keeps; those that stand for the least of it are left out."""
+RANGE_INPUTS = 512
+"""Training inputs that ranges of activations are taken from."""
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Inputs of a split as the first segment takes them, and their classes."""
+
+    x: NDArray[Any]
+    y: NDArray[np.integer]
+
+
+def export(
+    trial: Record,
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    keep_exits: bool = False,
+    onnx: bool = False,
+    int8: bool = False,
+    say: Say = lambda line: None,
+) -> Bundle:
+    """Write the network of ``trial`` to ``folder`` as a bundle.
+
+    Parameters
+    ----------
+    trial
+        A finished trial.
+    folder
+        A folder that is new, empty or a bundle.
+    settings
+        Goal and limits by which cutoffs are fitted to the calibration split; those of the trial by default.
+    keep_exits
+        ``True`` keeps every exit. By default those that the policy drops are left out, and so is all that follows the last exit
+        at which a calibration input leaves.
+    onnx, int8
+        ``True`` writes the files for onnxruntime too, and quantised ones with cutoffs of their own.
+    say
+        Hears of the progress.
+
+    Raises
+    ------
+    ValueError
+        For a trial that was not trained or does not say how inputs are prepared, and a folder that holds something else.
+    """
+    check_place(folder)
+    settings = settings or trial.settings
+    whole = record.load_network(trial.folder)
+    stored = read_arrays(trial.file(record.OUTPUTS), "trial")
+    logits, labels = stored["calibration_logits"], stored["calibration_labels"]
+    costs = ExitCosts(whole.exit_costs, latency_s=trial.exit_latency_s, branch_macs=whole.branch_costs)
+    policy = fit_cutoffs(settings, logits, labels, costs).policy
+    kept = tuple(range(len(policy.cutoffs))) if keep_exits else _worth(policy, logits)
+    network, policy = whole.keep(kept).eval(), _cut(policy, kept)
+    say(f"keeps {len(kept)} of {len(whole.exit_stages)} exits: {', '.join(map(str, kept))}")
+
+    from nni_earlyexit import data
+
+    task = data.load_settings(settings.data.for_shape(whole.input_shape), settings.training.seed)
+    task = task.for_network(whole)
+    data.check_fits(task, whole)
+    splits = {name: _split(task, name) for name in ("calibration", "test")}
+    about = {"data": task.name, "split": "calibration", "seed": settings.training.seed, "goal": _goal(settings)}
+    own = _costs(network)
+    say(f"judges it on {len(splits['test'].y):,} test inputs")
+    device = next(network.parameters()).device
+    outputs = {name: every_logits(TorchSegments(network, device), split.x) for name, split in splits.items()}
+    fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about)}
+    architecture = _architecture(trial, network, kept, task.class_names)
+
+    def add_onnx(part: Path) -> list[str]:
+        say("writes it for onnxruntime")
+        return export_onnx(network, policy, part)
+
+    def add_int8(part: Path) -> list[str]:
+        say("quantises it")
+        names = quantise_segments(part, len(kept), _ranges(task))
+        segments = OnnxSegments([part / name for name in names])
+        quantised = {name: every_logits(segments, split.x) for name, split in splits.items()}
+        again = fit_cutoffs(settings, quantised["calibration"], splits["calibration"].y, own).policy
+        fits[INT8] = _fitted(again, settings, quantised, splits, own, about)
+        return names
+
+    extras = [*([add_onnx] if onnx or int8 else []), *([add_int8] if int8 else [])]
+    return save_bundle(network, architecture, fits, folder, extras=tuple(extras))
+
+
+def _worth(policy: ExitPolicy, logits: NDArray[np.floating]) -> tuple[int, ...]:
+    """The exits that ``policy`` keeps, up to the last one at which an input leaves."""
+    last = int(policy.exits(logits).max())
+    return tuple(exit for exit in policy.kept if exit <= last)
+
+
+def _cut(policy: ExitPolicy, kept: Sequence[int]) -> ExitPolicy:
+    """``policy`` for the network of the ``kept`` exits, the last of which takes the rest."""
+    cutoffs = [policy.cutoffs[exit] for exit in kept]
+    return replace(
+        policy,
+        cutoffs=(*cutoffs[:-1], -np.inf),
+        temperatures=None if policy.temperatures is None else tuple(policy.temperatures[exit] for exit in kept),
+        models=None if policy.models is None else (*(policy.models[exit] for exit in kept[:-1]), None),
+    )
+
+
+def _split(task: Any, name: str) -> _Split:
+    split = getattr(task, name)
+    return _Split(_unnormalised(split.raw(np.arange(len(split)))), split.y.numpy())
+
+
+def _ranges(task: Any) -> NDArray[Any]:
+    """Some training inputs, evenly from all of them."""
+    places = np.linspace(0, len(task.train) - 1, min(RANGE_INPUTS, len(task.train))).astype(np.int64)
+    return _unnormalised(task.train.raw(places))
+
+
+def _unnormalised(x: Any) -> NDArray[Any]:
+    import torch
+
+    if x.dtype == torch.uint8:
+        return (x.float() / 255).numpy()
+    return (x.float() if x.is_floating_point() else x.long()).numpy()
+
+
+def _costs(network: EarlyExitNetwork) -> ExitCosts:
+    return ExitCosts(network.exit_costs, branch_macs=network.branch_costs)
+
+
+def _goal(settings: Settings) -> str:
+    """The goal and the limit on average MACs, in words."""
+    point = settings.operating_point
+    words = [f"{name} {getattr(point, name):g}" for name in point.named()]
+    if point.max_cost is not None:
+        words.append(f"at most {point.max_cost:,.0f} average MACs")
+    return ", ".join(words)
+
+
+def _fitted(
+    policy: ExitPolicy,
+    settings: Settings,
+    outputs: dict[str, NDArray[np.float32]],
+    splits: dict[str, _Split],
+    costs: ExitCosts,
+    about: dict[str, Any],
+) -> Fitted:
+    """Every policy along the trade-off on calibration data, and the judgement of ``policy`` by test data."""
+    from scipy.stats import binomtest
+
+    labels = splits["calibration"].y
+    optimizer = settings.goal.optimizer(None)
+    optimizer.fit_closest(outputs["calibration"], labels, costs.macs, branch_costs=costs.branch_macs)
+    front = optimizer.front_.thinned(FRONT_POINTS)
+    policies = [optimizer.policy_of(point) for point in front]
+    family = PolicyFamily(
+        front,
+        policy.confidence,
+        optimizer.policy_.temperatures,
+        {own.kept: own.models for own in policies if own.models is not None},
+        float(optimizer.single_exit_accuracies_[-1]),
+    )
+    logits, y = outputs["test"], splits["test"].y
+    exits = policy.exits(logits)
+    right = logits[np.arange(len(y)), exits].argmax(axis=-1) == y
+    spent = np.asarray(policy.costs_without_dropped(costs.macs, costs.branch_macs or [0] * len(costs.macs)))
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    test = {
+        "inputs": len(y),
+        "accuracy": float(right.mean()),
+        "interval": [float(interval.low), float(interval.high)],
+        "avg_macs": float(spent[exits].mean()),
+        "shares": (np.bincount(exits, minlength=len(spent)) / len(exits)).tolist(),
+        "exit_accuracies": (logits.argmax(axis=-1) == y[:, None]).mean(axis=0).tolist(),
+    }
+    return Fitted(policy, family, {**about, "inputs": len(labels)}, test)
+
+
+def _architecture(
+    trial: Record, network: EarlyExitNetwork, kept: Sequence[int], class_names: Sequence[str]
+) -> Architecture:
+    from nni_earlyexit import search_spaces
+
+    if trial.space is None or network.preprocessing is None:
+        raise ValueError(f"trial: {str(trial.folder)!r} is not a network of an early-exit space")
+    return Architecture(
+        space=trial.space,
+        sample=trial.sample,
+        kept=tuple(kept),
+        description=search_spaces.restore(trial.space).describe(trial.sample),
+        input_shape=network.input_shape,
+        num_classes=network.num_classes,
+        class_names=tuple(class_names) or network.class_names,
+        preprocessing=network.preprocessing.to_dict(),
+        exit_costs=tuple(network.exit_costs),
+        branch_costs=tuple(network.branch_costs),
+        params=sum(parameter.numel() for parameter in network.parameters()),
+    )

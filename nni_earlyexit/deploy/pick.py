@@ -1,0 +1,54 @@
+"""The trial that a user names, of an experiment or alone in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nni_earlyexit.deploy.wish import Wish
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.again import picked
+from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.evaluation.stored_outputs import experiment_folder
+from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.progress import Say
+
+BEST = "best:1"
+
+
+def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Record, Settings]:
+    """The trial, and the settings by whose goal and limits its cutoffs are fitted.
+
+    Parameters
+    ----------
+    name
+        ID or folder of an experiment, or the folder of one trained network.
+    pick
+        A wish (:class:`Wish`), a number on the front, or the ID of a trial; ``None`` is the network that dominates most.
+    say
+        Hears of trials that cannot be read.
+
+    Raises
+    ------
+    ValueError
+        For what names no network, or more than one.
+    """
+    wish = Wish.parse(pick) if pick is not None else None
+    alone = Path(name).expanduser()
+    if (alone / record.SUMMARY).is_file():
+        trial = record.load(alone)
+        if trial is None or trial.policy is None:
+            raise ValueError(f"experiment: the network in {name!r} missed a limit and was not trained")
+        if pick is not None and wish is None:
+            raise ValueError(f"pick: {pick!r} is for an experiment; {name!r} is one network")
+        trials = [trial]
+    elif wish is not None:
+        trials = [own for own in finished(experiment_folder(name), say) if own.policy is not None]
+    else:
+        trials = picked(experiment_folder(name), pick or BEST, say)
+    if wish is not None:
+        trial = wish.pick(trials)
+        return trial, wish.settings(trial.settings)
+    if len(trials) != 1:
+        raise ValueError(f"pick: {pick!r} names {len(trials)} networks; one is exported at a time")
+    return trials[0], trials[0].settings

@@ -1,0 +1,6 @@
+# The public names of this wing, each imported when it is first used.
+
+from .bundle import Bundle as Bundle
+from .bundle import DamagedBundle as DamagedBundle
+from .onnx_predictor import OnnxPredictor as OnnxPredictor
+from .routing import Prediction as Prediction

@@ -1,0 +1,216 @@
+"""What is written is what comes back; what was changed is named."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nni_earlyexit import EarlyExitNetwork
+from nni_earlyexit.deploy import export, load_network
+from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
+from nni_earlyexit.runtime.bundle import ARCHITECTURE, CARD, MANIFEST, POLICY, WEIGHTS, manifest_of
+from nni_earlyexit.thresholds.operating_point import Unreachable
+
+
+@pytest.fixture
+def copied(bundle_folder, tmp_path):
+    return shutil.copytree(bundle_folder, tmp_path / "copy")
+
+
+def test_the_network_is_that_of_the_trial(trial, bundle):
+    again, before = load_network(bundle), EarlyExitNetwork.load(trial.folder)
+    x = torch.rand(5, *before.input_shape)
+    with torch.no_grad():
+        for a, b in zip(again(x), before(x), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    assert again.preprocessing == before.preprocessing
+    assert list(bundle.architecture.exit_costs) == before.exit_costs
+
+
+def test_the_test_data_are_judged_as_the_front_is(trial, bundle):
+    from nni_earlyexit.evaluation.network_front import judge
+
+    (member,) = judge([trial])
+    np.testing.assert_allclose(bundle.fit().test["exit_accuracies"], member.exit_accuracies, atol=1e-9)
+
+
+def test_another_budget_is_another_policy(bundle):
+    cheap, dear = (
+        bundle.policy_at(max_cost=bundle.fit().family.front.avg_cost[0] * 1.01),
+        bundle.policy_at(tolerance=0.0),
+    )
+    assert cheap != dear
+    assert bundle.point_at(min_accuracy=0.5).accuracy >= 0.5
+    with pytest.raises(Unreachable, match="max_cost: 10 cannot be met; the cheapest policy costs"):
+        bundle.policy_at(max_cost=10)
+
+
+def test_the_front_is_the_trade_off_of_the_network_itself(trial, bundle):
+    """Accuracy and costs of each policy, computed anew from the outputs that the trial has stored."""
+    from nni_earlyexit.utils.files import read_arrays
+
+    stored = read_arrays(trial.file("outputs.npz"), "trial")
+    outputs, labels = stored["calibration_logits"], stored["calibration_labels"]
+    family = bundle.fit().family
+    for point in family.front:
+        policy = family.policy_of(point)
+        assert (policy.predict(outputs) == labels).mean() == pytest.approx(point.accuracy, abs=1.5 / len(labels))
+        spent = np.asarray(bundle.costs_under(policy))[policy.exits(outputs)].mean()
+        assert spent == pytest.approx(point.avg_cost, rel=0.05)
+
+
+def test_exits_that_do_not_pay_are_left_out(trial, tmp_path):
+    bundle = export(trial, tmp_path / "small")
+    policy = bundle.policy
+    assert len(policy.cutoffs) <= 3
+    assert policy.kept == tuple(range(len(policy.cutoffs)))
+    assert bundle.fit().test["shares"][-1] > 0 or len(policy.cutoffs) == 1
+    stages = EarlyExitNetwork.load(trial.folder).exit_stages
+    assert load_network(bundle).exit_stages == tuple(stages[exit] for exit in bundle.architecture.kept)
+
+
+def test_the_card_says_what_was_measured(bundle, bundle_folder):
+    card, test = (bundle_folder / CARD).read_text(), bundle.fit().test
+    assert card.startswith("---\nlibrary_name: nni-earlyexit\n")
+    assert f"**{test['accuracy']:.2%}**" in card
+    assert f"![Accuracy and average MACs of every policy]({'trade_off.png'})" in card
+    assert "With int8" in card
+
+
+def test_a_bundle_takes_the_place_of_one_and_of_nothing_else(trial, tmp_path, copied):
+    export(trial, copied)
+    assert not (copied / "onnx").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds something else than a bundle; choose another folder"):
+        export(trial, tmp_path / "other")
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "other"]
+
+
+def test_a_writing_that_fails_leaves_nothing_and_keeps_what_was_there(trial, copied, monkeypatch):
+    from nni_earlyexit.deploy import model_card
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "README.md")
+
+    before = (copied / MANIFEST).read_bytes()
+    monkeypatch.setattr(model_card, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(trial, copied)
+    assert (copied / MANIFEST).read_bytes() == before
+    assert [path.name for path in copied.parent.iterdir()] == ["copy"]
+
+
+def everything(folder):
+    """Use all of a bundle."""
+    bundle = Bundle.load(folder)
+    load_network(bundle)
+    for numbers in bundle.fits:
+        OnnxPredictor(bundle, threads=1, numbers=numbers)
+    bundle.file("onnx/nested.onnx")
+    bundle.file(CARD)
+
+
+def test_files_that_are_cut_off_are_named(bundle_folder, copied, rng):
+    everything(copied)
+    names = list(Bundle.load(copied).checksums)
+    for place in range(100):
+        path = copied / names[place % len(names)]
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(rng.integers(len(whole)))])
+        with pytest.raises(DamagedBundle, match=path.name):
+            everything_of(copied, path.name)
+        path.write_bytes(whole)
+    everything(copied)
+
+
+def everything_of(folder, name):
+    bundle = Bundle.load(folder)
+    bundle.file(next(own for own in bundle.checksums if own.endswith(name)))
+
+
+@pytest.mark.parametrize("name", [CARD, ARCHITECTURE, POLICY, WEIGHTS, "onnx/segment1.onnx"])
+def test_files_that_are_gone_are_named(copied, name):
+    (copied / name).unlink()
+    with pytest.raises(DamagedBundle, match=f"{os.path.basename(name)}.*cannot be read: No such file"):
+        everything(copied)
+
+
+def test_no_bundle_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"bundle: there is none in .* which would have a {MANIFEST}"):
+        Bundle.load(tmp_path)
+
+
+def test_what_was_not_exported_is_said(trial, tmp_path):
+    bundle = export(trial, tmp_path / "plain")
+    with pytest.raises(FileNotFoundError, match="has no onnx/segment0.onnx"):
+        OnnxPredictor(bundle)
+    with pytest.raises(ValueError, match="was not exported with 'int8'; it has float32"):
+        OnnxPredictor(bundle, numbers="int8")
+
+
+def sealed(folder, name, content):
+    """Write ``content`` into a bundle as somebody would who renews the checksums too."""
+    (folder / name).write_text(json.dumps(content))
+    names = json.loads((folder / MANIFEST).read_text())["files"]
+    (folder / MANIFEST).write_text(json.dumps(manifest_of(folder, list(names))))
+
+
+def places(content, path=()):
+    """The way to every value in plain data."""
+    yield path
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=True),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+    st.just("module:os.system"),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_fields_that_are_changed_with_their_checksums_run_nothing_and_end_in_one_sentence(
+    bundle_folder, tmp_path_factory, images, data
+):
+    """Also for those who renew the checksums: an answer or a sentence, and no code that the folder chooses."""
+    name = data.draw(st.sampled_from([ARCHITECTURE, POLICY, MANIFEST]))
+    content = json.loads((bundle_folder / name).read_text())
+    path = data.draw(st.sampled_from(sorted(places(content), key=str)))
+    value = data.draw(ODD)
+    if path:
+        inside = content
+        for key in path[:-1]:
+            inside = inside[key]
+        inside[path[-1]] = value
+    else:
+        content = value
+    folder = tmp_path_factory.mktemp("changed") / "bundle"
+    shutil.copytree(bundle_folder, folder, copy_function=os.link)
+    (folder / name).unlink()
+    if name == MANIFEST:
+        (folder / name).write_text(json.dumps(content))
+    else:
+        manifest = (folder / MANIFEST).read_text()
+        (folder / MANIFEST).unlink()
+        (folder / MANIFEST).write_text(manifest)
+        sealed(folder, name, content)
+    with contextlib.suppress(ValueError, OSError):
+        load_network(Bundle.load(folder)).predict(images[:2])
+    shutil.rmtree(folder.parent)
