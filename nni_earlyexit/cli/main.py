@@ -6,6 +6,7 @@ import io
 import sys
 
 from nni_earlyexit.cli import (
+    bench,
     check,
     data,
     exits,
@@ -39,6 +40,7 @@ COMMANDS = (
     front,
     thresholds,
     export,
+    bench,
     register,
 )
 

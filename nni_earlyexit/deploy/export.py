@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nni_earlyexit.deploy.bundle import check_place, save_bundle
+from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.deploy.bundle import check_place, load_network, save_bundle
 from nni_earlyexit.deploy.onnx_files import export_onnx
 from nni_earlyexit.deploy.quantise import quantise_segments
 from nni_earlyexit.deploy.segments import TorchSegments
@@ -113,6 +114,21 @@ def export(
 
     extras = [*([add_onnx] if onnx or int8 else []), *([add_int8] if int8 else [])]
     return save_bundle(network, architecture, fits, folder, extras=tuple(extras))
+
+
+def test_inputs(bundle: Bundle, settings: DataSettings, count: int) -> NDArray[Any]:
+    """So many test inputs of a bundle's data set, evenly from all of them, as its first segment takes them.
+
+    Raises ``ValueError`` for data of other classes or inputs than the network's.
+    """
+    from nni_earlyexit import data
+
+    network = load_network(bundle)
+    task = data.load_settings(settings.for_shape(network.input_shape), int(bundle.fit().fitted_to["seed"]))
+    task = task.for_network(network)
+    data.check_fits(task, network)
+    places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
+    return _unnormalised(task.test.raw(places))
 
 
 def _worth(policy: ExitPolicy, logits: NDArray[np.floating]) -> tuple[int, ...]:

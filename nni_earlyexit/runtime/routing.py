@@ -131,10 +131,25 @@ class Router(Generic[T]):
 
     def __call__(self, x: NDArray[Any], policy: ExitPolicy, spent: NDArray[np.floating]) -> Prediction:
         """Answer the prepared batch ``x`` under ``policy``; ``spent`` is MACs to leave at each exit under it."""
-        logits, exits = self._logits(x, policy)
+        logits, exits = self._one(x, policy) if len(x) == 1 else self._many(x, policy)
         return Prediction(logits.argmax(axis=-1), softmax(logits), exits, spent[exits])
 
-    def _logits(self, x: NDArray[Any], policy: ExitPolicy) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    def _one(self, x: NDArray[Any], policy: ExitPolicy) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """As :meth:`_many`, for one input, without what is only for many."""
+        segments, kept = self.segments, policy.kept
+        batch, so_far = segments.begin(x), []
+        for segment in range(kept[-1]):
+            batch, logits = segments.run(segment, batch, with_exit=segment in kept)
+            if logits is not None:
+                so_far.append(logits[0])
+                if policy.leaves(np.array(so_far)[None], segment)[0]:
+                    return logits, np.array([segment])
+        _, logits = segments.run(kept[-1], batch, with_exit=True)
+        if logits is None:
+            raise AssertionError("logits were asked for")
+        return logits, np.array([kept[-1]])
+
+    def _many(self, x: NDArray[Any], policy: ExitPolicy) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Logits (inputs, classes) of the exit that each input left at, and that exit (inputs,)."""
         segments, kept = self.segments, policy.kept
         exits = np.zeros(len(x), dtype=np.intp)

@@ -52,10 +52,11 @@ def check(name: str) -> None:
 
 def of_kept_exits(name: str, logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """The measure called ``name``, of the logits (inputs, kept exits, classes): (inputs, kept exits)."""
-    check(name)
-    if name == LEARNED:
+    measure = MEASURES.get(name) or SEQUENTIAL.get(name)
+    if measure is None:
+        check(name)
         raise ValueError(f"confidence: {name!r} is fitted to data; ThresholdOptimizer does that")
-    return MEASURES[name](logits) if name in MEASURES else SEQUENTIAL[name](logits)
+    return measure(logits)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:

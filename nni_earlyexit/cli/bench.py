@@ -1,0 +1,71 @@
+"""``nni-earlyexit bench``: measured speed of a bundle on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nni_earlyexit.cli.options import Commands
+from nni_earlyexit.utils.progress import say
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command line."""
+    from nni_earlyexit.data.settings import DataSettings
+    from nni_earlyexit.utils.options import add_options
+
+    command = commands.add_parser(
+        "bench", help="measure how fast a bundle is here, beside the same network without exits"
+    )
+    command.add_argument("bundle", type=Path, help="folder of the bundle")
+    command.add_argument("--batch-sizes", default="1,8,64", help="inputs at a time (1,8,64)")
+    command.add_argument("--inputs", type=int, default=1000, help="inputs of the test split that are answered (1000)")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    command.add_argument("--results", type=Path, default=Path("results"), help="folder for bench.json and bench.png")
+    command.add_argument(
+        "--allow-space", action="append", default=[], help="module of your own that the bundle may name"
+    )
+    command.description = (
+        "Answers test inputs with the bundle in PyTorch and, where it was exported with --onnx, onnxruntime. Give the --data "
+        "that the network was trained for. Example: nni-earlyexit bench bundle --data folder:PATH"
+    )
+    add_options(command, DataSettings)
+    return command
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    from nni_earlyexit.utils.checks import check_writable, whole_number
+
+    for name in ("inputs", "threads"):
+        whole_number(1)(name, getattr(arguments, name))
+    sizes = [int(word) if word.strip().isdecimal() else 0 for word in arguments.batch_sizes.split(",")]
+    if min(sizes) < 1:
+        raise ValueError(f"batch_sizes: {arguments.batch_sizes!r} is not possible; numbers from 1, such as 1,8,64, are")
+    check_writable(arguments.results, "results")
+
+    from nni_earlyexit import search_spaces
+    from nni_earlyexit.data.settings import DataSettings
+    from nni_earlyexit.deploy.bench import bench
+    from nni_earlyexit.deploy.export import test_inputs
+    from nni_earlyexit.report import bench_report
+    from nni_earlyexit.runtime.bundle import Bundle
+    from nni_earlyexit.utils.files import write_json
+    from nni_earlyexit.utils.options import build, options
+
+    for name in arguments.allow_space:
+        search_spaces.allow(name)
+    bundle = Bundle.load(arguments.bundle)
+    settings = build(DataSettings, {o.name: getattr(arguments, o.name) for o in options(DataSettings)})
+    x = test_inputs(bundle, settings, arguments.inputs)
+    if len(x) < max(sizes):
+        raise ValueError(f"batch_sizes: {max(sizes)} is not possible with {len(x)} test inputs")
+    say(f"answers {len(x):,} test inputs with {', '.join(map(str, sizes))} at a time, {arguments.threads} threads")
+    rows = bench(bundle, x, sizes, arguments.threads)
+    say(bench_report.table(rows))
+    say("speed-up: without exits / with them; of MACs: the same as MACs promise it; kept: the one / the other")
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.results / "bench.json", [row.to_dict() for row in rows])
+    bench_report.draw(rows, arguments.results / "bench.png")
+    say(f"wrote {arguments.results / 'bench.json'} and {arguments.results / 'bench.png'}")
+    return 0

@@ -1,0 +1,80 @@
+"""Normalisation folded into the convolutions before it: nothing changes but the time, most of all where maps are large."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CLOSE = 1e-4
+"""Largest difference, as a share of the largest output, that folding may make."""
+
+
+class _Activation(nn.Module):
+    """The part of timm's normalisation that is left: the activation after it."""
+
+    def __init__(self, norm: BatchNormAct2d) -> None:
+        super().__init__()
+        self.act = norm.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(x)
+        return y
+
+
+def folded(module: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of ``module``, in evaluation mode, whose batch normalisations are part of the convolutions before them.
+
+    What follows what is seen by running it for the batch ``x``. A module that would give something else is returned as it is.
+    """
+    copied = copy.deepcopy(module)
+    pairs = _pairs(copied, x)
+    for conv_name, norm_name in pairs.items():
+        conv, norm = copied.get_submodule(conv_name), copied.get_submodule(norm_name)
+        copied.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))  # type: ignore[arg-type,type-var]
+        copied.set_submodule(norm_name, _Activation(norm) if isinstance(norm, BatchNormAct2d) else nn.Identity())
+    with torch.no_grad():
+        before, after = module(x), copied(x)
+    before, after = ((y,) if isinstance(y, Tensor) else y for y in (before, after))
+    same = all((a - b).abs().max() <= CLOSE * (a.abs().max() + 1e-6) for a, b in zip(before, after, strict=True))
+    return copied if same else module
+
+
+def _pairs(module: nn.Module, x: Tensor) -> dict[str, str]:
+    """The name of each convolution whose output goes into a batch normalisation, with the name of that."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, so that no other one gets its number
+    pairs: dict[str, str] = {}
+    uses: dict[str, int] = {}
+    hooks = []
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Conv2d):
+
+            def came_out(_: nn.Module, __: object, y: Tensor, name: str = name) -> None:
+                outputs[id(y)] = (name, y)
+                uses[name] = uses.get(name, 0) + 1
+
+            hooks.append(child.register_forward_hook(came_out))
+        elif isinstance(child, nn.BatchNorm2d):
+
+            def goes_in(_: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
+                if id(args[0]) in outputs:
+                    pairs[outputs[id(args[0])][0]] = name
+
+            hooks.append(child.register_forward_pre_hook(goes_in))
+    try:
+        with torch.no_grad():
+            module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {conv: norm for conv, norm in pairs.items() if uses[conv] == 1 and _can_fold(module, conv, norm)}
+
+
+def _can_fold(module: nn.Module, conv: str, norm: str) -> bool:
+    return type(module.get_submodule(conv)) is nn.Conv2d and type(module.get_submodule(norm)) in (
+        nn.BatchNorm2d,
+        BatchNormAct2d,
+    )
