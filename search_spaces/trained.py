@@ -11,15 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit import search_spaces
 from nni_earlyexit.nn.cutting import StagedModel
 from nni_earlyexit.nn.fixed_stage import FixedStage
 from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.nn.weights import time_of_change
+from nni_earlyexit.space import identity
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
 from nni_earlyexit.space.given_backbone import given_parts
+from nni_earlyexit.utils.files import read_json
 
 _WEIGHTS = "weights.safetensors"
+BACKBONE = "backbone.json"
+"""File that says what a network is, in the folder of one without weights, as in a bundle, which has all weights elsewhere."""
 
 
 class Space(EarlyExitSpace):
@@ -61,7 +66,8 @@ class Space(EarlyExitSpace):
 @lru_cache(maxsize=4)
 def _taken(folder: Path, changed: float) -> tuple[EarlyExitNetwork, StagedModel]:
     """The network in ``folder``, and its pieces; ``changed`` is the time of its weights."""
-    network = EarlyExitNetwork.load(folder)
+    described = folder / BACKBONE
+    network = _described(described) if described.is_file() else EarlyExitNetwork.load(folder)
     if len(network.stages) < 2:
         raise ValueError(f"folder: the network of {str(folder)!r} has one stage, between whose blocks no exit can be")
     x = example(network.input_shape)
@@ -73,3 +79,16 @@ def _taken(folder: Path, changed: float) -> tuple[EarlyExitNetwork, StagedModel]
             x = y
     stem, *stages, head = pieces
     return network, StagedModel(stem, stages, head, network.input_shape, network.num_classes)
+
+
+def _described(path: Path) -> EarlyExitNetwork:
+    """The network that the file ``path`` describes, with new weights."""
+    described = read_json(path, "folder")
+    try:
+        wanted, sample = identity.parse(described["space"]), described["sample"]
+    except (LookupError, TypeError, AttributeError):
+        raise ValueError(f"folder: {str(path)!r} does not describe a network") from None
+    arguments = wanted.arguments
+    if "folder" in arguments:
+        arguments = {**arguments, "folder": str(path.parent / "backbone")}
+    return search_spaces.restore(identity.write(wanted.name, wanted.version or 1, arguments)).freeze(sample).eval()

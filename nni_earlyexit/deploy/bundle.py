@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nni_earlyexit.deploy import model_card
+from nni_earlyexit.deploy.portable import restored
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.nn.preprocessing import Preprocessing
 from nni_earlyexit.runtime.bundle import (
@@ -95,14 +96,13 @@ def load_network(bundle: Bundle | str | Path) -> EarlyExitNetwork:
     Raises what :meth:`Bundle.load` does, and ``ValueError`` for a space that may not be imported
     (:func:`nni_earlyexit.search_spaces.restore`).
     """
-    from nni_earlyexit import search_spaces
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not isinstance(bundle, Bundle):
         bundle = Bundle.load(bundle)
     own, path = bundle.architecture, bundle.file(WEIGHTS)
-    space = search_spaces.restore(own.space)
+    space = restored(bundle)
     try:
         network = space.freeze(own.sample).keep(own.kept)
         network.load_state_dict(load_file(path))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nni_earlyexit.data.settings import DataSettings
-from nni_earlyexit.deploy.bundle import check_place, load_network, save_bundle
+from nni_earlyexit.deploy.bundle import Extra, check_place, load_network, save_bundle
 from nni_earlyexit.deploy.onnx_files import export_onnx
+from nni_earlyexit.deploy.portable import portable, write_backbone
 from nni_earlyexit.deploy.quantise import quantise_segments
 from nni_earlyexit.deploy.segments import TorchSegments
 from nni_earlyexit.evaluation import record
@@ -21,6 +23,7 @@ from nni_earlyexit.runtime.bundle import FLOAT32, INT8, Architecture, Bundle, Fi
 from nni_earlyexit.runtime.onnx_predictor import OnnxSegments
 from nni_earlyexit.runtime.routing import every_logits
 from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.files import read_arrays
@@ -85,7 +88,7 @@ def export(
     network, policy = whole.keep(kept).eval(), _cut(policy, kept)
     say(f"keeps {len(kept)} of {len(whole.exit_stages)} exits: {', '.join(map(str, kept))}")
 
-    from nni_earlyexit import data
+    from nni_earlyexit import data, search_spaces
 
     task = data.load_settings(settings.data.for_shape(whole.input_shape), settings.training.seed)
     task = task.for_network(whole)
@@ -97,7 +100,8 @@ def export(
     device = next(network.parameters()).device
     outputs = {name: every_logits(TorchSegments(network, device), split.x) for name, split in splits.items()}
     fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about)}
-    architecture = _architecture(trial, network, kept, task.class_names)
+    space = search_spaces.restore(str(trial.space))
+    architecture = _architecture(trial, space, network, kept, task.class_names)
 
     def add_onnx(part: Path) -> list[str]:
         say("writes it for onnxruntime")
@@ -112,7 +116,11 @@ def export(
         fits[INT8] = _fitted(again, settings, quantised, splits, own, about)
         return names
 
-    extras = [*([add_onnx] if onnx or int8 else []), *([add_int8] if int8 else [])]
+    extras: list[Extra] = [
+        partial(write_backbone, space),
+        *([add_onnx] if onnx or int8 else []),
+        *([add_int8] if int8 else []),
+    ]
     return save_bundle(network, architecture, fits, folder, extras=tuple(extras))
 
 
@@ -220,17 +228,15 @@ def _fitted(
 
 
 def _architecture(
-    trial: Record, network: EarlyExitNetwork, kept: Sequence[int], class_names: Sequence[str]
+    trial: Record, space: EarlyExitSpace, network: EarlyExitNetwork, kept: Sequence[int], class_names: Sequence[str]
 ) -> Architecture:
-    from nni_earlyexit import search_spaces
-
-    if trial.space is None or network.preprocessing is None:
-        raise ValueError(f"trial: {str(trial.folder)!r} is not a network of an early-exit space")
+    if network.preprocessing is None:
+        raise AssertionError("a network that was loaded has one")
     return Architecture(
-        space=trial.space,
+        space=portable(space),
         sample=trial.sample,
         kept=tuple(kept),
-        description=search_spaces.restore(trial.space).describe(trial.sample),
+        description=space.describe(trial.sample),
         input_shape=network.input_shape,
         num_classes=network.num_classes,
         class_names=tuple(class_names) or network.class_names,
