@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nni_earlyexit.cli.export import check_installed
 from nni_earlyexit.cli.options import Commands
 from nni_earlyexit.utils.progress import say
 
@@ -50,12 +51,18 @@ def execute(arguments: argparse.Namespace) -> int:
     from nni_earlyexit.deploy.export import test_inputs
     from nni_earlyexit.report import bench_report
     from nni_earlyexit.runtime.bundle import Bundle
+    from nni_earlyexit.runtime.onnx_predictor import segment_file
     from nni_earlyexit.utils.files import write_json
     from nni_earlyexit.utils.options import build, options
 
     for name in arguments.allow_space:
         search_spaces.allow(name)
     bundle = Bundle.load(arguments.bundle)
+    trained_on = bundle.fit().fitted_to["data"]
+    if arguments.data == "digits" != trained_on:
+        raise ValueError(f"data: the bundle is for {trained_on!r}; give its place with --data")
+    if segment_file(0) in bundle.checksums:
+        check_installed()
     settings = build(DataSettings, {o.name: getattr(arguments, o.name) for o in options(DataSettings)})
     x = test_inputs(bundle, settings, arguments.inputs)
     if len(x) < max(sizes):
@@ -63,7 +70,9 @@ def execute(arguments: argparse.Namespace) -> int:
     say(f"answers {len(x):,} test inputs with {', '.join(map(str, sizes))} at a time, {arguments.threads} threads")
     rows = bench(bundle, x, sizes, arguments.threads)
     say(bench_report.table(rows))
-    say("speed-up: without exits / with them; of MACs: the same as MACs promise it; kept: the one / the other")
+    say(
+        "speed-up: without exits (float32) / with them; of MACs: the same as MACs promise it; kept: the one / the other"
+    )
     arguments.results.mkdir(parents=True, exist_ok=True)
     write_json(arguments.results / "bench.json", [row.to_dict() for row in rows])
     bench_report.draw(rows, arguments.results / "bench.png")

@@ -116,7 +116,7 @@ def _row(
     size: int,
 ) -> Row:
     spent = np.asarray(bundle.costs_under(policy))
-    router = Router(segments, measure(segments, x[:size]) if size > 1 else None)
+    router = Router(segments, bundle.architecture.num_classes, measure(segments, x[:size]) if size > 1 else None)
     batches = [x[start : start + size] for start in range(0, len(x) - size + 1, size)]
     seconds, static, exits, macs = [], [], [], 0.0
     energy, static_energy = 0.0, 0.0
@@ -142,7 +142,7 @@ def _row(
                 energy, static_energy = energy + (1 - way) * (after - before), static_energy + way * (after - before)
     count = len(batches) * size
     costs = bundle.architecture
-    whole = costs.exit_costs[-1] - sum(costs.branch_costs[:-1])
+    whole = costs.static_macs
     told = _joules() is not None
     left, taken = np.array(exits), np.array(seconds)
     return Row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -23,8 +24,10 @@ from nni_earlyexit.runtime.bundle import (
     Bundle,
     DamagedBundle,
     Fitted,
+    checksums_of,
     manifest_of,
 )
+from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.files import write_json
 
 Extra = Callable[[Path], list[str]]
@@ -59,10 +62,9 @@ def save_bundle(
     """
     from safetensors.torch import save as serialise
 
-    place = Path(folder)
-    check_place(place)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    place = check_place(Path(folder))
+    part, old = (place.with_name(f".{place.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    _remove_parts(place)
     part.mkdir(parents=True)
     try:
         weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
@@ -72,22 +74,47 @@ def save_bundle(
         write_json(part / POLICY, {numbers: fitted.to_dict() for numbers, fitted in fits.items()})
         model_card.write(part, architecture, fits, names)
         write_json(part / MANIFEST, manifest_of(part, [*ALWAYS, *names, *model_card.PICTURES]))
-        old = place.with_name(f".{place.name}.{os.getpid()}.old.part")
         if place.exists():
             os.replace(place, old)
         os.replace(part, place)
-        shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not place.exists():  # interrupted in between
+            os.replace(old, place)
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
     return Bundle.load(place)
 
 
-def check_place(folder: Path) -> None:
-    """``ValueError`` unless a bundle may be written to ``folder``: it is new, empty, or a bundle."""
-    if folder.exists() and not folder.is_dir():
+def _remove_parts(place: Path) -> None:
+    """Remove what killed processes have left of bundles that they were writing to ``place``."""
+    for path in place.parent.glob(f".{place.name}.*"):
+        match = re.fullmatch(r"\.(\d+)\.(part|old)", path.name.removeprefix(f".{place.name}"))
+        if match and not Path(f"/proc/{match[1]}").exists() and (match[2] == "part" or place.exists()):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check_place(folder: Path) -> Path:
+    """The folder as a path from ``/``; ``ValueError`` unless a bundle may be written to it: it is new, empty, or a bundle."""
+    place = folder.expanduser().resolve()
+    if place.exists() and not place.is_dir():
         raise ValueError(f"out: {str(folder)!r} is a file; a folder is needed")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    if place.is_mount():
+        raise ValueError(
+            f"out: {str(folder)!r} is a mount point, which cannot be put in place at once; a folder in it can"
+        )
+    check_writable(place.parent, "out")
+    if place.is_dir() and any(place.iterdir()) and not _is_bundle(place):
         raise ValueError(f"out: {str(folder)!r} holds something else than a bundle; choose another folder")
+    return place
+
+
+def _is_bundle(folder: Path) -> bool:
+    """``True`` if ``folder`` holds the files of a bundle, damaged or not, and no other."""
+    try:
+        own = {*checksums_of(folder), MANIFEST}
+    except (DamagedBundle, OSError):
+        return False
+    return all(str(path.relative_to(folder)) in own for path in folder.rglob("*") if not path.is_dir())
 
 
 def load_network(bundle: Bundle | str | Path) -> EarlyExitNetwork:
@@ -102,7 +129,12 @@ def load_network(bundle: Bundle | str | Path) -> EarlyExitNetwork:
     if not isinstance(bundle, Bundle):
         bundle = Bundle.load(bundle)
     own, path = bundle.architecture, bundle.file(WEIGHTS)
-    space = restored(bundle)
+    try:
+        space = restored(bundle)
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError) as error:
+        raise DamagedBundle(
+            f"bundle: {own.space[:200]!r} cannot be built: {' '.join(str(error).split())[:300]}"
+        ) from None
     try:
         network = space.freeze(own.sample).keep(own.kept)
         network.load_state_dict(load_file(path))
@@ -112,7 +144,7 @@ def load_network(bundle: Bundle | str | Path) -> EarlyExitNetwork:
             own.num_classes,
             own.input_shape,
         )
-    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         # RuntimeError: of weights of other shapes or names
         raise DamagedBundle(f"bundle: {str(path)!r} does not fit: {' '.join(str(error).split())[:300]}") from None
     if not fits:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.data.splits import Split
 from nni_earlyexit.deploy.bundle import Extra, check_place, load_network, save_bundle
 from nni_earlyexit.deploy.onnx_files import export_onnx
 from nni_earlyexit.deploy.portable import portable, write_backbone
@@ -21,10 +22,11 @@ from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.runtime.bundle import FLOAT32, INT8, Architecture, Bundle, Fitted, PolicyFamily
 from nni_earlyexit.runtime.onnx_predictor import OnnxSegments
-from nni_earlyexit.runtime.routing import every_logits
+from nni_earlyexit.runtime.routing import Segments, every_logits
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.files import read_arrays
 from nni_earlyexit.utils.progress import Say
@@ -36,12 +38,26 @@ RANGE_INPUTS = 512
 """Training inputs that ranges of activations are taken from."""
 
 
+BATCH = 256
+
+
 @dataclass(frozen=True)
 class _Split:
-    """Inputs of a split as the first segment takes them, and their classes."""
+    """A split of the data."""
 
-    x: NDArray[Any]
-    y: NDArray[np.integer]
+    split: Split
+
+    @property
+    def y(self) -> NDArray[np.integer]:
+        """Its classes (inputs,)."""
+        classes: NDArray[np.integer] = self.split.y.numpy()
+        return classes
+
+    def logits(self, segments: Segments[Any]) -> NDArray[np.float32]:
+        """Logits (inputs, exits, classes) of ``segments``; some inputs at a time, for all may be too large."""
+        starts = range(0, len(self.split), BATCH)
+        places = (np.arange(start, min(start + BATCH, len(self.split))) for start in starts)
+        return np.concatenate([every_logits(segments, _unnormalised(self.split.raw(some))) for some in places])
 
 
 def export(
@@ -77,13 +93,16 @@ def export(
     ValueError
         For a trial that was not trained or does not say how inputs are prepared, and a folder that holds something else.
     """
-    check_place(folder)
+    folder = check_place(folder)
     settings = settings or trial.settings
     whole = record.load_network(trial.folder)
     stored = read_arrays(trial.file(record.OUTPUTS), "trial")
     logits, labels = stored["calibration_logits"], stored["calibration_labels"]
     costs = ExitCosts(whole.exit_costs, latency_s=trial.exit_latency_s, branch_macs=whole.branch_costs)
-    policy = fit_cutoffs(settings, logits, labels, costs).policy
+    chosen = fit_cutoffs(settings, logits, labels, costs)
+    policy = chosen.policy
+    if missed := _missed(settings, chosen.chosen):
+        say(missed)
     kept = tuple(range(len(policy.cutoffs))) if keep_exits else _worth(policy, logits)
     network, policy = whole.keep(kept).eval(), _cut(policy, kept)
     say(f"keeps {len(kept)} of {len(whole.exit_stages)} exits: {', '.join(map(str, kept))}")
@@ -93,15 +112,26 @@ def export(
     task = data.load_settings(settings.data.for_shape(whole.input_shape), settings.training.seed)
     task = task.for_network(whole)
     data.check_fits(task, whole)
-    splits = {name: _split(task, name) for name in ("calibration", "test")}
-    about = {"data": task.name, "split": "calibration", "seed": settings.training.seed, "goal": _goal(settings)}
-    own = _costs(network)
+    splits = {name: _Split(getattr(task, name)) for name in ("calibration", "test")}
+    if not np.array_equal(labels, splits["calibration"].y):
+        raise ValueError(
+            f"data: {task.name!r} is not as it was when the network was trained; its calibration split is another one"
+        )
+    about = {
+        "data": _public(task.name),
+        "split": "calibration",
+        "seed": settings.training.seed,
+        "goal": _goal(settings),
+    }
+    latency = None if trial.exit_latency_s is None else [trial.exit_latency_s[exit] for exit in kept]
+    own = ExitCosts(network.exit_costs, latency_s=latency, branch_macs=network.branch_costs)
     say(f"judges it on {len(splits['test'].y):,} test inputs")
     device = next(network.parameters()).device
-    outputs = {name: every_logits(TorchSegments(network, device), split.x) for name, split in splits.items()}
+    segments = TorchSegments(network, device)
+    outputs = {name: split.logits(segments) for name, split in splits.items()}
     fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about)}
     space = search_spaces.restore(str(trial.space))
-    architecture = _architecture(trial, space, network, kept, task.class_names)
+    architecture = _architecture(trial, space, network, kept)
 
     def add_onnx(part: Path) -> list[str]:
         say("writes it for onnxruntime")
@@ -110,8 +140,8 @@ def export(
     def add_int8(part: Path) -> list[str]:
         say("quantises it")
         names = quantise_segments(part, len(kept), _ranges(task))
-        segments = OnnxSegments([part / name for name in names])
-        quantised = {name: every_logits(segments, split.x) for name, split in splits.items()}
+        small = OnnxSegments([part / name for name in names])
+        quantised = {name: split.logits(small) for name, split in splits.items()}
         again = fit_cutoffs(settings, quantised["calibration"], splits["calibration"].y, own).policy
         fits[INT8] = _fitted(again, settings, quantised, splits, own, about)
         return names
@@ -156,9 +186,24 @@ def _cut(policy: ExitPolicy, kept: Sequence[int]) -> ExitPolicy:
     )
 
 
-def _split(task: Any, name: str) -> _Split:
-    split = getattr(task, name)
-    return _Split(_unnormalised(split.raw(np.arange(len(split)))), split.y.numpy())
+def _missed(settings: Settings, chosen: TradeOff) -> str:
+    """A sentence where the chosen policy misses what was asked for, on calibration data; nothing where it does not."""
+    point = settings.operating_point
+    if point.max_cost is not None and chosen.avg_cost > point.max_cost * (1 + 1e-12):
+        return (
+            f"avg_macs: no policy keeps {point.max_cost:,.0f} on calibration data; this one has {chosen.avg_cost:,.0f}"
+        )
+    if point.min_accuracy is not None and chosen.accuracy < point.min_accuracy - 1e-9:
+        return (
+            f"accuracy: no policy has {point.min_accuracy:.2%} on calibration data; this one has {chosen.accuracy:.2%}"
+        )
+    return ""
+
+
+def _public(name: str) -> str:
+    """The name of a data set without the folders that it lies in, for a bundle may be published."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{Path(path).name}" if colon else name
 
 
 def _ranges(task: Any) -> NDArray[Any]:
@@ -175,16 +220,14 @@ def _unnormalised(x: Any) -> NDArray[Any]:
     return (x.float() if x.is_floating_point() else x.long()).numpy()
 
 
-def _costs(network: EarlyExitNetwork) -> ExitCosts:
-    return ExitCosts(network.exit_costs, branch_macs=network.branch_costs)
-
-
 def _goal(settings: Settings) -> str:
     """The goal and the limit on average MACs, in words."""
     point = settings.operating_point
     words = [f"{name} {getattr(point, name):g}" for name in point.named()]
     if point.max_cost is not None:
         words.append(f"at most {point.max_cost:,.0f} average MACs")
+    if settings.limits.max_latency_s is not None:
+        words.append(f"at most {settings.limits.max_latency_s:g} s on average")
     return ", ".join(words)
 
 
@@ -227,9 +270,7 @@ def _fitted(
     return Fitted(policy, family, {**about, "inputs": len(labels)}, test)
 
 
-def _architecture(
-    trial: Record, space: EarlyExitSpace, network: EarlyExitNetwork, kept: Sequence[int], class_names: Sequence[str]
-) -> Architecture:
+def _architecture(trial: Record, space: EarlyExitSpace, network: EarlyExitNetwork, kept: Sequence[int]) -> Architecture:
     if network.preprocessing is None:
         raise AssertionError("a network that was loaded has one")
     return Architecture(
@@ -239,7 +280,7 @@ def _architecture(
         description=space.describe(trial.sample),
         input_shape=network.input_shape,
         num_classes=network.num_classes,
-        class_names=tuple(class_names) or network.class_names,
+        class_names=network.class_names,
         preprocessing=network.preprocessing.to_dict(),
         exit_costs=tuple(network.exit_costs),
         branch_costs=tuple(network.branch_costs),

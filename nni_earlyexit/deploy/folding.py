@@ -28,9 +28,11 @@ class _Activation(nn.Module):
 def folded(module: nn.Module, x: Tensor) -> nn.Module:
     """A copy of ``module``, in evaluation mode, whose batch normalisations are part of the convolutions before them.
 
-    What follows what is seen by running it for the batch ``x``. A module that would give something else is returned as it is.
+    What follows what is seen by running it for a batch like ``x``. Where the folded one would give something else, the copy
+    is as the module is.
     """
-    copied = copy.deepcopy(module)
+    copied = copy.deepcopy(module).eval()
+    x = _varied(x)
     pairs = _pairs(copied, x)
     for conv_name, norm_name in pairs.items():
         conv, norm = copied.get_submodule(conv_name), copied.get_submodule(norm_name)
@@ -40,12 +42,19 @@ def folded(module: nn.Module, x: Tensor) -> nn.Module:
         before, after = module(x), copied(x)
     before, after = ((y,) if isinstance(y, Tensor) else y for y in (before, after))
     same = all((a - b).abs().max() <= CLOSE * (a.abs().max() + 1e-6) for a, b in zip(before, after, strict=True))
-    return copied if same else module
+    return copied if same else copy.deepcopy(module)
+
+
+def _varied(x: Tensor) -> Tensor:
+    """Random inputs like ``x``, the same every time; token ids stay."""
+    return torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1 if x.is_floating_point() else x
 
 
 def _pairs(module: nn.Module, x: Tensor) -> dict[str, str]:
     """The name of each convolution whose output goes into a batch normalisation, with the name of that."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, so that no other one gets its number
+    outputs: dict[
+        int, tuple[str, Tensor, int]
+    ] = {}  # with the tensor, so that no other one gets its number, and its version
     pairs: dict[str, str] = {}
     uses: dict[str, int] = {}
     hooks = []
@@ -53,15 +62,16 @@ def _pairs(module: nn.Module, x: Tensor) -> dict[str, str]:
         if isinstance(child, nn.Conv2d):
 
             def came_out(_: nn.Module, __: object, y: Tensor, name: str = name) -> None:
-                outputs[id(y)] = (name, y)
+                outputs[id(y)] = (name, y, y._version)
                 uses[name] = uses.get(name, 0) + 1
 
             hooks.append(child.register_forward_hook(came_out))
         elif isinstance(child, nn.BatchNorm2d):
 
             def goes_in(_: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
-                if id(args[0]) in outputs:
-                    pairs[outputs[id(args[0])][0]] = name
+                made = outputs.get(id(args[0]))
+                if made is not None and args[0]._version == made[2]:  # nothing has changed it in place since
+                    pairs[made[0]] = name
 
             hooks.append(child.register_forward_pre_hook(goes_in))
     try:

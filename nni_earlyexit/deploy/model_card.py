@@ -25,7 +25,7 @@ def write(folder: Path, architecture: Architecture, fits: Mapping[str, Fitted], 
 def text(architecture: Architecture, fits: Mapping[str, Fitted], files: Sequence[str] = ()) -> str:
     """The card in Markdown."""
     own = fits[FLOAT32]
-    test, full = own.test, architecture.exit_costs[-1]
+    test, full = own.test, architecture.static_macs
     low, high = test["interval"]
     shown = ", ".join(architecture.class_names[:20]) + (", ..." if architecture.num_classes > 20 else "")
     parts = [
@@ -56,13 +56,13 @@ def text(architecture: Architecture, fits: Mapping[str, Fitted], files: Sequence
         "",
         'predictor = EarlyExitPredictor.load("this folder")',
         "answers = predictor(images)  # uint8 or float from 0 to 1, one or a batch: classes, probabilities, exits, macs",
-        f"predictor.policy = predictor.bundle.policy_at(max_cost={test['avg_macs'] * 0.8:.3g})  # another budget, in MACs",
+        f"predictor.policy = predictor.bundle.policy_at(max_cost={_budget(own):.0f})  # another budget, in MACs",
         "```",
     ]
     if segment_file(0) in files:
         parts += [
             "",
-            "Without torch, on a device: `pip install nni-earlyexit-runtime`, then",
+            "Without torch, on a device: the wheel that `python -m nni_earlyexit.runtime.distribution OUT` builds, then",
             "",
             "```python",
             "from nni_earlyexit.runtime import OnnxPredictor",
@@ -89,7 +89,7 @@ def text(architecture: Architecture, fits: Mapping[str, Fitted], files: Sequence
 def summary(bundle: Bundle) -> str:
     """A bundle in a few lines, for a terminal."""
     own = bundle.architecture
-    full = own.exit_costs[-1]
+    full = own.static_macs
     rows = [
         [
             numbers,
@@ -100,12 +100,18 @@ def summary(bundle: Bundle) -> str:
         ]
         for numbers, fitted in bundle.fits.items()
     ]
-    heads = ["numbers", "test accuracy", "avg MACs", "of its last exit", "share of inputs per exit"]
+    heads = ["numbers", "test accuracy", "avg MACs", "of it without exits", "share of inputs per exit"]
     lines = [aligned(heads, rows)]
     if len(own.exit_costs) == 1:
         lines.append("every input leaves at the same exit: this is a small static network")
     lines.append(f"{bundle.folder}: EarlyExitPredictor.load({str(bundle.folder)!r})")
     return "\n".join(lines)
+
+
+def _budget(fitted: Fitted) -> float:
+    """Some average MACs that can be kept: those in the middle of the trade-off."""
+    costs = fitted.family.front.avg_cost
+    return float(np.ceil(costs[len(costs) // 2]))
 
 
 def _exits(architecture: Architecture, fitted: Fitted) -> list[str]:

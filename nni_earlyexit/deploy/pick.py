@@ -45,7 +45,7 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
     elif wish is not None:
         trials = [own for own in finished(experiment_folder(name), say) if own.policy is not None]
     else:
-        trials = picked(experiment_folder(name), pick or BEST, say)
+        trials = picked(experiment_folder(name), pick or BEST, say, with_again=True)
     if wish is not None:
         trial = wish.pick(trials)
         return trial, wish.settings(trial.settings)

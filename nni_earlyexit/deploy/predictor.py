@@ -46,7 +46,7 @@ class EarlyExitPredictor:
         network = load_network(bundle)
         place = torch.device(device) if device is not None else best_device()
         self._preprocessing = network.preprocessing
-        self._router = Router(TorchSegments(network, place, bfloat16=half))
+        self._router = Router(TorchSegments(network, place, bfloat16=half), network.num_classes)
 
     @classmethod
     def load(
@@ -65,7 +65,7 @@ class EarlyExitPredictor:
         """The batch before it is normalised, which the first segment does."""
         if self._preprocessing is None:
             raise AssertionError("a bundle has one")
-        x = self._preprocessing.shaped(images)
+        x = self._preprocessing.shaped(images).detach().cpu()
         if self.bundle.architecture.tokens:
             return x.long().numpy()
         return (x.float() / 255 if x.dtype == torch.uint8 else x.float()).numpy()

@@ -65,29 +65,40 @@ class Wish:
 
         ``ValueError`` that says how near one comes where none is within them.
         """
-        best, chosen, nearest = np.inf, None, dict[str, float]()
+        best, chosen, nearest, candidates = np.inf, None, dict[str, float](), 0
         for trial in trials:
             columns = self._columns(trial)
+            if not len(columns[self.best]):
+                continue  # none of its points is within the limits of the search
             within = np.ones(len(next(iter(columns.values()))), dtype=bool)
+            candidates += 1
             for name, limit in self.limits.items():
                 losses = _losses(name, columns[name])
                 nearest[name] = min(nearest.get(name, np.inf), float(losses.min()))
-                within &= losses <= _losses(name, np.array(limit)) * (1 + 1e-12)
+                bound = float(_losses(name, np.array(limit)))
+                within &= losses <= bound + 1e-12 * abs(bound)
             own = np.where(within, _losses(self.best, columns[self.best]), np.inf).min()
             if own < best:
                 best, chosen = own, trial
         if chosen is None:
             reached = ", ".join(f"{name} {format_amount(abs(value))}" for name, value in nearest.items())
-            raise ValueError(f"pick: no network is within the limits; the best of each is {reached or 'none'}")
+            if not candidates:
+                raise ValueError("pick: there is no finished trial within the limits of the search")
+            raise ValueError(f"pick: no network is within the limits; the best of each is {reached}")
         return chosen
 
     def settings(self, settings: Settings) -> Settings:
         """``settings`` with the goal and the limit by which the cutoffs of the chosen network are fitted."""
-        limits = replace(settings.limits, max_avg_macs=self.limits.get("avg_macs", settings.limits.max_avg_macs))
-        goal = Goal(tolerance=0.0, confidence=settings.goal.confidence)
-        if self.best == "avg_macs" and "accuracy" in self.limits:
-            goal = Goal(min_accuracy=self.limits["accuracy"], confidence=settings.goal.confidence)
-        return replace(settings, goal=goal, limits=limits)
+        limits = replace(
+            settings.limits,
+            max_avg_macs=self.limits.get("avg_macs", settings.limits.max_avg_macs),
+            max_latency_s=self.limits.get("latency_s", settings.limits.max_latency_s),
+        )
+        least = self.limits.get("accuracy", 0.0)
+        # of averages the least that is accurate enough; of what is of the whole network, the most accurate point
+        cheap = self.best in ("avg_macs", "latency_s") or (self.best != "accuracy" and "accuracy" in self.limits)
+        goal = Goal(min_accuracy=least) if cheap else Goal(tolerance=0.0)
+        return replace(settings, goal=replace(goal, confidence=settings.goal.confidence), limits=limits)
 
     def _columns(self, trial: Record) -> dict[str, np.ndarray[Any, Any]]:
         """The metrics along the trade-off of a trial's network; what is of the whole network is the same everywhere."""

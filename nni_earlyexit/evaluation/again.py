@@ -29,14 +29,19 @@ EVERY, BEST = "all", "best:"
 """In place of names: the whole front, and, before a number, so many networks that together stand for it best."""
 
 
-def picked(experiment: Path, names: str, say: Say = print) -> list[Record]:
+def picked(experiment: Path, names: str, say: Say = print, *, with_again: bool = False) -> list[Record]:
     """The trials in the folder of an experiment that a user names, separated by commas.
 
     A number is that of a network on the front of the search, cheapest first, as its table shows it before anything was trained
-    again; a trial has its ID; ``all`` is the whole front, and ``best:3`` the three networks of it that dominate the most.
+    again, or, ``with_again``, as it shows it now; a trial has its ID; ``all`` is the whole front, and ``best:3`` the three
+    networks of it that dominate the most.
     Raises ``ValueError`` for others, and where there is no front.
     """
-    trials = [trial for trial in finished(experiment, say) if not is_again(trial.folder) and trial.policy is not None]
+    trials = [
+        trial
+        for trial in finished(experiment, say)
+        if trial.policy is not None and (with_again or not is_again(trial.folder))
+    ]
     front = best_of(trials, objectives_of(experiment))
     if not front:
         raise ValueError(f"experiment: there is no finished trial within the limits in {str(experiment)!r}")

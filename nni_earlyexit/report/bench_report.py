@@ -41,7 +41,7 @@ def table(rows: Sequence[Row]) -> str:
                 f"{1e3 * row.static_seconds:.3f}",
                 f"{row.speedup:.2f}",
                 f"{row.promise:.2f}",
-                f"{row.kept:.2f}",
+                "-" if row.engine.endswith("int8") else f"{row.kept:.2f}",
                 *energy,
                 " ".join("-" if np.isnan(seconds) else f"{1e3 * seconds:.3f}" for seconds in row.by_exit)
                 if row.batch_size == 1
@@ -71,7 +71,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left.set_xticks(range(max(len(row.by_exit) for row in rows)))
     left.set_xlabel("exit that an input leaves at")
     left.set_ylabel("ms for one input, median (dashed: without exits)")
-    left.legend()
+    if single:
+        left.legend()
     names = [f"{row.engine}\nbatch {row.batch_size}" for row in rows]
     right.barh(np.arange(len(rows)), [row.speedup for row in rows], label="measured")
     right.plot([row.promise for row in rows], np.arange(len(rows)), "k|", markersize=14, label="promised by MACs")

@@ -208,6 +208,11 @@ class Architecture:
         )
 
     @property
+    def static_macs(self) -> int:
+        """MACs of the network without early exits: the last exit's, without the other branches."""
+        return self.exit_costs[-1] - sum(self.branch_costs[:-1])
+
+    @property
     def tokens(self) -> bool:
         """``True`` if the network takes token ids."""
         return len(self.input_shape) == 1 and self.preprocessing["mean"] is None
@@ -243,7 +248,7 @@ class Bundle:
         place = Path(folder)
         if not (place / MANIFEST).is_file():
             raise FileNotFoundError(f"bundle: there is none in {str(folder)!r}, which would have a {MANIFEST}")
-        checksums = _checksums(place)
+        checksums = checksums_of(place)
         architecture, fits = (_read(place, name, checksums) for name in (ARCHITECTURE, POLICY))
         try:
             bundle = cls(
@@ -253,7 +258,7 @@ class Bundle:
                 checksums,
             )
             _check_fits(bundle)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DamagedBundle(f"bundle: {str(folder)!r} is damaged: {' '.join(str(error).split())[:300]}") from None
         return bundle
 
@@ -328,7 +333,8 @@ def _check_fits(bundle: Bundle) -> None:
         raise ValueError(f"class_names: {len(own.class_names)} do not fit {own.num_classes} classes")
 
 
-def _checksums(folder: Path) -> dict[str, str]:
+def checksums_of(folder: Path) -> dict[str, str]:
+    """The checksums that the manifest in ``folder`` has, by the names of the files; :class:`DamagedBundle` for another one."""
     try:
         manifest = read_json(folder / MANIFEST, "bundle")
         if manifest["format"] != FORMAT:
@@ -342,6 +348,8 @@ def _checksums(folder: Path) -> dict[str, str]:
         raise
     except ValueError as error:
         raise DamagedBundle(str(error)) from None
+    if odd := [name for name in checksums if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise DamagedBundle(f"bundle: {str(folder / MANIFEST)!r} names {odd[0]!r}, which is not in the bundle")
     if missing := [name for name in ALWAYS if name not in checksums]:
         raise DamagedBundle(f"bundle: {str(folder / MANIFEST)!r} lacks {missing[0]}")
     return checksums

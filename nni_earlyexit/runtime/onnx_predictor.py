@@ -107,7 +107,7 @@ class OnnxPredictor:
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, numbers: str = FLOAT32) -> None:
         self.bundle, self.policy = bundle, bundle.fit(numbers).policy
-        self._router = Router(OnnxSegments.of_bundle(bundle, numbers, threads))
+        self._router = Router(OnnxSegments.of_bundle(bundle, numbers, threads), bundle.architecture.num_classes)
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None, numbers: str = FLOAT32) -> OnnxPredictor:

@@ -120,14 +120,14 @@ class Router(Generic[T]):
 
     Parameters
     ----------
-    segments
-        The segments.
+    segments, classes
+        The segments, and the number of classes that they tell apart.
     timings
         Their seconds; ``None`` takes out whatever has left.
     """
 
-    def __init__(self, segments: Segments[T], timings: Timings | None = None) -> None:
-        self.segments, self.timings = segments, timings
+    def __init__(self, segments: Segments[T], classes: int, timings: Timings | None = None) -> None:
+        self.segments, self.classes, self.timings = segments, classes, timings
 
     def __call__(self, x: NDArray[Any], policy: ExitPolicy, spent: NDArray[np.floating]) -> Prediction:
         """Answer the prepared batch ``x`` under ``policy``; ``spent`` is MACs to leave at each exit under it."""
@@ -158,7 +158,7 @@ class Router(Generic[T]):
         here = np.ones(len(x), dtype=bool)  # those of them that have not left
         so_far: list[NDArray[np.float32]] = []  # logits of the kept exits
         if not len(x):
-            return np.zeros((0, 1), dtype=np.float32), exits
+            return np.zeros((0, self.classes), dtype=np.float32), exits
         batch = segments.begin(x)
         for segment in range(kept[-1] + 1):
             batch, logits = segments.run(segment, batch, with_exit=segment in kept)

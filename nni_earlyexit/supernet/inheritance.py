@@ -44,10 +44,11 @@ def take_weights(network: EarlyExitNetwork, supernet: nn.Module, data: Data, inp
 
 
 def some_inputs(data: Data, inputs: int = STATISTICS) -> Iterator[Tensor]:
-    """Batches of some training inputs, at equal distances."""
+    """Batches of some training inputs, each at equal distances over all of them."""
     places = np.unique(np.linspace(0, len(data.train) - 1, min(inputs, len(data.train))).round().astype(int))
-    for some in np.array_split(places, math.ceil(len(places) / BATCH)):  # equally many, for all count alike
-        yield data.train.prepared(some)
+    count = math.ceil(len(places) / BATCH)
+    for first in range(count):  # every so many of them: images in folders are in the order of their classes
+        yield data.train.prepared(places[first::count])
 
 
 def _take(own: nn.Module, theirs: nn.Module, sample: Mapping[str, Any]) -> None:

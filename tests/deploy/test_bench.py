@@ -103,6 +103,18 @@ def test_folding_changes_nothing_and_leaves_no_normalisation_behind_a_convolutio
     assert len(left) <= sum(isinstance(module, nn.BatchNorm2d) for module in body.modules()) // 4
 
 
+def test_an_activation_in_place_is_no_part_of_a_convolution():
+    for seed in range(20):
+        torch.manual_seed(seed)
+        module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.BatchNorm2d(4)).eval()
+        nn.init.uniform_(module[2].running_mean)
+        x = torch.randn(2, 3, 4, 4)
+        fast = folded(module, torch.zeros(2, 3, 4, 4))
+        assert isinstance(fast[2], nn.BatchNorm2d)
+        with torch.no_grad():
+            torch.testing.assert_close(fast(x.clone()), module(x.clone()))
+
+
 def test_a_convolution_that_is_used_twice_keeps_its_normalisations():
     class Shared(nn.Module):
         def __init__(self):

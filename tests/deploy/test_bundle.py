@@ -214,3 +214,65 @@ def test_fields_that_are_changed_with_their_checksums_run_nothing_and_end_in_one
     with contextlib.suppress(ValueError, OSError):
         load_network(Bundle.load(folder)).predict(images[:2])
     shutil.rmtree(folder.parent)
+
+
+def test_a_manifest_of_something_else_is_no_bundle(trial, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / MANIFEST).write_text('{"name": "app"}')
+    (tmp_path / "app" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds something else than a bundle"):
+        export(trial, tmp_path / "app")
+    assert (tmp_path / "app" / "thesis.txt").is_file()
+
+
+def test_a_bundle_with_files_of_somebody_else_is_kept(trial, copied):
+    (copied / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else than a bundle"):
+        export(trial, copied)
+    assert (copied / "notes.txt").read_text() == "mine"
+
+
+def test_what_was_there_is_there_again_when_it_is_interrupted(trial, copied, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source, target):
+        if str(target) == str(copied) and ".part" in str(source):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr("nni_earlyexit.deploy.bundle.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(trial, copied)
+    monkeypatch.undo()
+    everything(copied)
+    assert [path.name for path in copied.parent.iterdir()] == ["copy"]
+
+
+def test_a_link_is_followed(trial, tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    export(trial, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target" / MANIFEST).is_file()
+
+
+def test_names_outside_of_the_bundle_are_refused(copied):
+    manifest = json.loads((copied / MANIFEST).read_text())
+    manifest["files"]["../secret"] = "0" * 64
+    (copied / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(DamagedBundle, match="names '../secret', which is not in the bundle"):
+        Bundle.load(copied)
+
+
+def test_data_that_have_changed_since_are_noticed(trial, tmp_path, monkeypatch):
+    import importlib
+
+    from nni_earlyexit.utils import files
+
+    def shorter(path, field):
+        return {name: array[:-1] for name, array in files.read_arrays(path, field).items()}
+
+    monkeypatch.setattr(importlib.import_module("nni_earlyexit.deploy.export"), "read_arrays", shorter)
+    with pytest.raises(ValueError, match="data: 'digits' is not as it was when the network was trained"):
+        export(trial, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

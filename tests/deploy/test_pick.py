@@ -71,10 +71,21 @@ def test_limits_that_none_keeps_say_how_near_one_comes():
         Wish.parse("min avg_macs, accuracy >= 95%").pick(TRIALS)
 
 
-def test_cutoffs_are_fitted_for_what_was_asked():
+def test_a_trial_without_points_is_no_candidate():
+    assert Wish.parse("max accuracy").pick([trial("none", [], []), *TRIALS]).folder.name == "large"
+    with pytest.raises(ValueError, match="pick: there is no finished trial within the limits of the search"):
+        Wish.parse("max accuracy").pick([])
+
+
+def test_cutoffs_are_fitted_for_what_was_asked(tmp_path):
     given = Settings.from_options(max_avg_macs=9e6, max_drop=0.01)
     budget = Wish.parse("max accuracy, avg_macs <= 2M").settings(given)
     assert (budget.operating_point.max_cost, budget.operating_point.tolerance) == (2e6, 0.0)
+    (tmp_path / "table.json").touch()
+    timed = Settings.from_options(latency_table=str(tmp_path / "table.json"))
+    assert Wish.parse("max accuracy, latency_s <= 0.002").settings(timed).limits.max_latency_s == 0.002
+    assert Wish.parse("min avg_macs").settings(given).operating_point.min_accuracy == 0.0
+    assert Wish.parse("min full_macs, accuracy >= 80%").settings(given).operating_point.min_accuracy == 0.8
     accurate = Wish.parse("min avg_macs, accuracy >= 80%").settings(given)
     assert (accurate.operating_point.min_accuracy, accurate.operating_point.max_cost) == (0.8, 9e6)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +157,18 @@ def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exi
     )
     with pytest.raises(ValueError, match="of another space"):
         inherit(network, Supernet(digits_space).network)
+
+
+def test_each_batch_for_statistics_is_of_all_the_inputs():
+    """Images in folders are in the order of their classes, and a batch of one class has other statistics."""
+
+    class Ordered:
+        def __len__(self):
+            return 45_000
+
+        def prepared(self, places):
+            return torch.from_numpy(places)
+
+    for batch in some_inputs(SimpleNamespace(train=Ordered()), 1024):
+        counts = torch.bincount(batch // 4_500, minlength=10)
+        assert counts.min() >= 12
