@@ -23,7 +23,11 @@ QUICK = {
     "run": ("--quick",),
     "finetune": ("--pick", "best:1", "--epochs", "3", "--batch-size", "32"),
 }
-WHOLE = {"supernet": ("--epochs", "30"), "run": (), "finetune": ("--pick", "best:3", "--epochs", "20")}
+WHOLE = {
+    "supernet": ("--epochs", "18", "--batch-size", "256", "--learning-rate", "0.025"),
+    "run": (),
+    "finetune": ("--pick", "best:3", "--epochs", "20"),
+}
 
 
 def main() -> None:
