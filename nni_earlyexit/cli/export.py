@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nni_earlyexit.cli.options import Commands
+from nni_earlyexit.cli.options import Commands, add_guarantee, guarantee_of
 from nni_earlyexit.utils.progress import say
 
 BEST = "best:1"
@@ -25,6 +25,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--onnx", action="store_true", help="for onnxruntime too, which needs no torch")
     command.add_argument("--int8", action="store_true", help="with 8-bit integers too, for onnxruntime")
     command.add_argument("--keep-exits", action="store_true", help="keep exits that do not pay")
+    add_guarantee(command.add_argument_group("guarantee (half of the calibration split is its test)"))
     command.add_argument(
         "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
     )
@@ -58,6 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
         trial,
         arguments.out,
         settings,
+        guarantee=guarantee_of(arguments),
         keep_exits=arguments.keep_exits,
         onnx=arguments.onnx,
         int8=arguments.int8,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nni_earlyexit.cli.options import Commands, amount, share
+from nni_earlyexit.cli.options import Commands, add_guarantee, amount, guarantee_of
 from nni_earlyexit.thresholds.operating_point import PointGoal
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.options import add_options, options
@@ -25,10 +25,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     how = command.add_argument_group("how")
     how.add_argument("--confidence", help="max_prob (default), entropy, margin, energy, patience or learned")
     how.add_argument("--temperature-scaling", action="store_true", help="calibrate each exit's probabilities first")
-    how.add_argument(
-        "--guarantee", type=share, help="the true drop is at most this, with probability --with-confidence"
-    )
-    how.add_argument("--with-confidence", type=share, default=0.95, help="of the guarantee (95%%)")
+    add_guarantee(how)
     how.add_argument("--seed", type=int, default=0, help="of the splits of learned confidence and guarantee (0)")
     command.add_argument("--results", type=Path, help="folder for policy.json and thresholds.png (beside the outputs)")
     return command
@@ -38,7 +35,6 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run the command; its exit code."""
     from nni_earlyexit.evaluation import stored_outputs
     from nni_earlyexit.report import thresholds_report
-    from nni_earlyexit.thresholds.guarantee import Guarantee
     from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 
     source = stored_outputs.source(arguments.source, arguments.trial)
@@ -50,9 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
     if arguments.confidence is not None:
         chosen["confidence"] = arguments.confidence
-    guarantee = None
-    if arguments.guarantee is not None:
-        guarantee = Guarantee(arguments.guarantee, arguments.with_confidence)
+    guarantee = guarantee_of(arguments)
     optimizer = ThresholdOptimizer(
         **chosen,
         temperature_scaling=arguments.temperature_scaling,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nni_earlyexit.deploy.portable import portable, write_backbone
 from nni_earlyexit.deploy.quantise import quantise_segments
 from nni_earlyexit.deploy.segments import TorchSegments
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.metrics import fit_cutoffs
+from nni_earlyexit.evaluation.metrics import FittedCutoffs, fit_cutoffs
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.runtime.bundle import FLOAT32, INT8, Architecture, Bundle, Fitted, PolicyFamily
@@ -25,6 +26,7 @@ from nni_earlyexit.runtime.onnx_predictor import OnnxSegments
 from nni_earlyexit.runtime.routing import Segments, every_logits
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.training.settings import Settings
@@ -39,6 +41,45 @@ RANGE_INPUTS = 512
 
 
 BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """The calibration inputs that policies are fitted to, and those that a guarantee is tested on."""
+
+    guarantee: Guarantee | None
+    fit: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+    @classmethod
+    def divided(cls, guarantee: Guarantee | None, inputs: int, seed: int) -> _Calibration:
+        """So many inputs, all of which are for fitting without a guarantee."""
+        if guarantee is None:
+            return cls(None, np.arange(inputs), np.arange(0))
+        order = np.random.default_rng(seed).permutation(inputs)
+        count = int(np.clip(round(guarantee.test_size * inputs), 1, inputs - 1))
+        return cls(guarantee, order[count:], order[:count])
+
+    def test_data(self, logits: NDArray[np.floating], y: NDArray[np.integer]) -> dict[str, Any] | None:
+        """Those of the guarantee's test."""
+        return None if self.guarantee is None else {"logits": logits[self.test], "y": y[self.test]}
+
+    def cutoffs(
+        self, settings: Settings, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts, say: Say
+    ) -> FittedCutoffs:
+        """Fit cutoffs under the guarantee; ``say`` hears where nothing is certified."""
+        data = self.test_data(logits, y)
+        with warnings.catch_warnings(record=True) as warned:
+            fitted = fit_cutoffs(settings, logits[self.fit], y[self.fit], costs, self.guarantee, data)
+        for warning in warned:
+            say(f"concern: {warning.message}")
+        return fitted
+
+    def kept_by(self, certificate: Certificate | None) -> dict[str, Any] | None:
+        """The guarantee and its test, as plain data."""
+        if self.guarantee is None or certificate is None:
+            return None
+        return {**asdict(self.guarantee), "inputs": certificate.inputs, "certified": certificate.certified}
 
 
 @dataclass(frozen=True)
@@ -65,6 +106,7 @@ def export(
     folder: Path,
     settings: Settings | None = None,
     *,
+    guarantee: Guarantee | None = None,
     keep_exits: bool = False,
     onnx: bool = False,
     int8: bool = False,
@@ -80,6 +122,9 @@ def export(
         A folder that is new, empty or a bundle.
     settings
         Goal and limits by which cutoffs are fitted to the calibration split; those of the trial by default.
+    guarantee
+        Lets only policies be chosen whose true drop is limited, with a probability. One part of the calibration split proposes
+        them, they are tested on the other. Every exit is kept, for the last one is what they are compared with.
     keep_exits
         ``True`` keeps every exit. By default those that the policy drops are left out, and so is all that follows the last exit
         at which a calibration input leaves.
@@ -99,12 +144,12 @@ def export(
     stored = read_arrays(trial.file(record.OUTPUTS), "trial")
     logits, labels = stored["calibration_logits"], stored["calibration_labels"]
     costs = ExitCosts(whole.exit_costs, latency_s=trial.exit_latency_s, branch_macs=whole.branch_costs)
+    calibration = _Calibration.divided(guarantee, len(labels), settings.training.seed)
     chosen = fit_cutoffs(settings, logits, labels, costs)
     policy = chosen.policy
-    if missed := _missed(settings, chosen.chosen):
-        say(missed)
-    kept = tuple(range(len(policy.cutoffs))) if keep_exits else _worth(policy, logits)
-    network, policy = whole.keep(kept).eval(), _cut(policy, kept)
+    every = keep_exits or guarantee is not None
+    kept = tuple(range(len(policy.cutoffs))) if every else _worth(policy, logits)
+    network = whole.keep(kept).eval()
     say(f"keeps {len(kept)} of {len(whole.exit_stages)} exits: {', '.join(map(str, kept))}")
 
     from nni_earlyexit import data, search_spaces
@@ -129,7 +174,12 @@ def export(
     device = next(network.parameters()).device
     segments = TorchSegments(network, device)
     outputs = {name: split.logits(segments) for name, split in splits.items()}
-    fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about)}
+    if guarantee is not None:
+        chosen = calibration.cutoffs(settings, outputs["calibration"], labels, own, say)
+    policy = chosen.policy if guarantee is not None else _cut(policy, kept)
+    if missed := _missed(settings, chosen.chosen):
+        say(missed)
+    fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about, calibration)}
     space = search_spaces.restore(str(trial.space))
     architecture = _architecture(trial, space, network, kept)
 
@@ -142,8 +192,8 @@ def export(
         names = quantise_segments(part, len(kept), _ranges(task))
         small = OnnxSegments([part / name for name in names])
         quantised = {name: split.logits(small) for name, split in splits.items()}
-        again = fit_cutoffs(settings, quantised["calibration"], splits["calibration"].y, own).policy
-        fits[INT8] = _fitted(again, settings, quantised, splits, own, about)
+        again = calibration.cutoffs(settings, quantised["calibration"], labels, own, say).policy
+        fits[INT8] = _fitted(again, settings, quantised, splits, own, about, calibration)
         return names
 
     extras: list[Extra] = [
@@ -238,13 +288,23 @@ def _fitted(
     splits: dict[str, _Split],
     costs: ExitCosts,
     about: dict[str, Any],
+    part: _Calibration,
 ) -> Fitted:
     """Every policy along the trade-off on calibration data, and the judgement of ``policy`` by test data."""
     from scipy.stats import binomtest
 
     labels = splits["calibration"].y
-    optimizer = settings.goal.optimizer(None)
-    optimizer.fit_closest(outputs["calibration"], labels, costs.macs, branch_costs=costs.branch_macs)
+    logits = outputs["calibration"]
+    optimizer = settings.goal.optimizer(None).set_params(guarantee=part.guarantee)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it was said when the policy was chosen
+        optimizer.fit_closest(
+            logits[part.fit],
+            labels[part.fit],
+            costs.macs,
+            branch_costs=costs.branch_macs,
+            guarantee_data=part.test_data(logits, labels),
+        )
     front = optimizer.front_.thinned(FRONT_POINTS)
     policies = [optimizer.policy_of(point) for point in front]
     family = PolicyFamily(
@@ -253,6 +313,7 @@ def _fitted(
         optimizer.policy_.temperatures,
         {own.kept: own.models for own in policies if own.models is not None},
         float(optimizer.single_exit_accuracies_[-1]),
+        optimizer.judge(outputs["test"], splits["test"].y, points=list(front)).shares,
     )
     logits, y = outputs["test"], splits["test"].y
     exits = policy.exits(logits)
@@ -267,7 +328,7 @@ def _fitted(
         "shares": (np.bincount(exits, minlength=len(spent)) / len(exits)).tolist(),
         "exit_accuracies": (logits.argmax(axis=-1) == y[:, None]).mean(axis=0).tolist(),
     }
-    return Fitted(policy, family, {**about, "inputs": len(labels)}, test)
+    return Fitted(policy, family, {**about, "inputs": len(labels)}, test, part.kept_by(optimizer.certificate_))
 
 
 def _architecture(trial: Record, space: EarlyExitSpace, network: EarlyExitNetwork, kept: Sequence[int]) -> Architecture:

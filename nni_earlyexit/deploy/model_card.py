@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from nni_earlyexit.runtime.bundle import CARD, FLOAT32, Architecture, Bundle, Fitted
 from nni_earlyexit.runtime.onnx_predictor import NESTED, segment_file
+from nni_earlyexit.thresholds.guarantee import ALL
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.tables import aligned
 
@@ -48,6 +49,7 @@ def text(architecture: Architecture, fits: Mapping[str, Fitted], files: Sequence
         f"- {architecture.num_classes} classes: {shown}",
         f"- cutoffs fitted to {own.fitted_to['inputs']:,} inputs of the {own.fitted_to['split']} split, for "
         f"{own.fitted_to['goal']}",
+        *_guarantee(own),
         "",
         "## Use",
         "",
@@ -106,6 +108,19 @@ def summary(bundle: Bundle) -> str:
         lines.append("every input leaves at the same exit: this is a small static network")
     lines.append(f"{bundle.folder}: EarlyExitPredictor.load({str(bundle.folder)!r})")
     return "\n".join(lines)
+
+
+def _guarantee(fitted: Fitted) -> list[str]:
+    """A line about the guarantee, if there is one."""
+    own = fitted.guarantee
+    if own is None:
+        return []
+    whom = "" if own["among"] == ALL else ", among the inputs that leave before it"
+    return [
+        f"- guarantee, with probability {own['confidence']:g} over calibration data: leaving early costs at most "
+        f"{own['max_drop']:.2%} of the last exit's accuracy{whom} (tested on {own['inputs']:,} inputs); every policy of the "
+        "bundle keeps it, as long as inputs are as those of the calibration split are"
+    ]
 
 
 def _budget(fitted: Fitted) -> float:

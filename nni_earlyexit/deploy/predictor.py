@@ -14,6 +14,7 @@ from nni_earlyexit.nn.preprocessing import Inputs
 from nni_earlyexit.runtime.bundle import Bundle
 from nni_earlyexit.runtime.preparing import prepared
 from nni_earlyexit.runtime.routing import Prediction, Router, measure
+from nni_earlyexit.runtime.watch import Watch
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.checks import lookup
 from numpy.typing import NDArray
@@ -38,10 +39,13 @@ class EarlyExitPredictor:
     policy
         The policy by which inputs leave; another one of ``bundle.policy_at(...)`` may be put there at any time. A batch that is
         being answered keeps the one that it began with.
+    watch
+        Compares the exits with those of the test inputs, and warns where the promise no longer holds; ``None`` does not.
     """
 
     def __init__(self, bundle: Bundle, *, device: str | torch.device | None = None, numbers: str = "float32") -> None:
         self.bundle, self.policy = bundle, bundle.policy
+        self.watch: Watch | None = Watch(bundle.fit())
         half = lookup(NUMBERS, numbers, "numbers")
         network = load_network(bundle)
         place = torch.device(device) if device is not None else best_device()
@@ -59,7 +63,10 @@ class EarlyExitPredictor:
         """Answer ``images``, one or a batch, as :meth:`EarlyExitNetwork.predict` takes them."""
         policy: ExitPolicy = self.policy
         spent = np.asarray(self.bundle.costs_under(policy))
-        return self._router(self._prepared(images), policy, spent)
+        answers = self._router(self._prepared(images), policy, spent)
+        if self.watch is not None:
+            self.watch.add(policy, answers.exits)
+        return answers
 
     def _prepared(self, images: Inputs) -> NDArray[Any]:
         """The batch before it is normalised, which the first segment does."""

@@ -13,6 +13,7 @@ from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.search.metrics import FRONT, SAMPLE, exit_metric
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
+from nni_earlyexit.thresholds.guarantee import Guarantee
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
@@ -67,15 +68,21 @@ def facts(network: EarlyExitNetwork, latency_s: Sequence[float] | None = None) -
 
 
 def fit_cutoffs(
-    settings: Settings, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts
+    settings: Settings,
+    logits: NDArray[np.floating],
+    y: NDArray[np.integer],
+    costs: ExitCosts,
+    guarantee: Guarantee | None = None,
+    guarantee_data: Mapping[str, Any] | None = None,
 ) -> FittedCutoffs:
     """The point that the goal wants of the front on these outputs, within all limits, and its policy.
 
-    Where none meets the goal, it is the one that comes closest.
+    Where none meets the goal, it is the one that comes closest. With a guarantee, only policies that keep it are on the front;
+    see :meth:`ThresholdOptimizer.fit` for its data.
     """
     limits = settings.limits
-    optimizer = settings.goal.optimizer(limits.max_avg_macs)
-    optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs)
+    optimizer = settings.goal.optimizer(limits.max_avg_macs).set_params(guarantee=guarantee)
+    optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs, guarantee_data=guarantee_data)
     point, within = optimizer.chosen_, optimizer.front_
     if limits.max_latency_s is not None and costs.latency_s is not None:
         within = within[within.shares @ costs.latency_s <= limits.max_latency_s]

@@ -27,8 +27,9 @@ from nni_earlyexit.thresholds.operating_point import OperatingPoint
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
 from nni_earlyexit.utils.files import checksum, finite_or_none, read_json
+from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 CARD, ARCHITECTURE, POLICY, WEIGHTS, MANIFEST = (
     "README.md",
     "architecture.json",
@@ -64,6 +65,8 @@ class PolicyFamily:
         Models of the learned measure, by the exits that a policy keeps.
     last_accuracy
         Accuracy of the last exit for every input, on the same data.
+    test_shares
+        Share of the test inputs that leaves at each exit, under each policy (policies, exits).
     """
 
     front: Front
@@ -71,6 +74,7 @@ class PolicyFamily:
     temperatures: tuple[float, ...] | None
     models: Mapping[Kept, Models]
     last_accuracy: float
+    test_shares: NDArray[np.floating]
 
     def policy_of(self, point: TradeOff) -> ExitPolicy:
         """The policy of a point of the front."""
@@ -91,6 +95,7 @@ class PolicyFamily:
                 for kept, models in self.models.items()
             ],
             "last_accuracy": self.last_accuracy,
+            "test_shares": self.test_shares.tolist(),
         }
 
     @classmethod
@@ -114,6 +119,7 @@ class PolicyFamily:
                 for entry in data["models"]
             },
             float(data["last_accuracy"]),
+            np.array(data["test_shares"], dtype=float),
         )
 
 
@@ -131,12 +137,16 @@ class Fitted:
         What cutoffs were fitted to: data set, split, number of inputs, seed.
     test
         Judgement by test data: accuracy, its interval, average MACs, share of inputs and accuracy of each exit.
+    guarantee
+        The :class:`~nni_earlyexit.thresholds.guarantee.Guarantee` that every policy keeps, and the inputs of its test, as plain
+        data; ``None`` where none was asked for.
     """
 
     policy: ExitPolicy
     family: PolicyFamily
     fitted_to: Mapping[str, Any]
     test: Mapping[str, Any]
+    guarantee: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -144,6 +154,7 @@ class Fitted:
             "policy": self.policy.to_dict(),
             "fitted_to": dict(self.fitted_to),
             "test": dict(self.test),
+            "guarantee": None if self.guarantee is None else dict(self.guarantee),
             "family": self.family.to_dict(),
         }
 
@@ -155,6 +166,7 @@ class Fitted:
             PolicyFamily.from_dict(data["family"]),
             dict(data["fitted_to"]),
             dict(data["test"]),
+            None if data["guarantee"] is None else dict(data["guarantee"]),
         )
 
 
@@ -320,6 +332,10 @@ def _check_fits(bundle: Bundle) -> None:
     for numbers, fitted in bundle.fits.items():
         lengths[f"cutoffs of {numbers}"] = len(fitted.policy.cutoffs)
         lengths[f"front of {numbers}"] = fitted.family.front.cutoffs.shape[1]
+        if fitted.family.test_shares.shape != fitted.family.front.cutoffs.shape:
+            raise ValueError(f"test_shares of {numbers}: they do not fit the front")
+        if len(fitted.test["shares"]) != exits or not float(fitted.test["inputs"]) >= 1:
+            raise ValueError(f"test of {numbers}: its shares do not fit {exits} exits")
     for name, length in lengths.items():
         if length != exits:
             raise ValueError(f"{name}: {length} do not fit {exits} exits")

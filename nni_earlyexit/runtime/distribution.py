@@ -24,6 +24,8 @@ MODULES = (
     "runtime/onnx_predictor.py",
     "runtime/preparing.py",
     "runtime/routing.py",
+    "runtime/share_test.py",
+    "runtime/watch.py",
     "thresholds/__init__.py",
     "thresholds/__init__.pyi",
     "thresholds/confidence.py",

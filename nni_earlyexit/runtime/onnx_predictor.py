@@ -10,6 +10,7 @@ import numpy as np
 from nni_earlyexit.runtime.bundle import FLOAT32, Bundle, DamagedBundle
 from nni_earlyexit.runtime.preparing import prepared
 from nni_earlyexit.runtime.routing import Prediction, Router, measure
+from nni_earlyexit.runtime.watch import Watch
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from numpy.typing import NDArray
 
@@ -103,10 +104,13 @@ class OnnxPredictor:
     ----------
     policy
         The policy by which inputs leave; another one of ``bundle.policy_at(...)`` may be put there at any time.
+    watch
+        Compares the exits with those of the test inputs, and warns where the promise no longer holds; ``None`` does not.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, numbers: str = FLOAT32) -> None:
         self.bundle, self.policy = bundle, bundle.fit(numbers).policy
+        self.watch: Watch | None = Watch(bundle.fit(numbers))
         self._router = Router(OnnxSegments.of_bundle(bundle, numbers, threads), bundle.architecture.num_classes)
 
     @classmethod
@@ -118,7 +122,10 @@ class OnnxPredictor:
         """Answer ``images``; see :func:`~nni_earlyexit.runtime.preparing.prepared` for what they may be."""
         policy: ExitPolicy = self.policy  # the same for the whole batch, whatever is put there meanwhile
         spent = np.asarray(self.bundle.costs_under(policy))
-        return self._router(prepared(images, self.bundle.architecture.preprocessing), policy, spent)
+        answers = self._router(prepared(images, self.bundle.architecture.preprocessing), policy, spent)
+        if self.watch is not None:
+            self.watch.add(policy, answers.exits)
+        return answers
 
     def measure(self, batch_size: int = 64) -> None:
         """Measure how long the segments take here, so that only what pays is taken out of batches up to this size."""

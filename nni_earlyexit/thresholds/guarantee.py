@@ -13,6 +13,11 @@ is 1 on average at most if the mean of D is ``max_drop`` or more, so that it har
 (Markov). Inputs that the policy gets right and the last exit wrong count in its favour, and what varies little is certified
 with few inputs. The logarithm of the capital is a sum over inputs, each of which depends only on the exit it leaves at. So
 it is a score like any other: the policies that are worth a test are the front of cost against it.
+
+The mean of D may be over all inputs, or over those alone that leave early: the selective risk, cf. Jazbec et al.
+(arXiv 2405.20915). The latter is the stronger promise, for inputs at the last exit, whose drop is 0, cannot make up for
+others. It is the same bet without the inputs that the policy sends to the last exit: the mean of D among the others is
+``max_drop`` or more just where that of (D - ``max_drop``) * (leaves early) over all is 0 or more.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from nni_earlyexit.thresholds.exit_outputs import Outputs
 from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, exits_of_each, judge, kept_by, search_policies
 from nni_earlyexit.thresholds.policy import ExitPolicy, first_sure_exit
 from nni_earlyexit.thresholds.policy_front import Front
-from nni_earlyexit.utils.checks import Check, is_number, positive
+from nni_earlyexit.utils.checks import Check, is_number, one_of, positive
 
 BETS = np.linspace(0.02, 0.98, 49)
 """Bets that are tried, as shares of the largest that cannot lose everything."""
@@ -38,6 +43,9 @@ CANDIDATES = 100
 MOST = 1e6
 """Largest bet, where none can lose everything."""
 
+
+ALL, EARLY = "all", "early"
+"""Inputs that the mean of a guarantee is over."""
 
 _BETWEEN = Check("a fraction between 0 and 1", lambda v: is_number(v) and 0 < v < 1)
 
@@ -54,16 +62,20 @@ class Guarantee:
         Probability, over calibration sets that are drawn as the inputs to come are, that it holds.
     test_size
         Share of the data that is kept for the test; policies are fitted to the rest.
+    among
+        Inputs that the mean is over: ``"all"``, or ``"early"`` for those that leave before the last exit (selective risk).
     """
 
     max_drop: float
     confidence: float = 0.95
     test_size: float = 0.5
+    among: str = ALL
 
     def __post_init__(self) -> None:
         positive()("max_drop of a guarantee", self.max_drop)
         for name in ("confidence", "test_size"):
             _BETWEEN(f"{name} of a guarantee", getattr(self, name))
+        one_of((ALL, EARLY))("among of a guarantee", self.among)
 
     @property
     def needed(self) -> float:
@@ -113,7 +125,10 @@ def certify(
     def gains(part: Outputs, bet: float) -> Array:
         """Amount (inputs, exits) that each input adds to the logarithm of the capital at each exit."""
         drop = part.scores[:, -1:] - part.scores
-        return np.log1p(bet * part.weights[:, None] / heaviest * (guarantee.max_drop - drop))
+        gain: Array = np.log1p(bet * part.weights[:, None] / heaviest * (guarantee.max_drop - drop))
+        if guarantee.among == EARLY:
+            gain[:, -1] = 0
+        return gain
 
     def candidates(bet: float) -> Front:
         """The front of cost against gain per unit of weight, without the policy that needs no test."""

@@ -14,7 +14,7 @@ import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.exit_outputs import Outputs, checked, checked_costs
 from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, Kept, judge, kept_by, search_policies
-from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee, certify
+from nni_earlyexit.thresholds.guarantee import ALL, Certificate, Guarantee, certify
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.thresholds.operating_point import OperatingPoint, Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy, scaled
@@ -351,8 +351,9 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
             if certificate.more_inputs is None
             else f"about {certificate.more_inputs} more inputs would help"
         )
+        whom = "" if guarantee.among == ALL else " of those that leave"
         warnings.warn(
             f"guarantee: {certificate.inputs} inputs of its test cannot show with confidence {guarantee.confidence:g} that "
-            f"leaving early costs at most {guarantee.max_drop:g} accuracy, so every input goes to the last exit; {more}",
+            f"leaving early costs at most {guarantee.max_drop:g} accuracy{whom}, so every input goes to the last exit; {more}",
             stacklevel=4,
         )

@@ -54,6 +54,41 @@ def test_the_promise_is_broken_no_more_often_than_it_says(pool, max_drop, confid
     assert broken <= allowed + 3 * np.sqrt(allowed * confidence)
 
 
+def selective_drop(policy, logits, y):
+    """Accuracy of the last exit minus that of the policy, among the inputs that leave early."""
+    early = policy.exits(logits) < logits.shape[1] - 1
+    return drop(policy, logits[early], y[early]) if early.any() else 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("max_drop", "confidence", "draws"), [(0.04, 0.8, 1000), (0.02, 0.9, 120)])
+def test_the_promise_for_those_that_leave_early_is_broken_no_more_often_than_it_says(pool, max_drop, confidence, draws):
+    logits, y = pool
+    broken = leaving = 0
+    for seed in range(draws):
+        chosen = np.random.default_rng(seed).integers(0, len(y), 600)
+        opt = fit(
+            logits[chosen], y[chosen], guarantee=Guarantee(max_drop, confidence, among="early"), random_state=seed
+        )
+        broken += selective_drop(opt.policy_, logits, y) > max_drop
+        leaving += opt.chosen_.shares[-1] < 1
+    allowed = (1 - confidence) * draws
+    assert broken <= allowed + 3 * np.sqrt(allowed * confidence)
+    assert leaving > draws / 5  # it is not kept by letting nothing leave
+
+
+def test_the_promise_for_those_that_leave_early_is_the_stronger_one(pool):
+    logits, y = pool
+    everyone, early = (
+        fit(logits[:6000], y[:6000], guarantee=Guarantee(0.02, among=among)) for among in ("all", "early")
+    )
+    assert early.chosen_.avg_cost > everyone.chosen_.avg_cost
+    assert selective_drop(everyone.policy_, logits[6000:], y[6000:]) > 0.02
+    assert selective_drop(early.policy_, logits[6000:], y[6000:]) < 0.02
+    with pytest.raises(ValueError, match=r"among of a guarantee: 'late' is not possible; 'all' and 'early' are"):
+        Guarantee(0.02, among="late")
+
+
 def test_more_inputs_allow_more_to_leave_early(pool):
     logits, y = pool
     costs = [fit(logits[:n], y[:n], guarantee=Guarantee(0.01)).chosen_.avg_cost for n in (200, 2000, 20_000)]
