@@ -26,7 +26,7 @@ from nni_earlyexit.runtime.onnx_predictor import OnnxSegments
 from nni_earlyexit.runtime.routing import Segments, every_logits
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space.base import EarlyExitSpace
-from nni_earlyexit.thresholds.guarantee import Certificate, Guarantee
+from nni_earlyexit.thresholds.guarantee import Guarantee
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.training.settings import Settings
@@ -41,45 +41,6 @@ RANGE_INPUTS = 512
 
 
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class _Calibration:
-    """The calibration inputs that policies are fitted to, and those that a guarantee is tested on."""
-
-    guarantee: Guarantee | None
-    fit: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-    @classmethod
-    def divided(cls, guarantee: Guarantee | None, inputs: int, seed: int) -> _Calibration:
-        """So many inputs, all of which are for fitting without a guarantee."""
-        if guarantee is None:
-            return cls(None, np.arange(inputs), np.arange(0))
-        order = np.random.default_rng(seed).permutation(inputs)
-        count = int(np.clip(round(guarantee.test_size * inputs), 1, inputs - 1))
-        return cls(guarantee, order[count:], order[:count])
-
-    def test_data(self, logits: NDArray[np.floating], y: NDArray[np.integer]) -> dict[str, Any] | None:
-        """Those of the guarantee's test."""
-        return None if self.guarantee is None else {"logits": logits[self.test], "y": y[self.test]}
-
-    def cutoffs(
-        self, settings: Settings, logits: NDArray[np.floating], y: NDArray[np.integer], costs: ExitCosts, say: Say
-    ) -> FittedCutoffs:
-        """Fit cutoffs under the guarantee; ``say`` hears where nothing is certified."""
-        data = self.test_data(logits, y)
-        with warnings.catch_warnings(record=True) as warned:
-            fitted = fit_cutoffs(settings, logits[self.fit], y[self.fit], costs, self.guarantee, data)
-        for warning in warned:
-            say(f"concern: {warning.message}")
-        return fitted
-
-    def kept_by(self, certificate: Certificate | None) -> dict[str, Any] | None:
-        """The guarantee and its test, as plain data."""
-        if self.guarantee is None or certificate is None:
-            return None
-        return {**asdict(self.guarantee), "inputs": certificate.inputs, "certified": certificate.certified}
 
 
 @dataclass(frozen=True)
@@ -144,7 +105,6 @@ def export(
     stored = read_arrays(trial.file(record.OUTPUTS), "trial")
     logits, labels = stored["calibration_logits"], stored["calibration_labels"]
     costs = ExitCosts(whole.exit_costs, latency_s=trial.exit_latency_s, branch_macs=whole.branch_costs)
-    calibration = _Calibration.divided(guarantee, len(labels), settings.training.seed)
     chosen = fit_cutoffs(settings, logits, labels, costs)
     policy = chosen.policy
     every = keep_exits or guarantee is not None
@@ -175,11 +135,11 @@ def export(
     segments = TorchSegments(network, device)
     outputs = {name: split.logits(segments) for name, split in splits.items()}
     if guarantee is not None:
-        chosen = calibration.cutoffs(settings, outputs["calibration"], labels, own, say)
+        chosen = _certified(settings, outputs["calibration"], labels, own, guarantee, say)
     policy = chosen.policy if guarantee is not None else _cut(policy, kept)
     if missed := _missed(settings, chosen.chosen):
         say(missed)
-    fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about, calibration)}
+    fits = {FLOAT32: _fitted(policy, settings, outputs, splits, own, about, guarantee)}
     space = search_spaces.restore(str(trial.space))
     architecture = _architecture(trial, space, network, kept)
 
@@ -192,8 +152,8 @@ def export(
         names = quantise_segments(part, len(kept), _ranges(task))
         small = OnnxSegments([part / name for name in names])
         quantised = {name: split.logits(small) for name, split in splits.items()}
-        again = calibration.cutoffs(settings, quantised["calibration"], labels, own, say).policy
-        fits[INT8] = _fitted(again, settings, quantised, splits, own, about, calibration)
+        again = _certified(settings, quantised["calibration"], labels, own, guarantee, say).policy
+        fits[INT8] = _fitted(again, settings, quantised, splits, own, about, guarantee)
         return names
 
     extras: list[Extra] = [
@@ -204,8 +164,8 @@ def export(
     return save_bundle(network, architecture, fits, folder, extras=tuple(extras))
 
 
-def test_inputs(bundle: Bundle, settings: DataSettings, count: int) -> NDArray[Any]:
-    """So many test inputs of a bundle's data set, evenly from all of them, as its first segment takes them.
+def test_data(bundle: Bundle, settings: DataSettings, count: int) -> tuple[NDArray[Any], NDArray[np.integer]]:
+    """So many test inputs of a bundle's data set, evenly from all, as its first segment takes them, and their classes.
 
     Raises ``ValueError`` for data of other classes or inputs than the network's.
     """
@@ -216,7 +176,24 @@ def test_inputs(bundle: Bundle, settings: DataSettings, count: int) -> NDArray[A
     task = task.for_network(network)
     data.check_fits(task, network)
     places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
-    return _unnormalised(task.test.raw(places))
+    return _unnormalised(task.test.raw(places)), task.test.y.numpy()[places]
+
+
+def _certified(
+    settings: Settings,
+    logits: NDArray[np.floating],
+    y: NDArray[np.integer],
+    costs: ExitCosts,
+    guarantee: Guarantee | None,
+    say: Say,
+) -> FittedCutoffs:
+    """Cutoffs that keep the guarantee, if there is one; ``say`` hears where nothing is certified."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        fitted = fit_cutoffs(settings, logits, y, costs, guarantee)
+    for warning in warned:
+        say(f"concern: {warning.message}")
+    return fitted
 
 
 def _worth(policy: ExitPolicy, logits: NDArray[np.floating]) -> tuple[int, ...]:
@@ -288,23 +265,16 @@ def _fitted(
     splits: dict[str, _Split],
     costs: ExitCosts,
     about: dict[str, Any],
-    part: _Calibration,
+    guarantee: Guarantee | None,
 ) -> Fitted:
     """Every policy along the trade-off on calibration data, and the judgement of ``policy`` by test data."""
     from scipy.stats import binomtest
 
     labels = splits["calibration"].y
-    logits = outputs["calibration"]
-    optimizer = settings.goal.optimizer(None).set_params(guarantee=part.guarantee)
+    optimizer = settings.goal.optimizer(None).set_params(guarantee=guarantee)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it was said when the policy was chosen
-        optimizer.fit_closest(
-            logits[part.fit],
-            labels[part.fit],
-            costs.macs,
-            branch_costs=costs.branch_macs,
-            guarantee_data=part.test_data(logits, labels),
-        )
+        optimizer.fit_closest(outputs["calibration"], labels, costs.macs, branch_costs=costs.branch_macs)
     front = optimizer.front_.thinned(FRONT_POINTS)
     policies = [optimizer.policy_of(point) for point in front]
     family = PolicyFamily(
@@ -328,7 +298,11 @@ def _fitted(
         "shares": (np.bincount(exits, minlength=len(spent)) / len(exits)).tolist(),
         "exit_accuracies": (logits.argmax(axis=-1) == y[:, None]).mean(axis=0).tolist(),
     }
-    return Fitted(policy, family, {**about, "inputs": len(labels)}, test, part.kept_by(optimizer.certificate_))
+    promise = None
+    if guarantee is not None and optimizer.certificate_ is not None:
+        certificate = optimizer.certificate_
+        promise = {**asdict(guarantee), "inputs": certificate.inputs, "certified": certificate.certified}
+    return Fitted(policy, family, {**about, "inputs": len(labels)}, test, promise)
 
 
 def _architecture(trial: Record, space: EarlyExitSpace, network: EarlyExitNetwork, kept: Sequence[int]) -> Architecture:

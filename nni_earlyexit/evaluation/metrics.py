@@ -73,16 +73,14 @@ def fit_cutoffs(
     y: NDArray[np.integer],
     costs: ExitCosts,
     guarantee: Guarantee | None = None,
-    guarantee_data: Mapping[str, Any] | None = None,
 ) -> FittedCutoffs:
     """The point that the goal wants of the front on these outputs, within all limits, and its policy.
 
-    Where none meets the goal, it is the one that comes closest. With a guarantee, only policies that keep it are on the front;
-    see :meth:`ThresholdOptimizer.fit` for its data.
+    Where none meets the goal, it is the one that comes closest. With a guarantee, only policies that keep it are on the front.
     """
     limits = settings.limits
     optimizer = settings.goal.optimizer(limits.max_avg_macs).set_params(guarantee=guarantee)
-    optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs, guarantee_data=guarantee_data)
+    optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs)
     point, within = optimizer.chosen_, optimizer.front_
     if limits.max_latency_s is not None and costs.latency_s is not None:
         within = within[within.shares @ costs.latency_s <= limits.max_latency_s]
