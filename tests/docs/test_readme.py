@@ -55,6 +55,7 @@ def test_its_commands_exist():
         "docs/guides/spaces.md",
         "docs/guides/data.md",
         "docs/guides/training.md",
+        "examples/browser/README.md",
         "examples/cifar10/README.md",
     ],
 )
