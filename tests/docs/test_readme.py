@@ -57,6 +57,7 @@ def test_its_commands_exist():
         "docs/guides/training.md",
         "examples/browser/README.md",
         "examples/cifar10/README.md",
+        "examples/serve/README.md",
     ],
 )
 def test_its_links_lead_somewhere(page):
