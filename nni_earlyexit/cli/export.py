@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 
 from nni_earlyexit.cli.options import Commands, add_guarantee, guarantee_of
+from nni_earlyexit.deploy.wish import BEST, EXAMPLE
 from nni_earlyexit.utils.progress import say
-
-BEST = "best:1"
-EXAMPLE = "max accuracy, avg_macs <= 2.5M"
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:

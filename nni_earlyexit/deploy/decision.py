@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from nni_earlyexit.thresholds.confidence import LEARNED
+from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.thresholds.policy import ExitPolicy
-from nni_earlyexit.utils.checks import lookup
 from torch import Tensor, nn
 
 
@@ -86,8 +85,8 @@ class _Learned(nn.Module):
 
 
 def can_decide(policy: ExitPolicy) -> bool:
-    """``True`` unless the measure of ``policy`` is the user's own."""
-    return policy.confidence in {*MEASURES, LEARNED}
+    """``True`` unless the measure of ``policy`` is the user's own, be it under the name of one of this package."""
+    return measures.is_built_in(policy.confidence)
 
 
 class Decision(nn.Module):
@@ -100,15 +99,14 @@ class Decision(nn.Module):
 
     def __init__(self, policy: ExitPolicy, exit: int) -> None:
         super().__init__()
+        if not can_decide(policy):
+            raise ValueError(f"confidence: {policy.confidence!r} is a measure of your own, which cannot be made layers")
         so_far = [k for k in policy.kept if k <= exit]
         temperatures = policy.temperatures or (1.0,) * len(policy.cutoffs)
         self.register_buffer("temperatures", torch.tensor([temperatures[k] for k in so_far]).view(1, -1, 1))
         self.cutoff = policy.cutoffs[exit]
         model = policy.models[exit] if policy.models is not None else None
-        if model is not None:
-            self.measure: Callable[[Tensor], Tensor] = _Learned(model)
-        else:
-            self.measure = lookup(MEASURES, policy.confidence, "confidence")
+        self.measure: Callable[[Tensor], Tensor] = MEASURES[policy.confidence] if model is None else _Learned(model)
 
     def forward(self, *logits: Tensor) -> Tensor:
         """Mask (inputs,), from logits (inputs, classes) of the kept exits up to this one."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.splits import Split
-from nni_earlyexit.deploy.bundle import Extra, check_place, load_network, save_bundle
+from nni_earlyexit.deploy.bundle import Extra, check_place, save_bundle
 from nni_earlyexit.deploy.onnx_files import export_onnx
 from nni_earlyexit.deploy.portable import portable, write_backbone
 from nni_earlyexit.deploy.quantise import quantise_segments
@@ -171,10 +171,9 @@ def test_data(bundle: Bundle, settings: DataSettings, count: int) -> tuple[NDArr
     """
     from nni_earlyexit import data
 
-    network = load_network(bundle)
-    task = data.load_settings(settings.for_shape(network.input_shape), int(bundle.fit().fitted_to["seed"]))
-    task = task.for_network(network)
-    data.check_fits(task, network)
+    own = bundle.architecture
+    task = data.load_settings(settings.for_shape(own.input_shape), int(bundle.fit().fitted_to["seed"]))
+    data.check_fits(task, own)
     places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
     return _unnormalised(task.test.raw(places)), task.test.y.numpy()[places]
 

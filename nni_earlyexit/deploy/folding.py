@@ -36,7 +36,9 @@ def folded(module: nn.Module, x: Tensor) -> nn.Module:
     pairs = _pairs(copied, x)
     for conv_name, norm_name in pairs.items():
         conv, norm = copied.get_submodule(conv_name), copied.get_submodule(norm_name)
-        copied.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))  # type: ignore[arg-type,type-var]
+        if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+            raise AssertionError("pairs are of these")
+        copied.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
         copied.set_submodule(norm_name, _Activation(norm) if isinstance(norm, BatchNormAct2d) else nn.Identity())
     with torch.no_grad():
         before, after = module(x), copied(x)

@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from nni_earlyexit.deploy.decision import Decision, can_decide
-from nni_earlyexit.deploy.segments import segments_of
-from nni_earlyexit.nn.inference import example
+from nni_earlyexit.deploy.segments import segments_with_inputs
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.runtime.onnx_predictor import FEATURES, LOGITS, NESTED, segment_file
 from nni_earlyexit.thresholds.policy import ExitPolicy
@@ -47,14 +46,8 @@ def export_onnx(network: EarlyExitNetwork, policy: ExitPolicy, folder: Path) -> 
 
 def _segments(network: EarlyExitNetwork) -> Iterator[onnx.ModelProto]:
     """The segments of ``network`` in turn, their names prefixed so that they can stand in one graph."""
-    tokens = network.preprocessing is not None and network.preprocessing.mean is None and len(network.input_shape) == 1
-    x = example(network.input_shape, batch_size=2, device=torch.device("cpu"))
-    x = x if tokens else x.float()
-    for segment in segments_of(network):
-        module = segment.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        yield _exported(module, [x], [INPUTS], [LOGITS] if segment.last else [FEATURES, LOGITS])
-        with torch.no_grad():
-            x = segment(x)[0]
+    for segment, x in segments_with_inputs(network, torch.device("cpu")):
+        yield _exported(segment, [x], [INPUTS], [LOGITS] if segment.last else [FEATURES, LOGITS])
 
 
 def _decision(policy: ExitPolicy, exit: int, classes: int) -> onnx.ModelProto:
@@ -66,7 +59,7 @@ def _decision(policy: ExitPolicy, exit: int, classes: int) -> onnx.ModelProto:
 def _exported(module: nn.Module, x: Sequence[Tensor], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
     """``module`` as an ONNX model for any number of inputs, with the names ``inputs`` and ``outputs``."""
     batch = torch.export.Dim("batch")
-    shapes: object = tuple({0: batch} for _ in x)
+    shapes: tuple[Any, ...] = tuple({0: batch} for _ in x)
     if isinstance(module, Decision):
         shapes = (shapes,)  # those of its one variadic argument
     with _quiet():
@@ -76,7 +69,7 @@ def _exported(module: nn.Module, x: Sequence[Tensor], inputs: list[str], outputs
             input_names=inputs,
             output_names=outputs,
             opset_version=OPSET,
-            dynamic_shapes=shapes,  # type: ignore[arg-type]
+            dynamic_shapes=shapes,
             dynamo=True,
             verbose=False,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nni_earlyexit.deploy.wish import Wish
+from nni_earlyexit.deploy.wish import BEST, Wish
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.again import picked
 from nni_earlyexit.evaluation.network_front import finished
@@ -12,8 +12,6 @@ from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.progress import Say
-
-BEST = "best:1"
 
 
 def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Record, Settings]:

@@ -17,7 +17,7 @@ BATCH = 64
 
 
 class _Reader:
-    """Batches of what goes into a segment, as onnxruntime asks for them."""
+    """Batches of what goes into a segment, as onnxruntime asks for them; it takes any class with this method."""
 
     def __init__(self, name: str, x: NDArray[Any]) -> None:
         self._batches: Iterator[dict[str, NDArray[Any]]] = iter(
@@ -35,11 +35,8 @@ def quantise_segments(folder: Path, count: int, x: NDArray[Any]) -> list[str]:
     Ranges of activations are those for ``x``, prepared inputs (inputs, ...), in the segments with float32.
     """
     import onnxruntime
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(_Reader, CalibrationDataReader):  # type: ignore[misc]
-        pass
 
     names = []
     level = logging.getLogger().level
@@ -56,7 +53,7 @@ def quantise_segments(folder: Path, count: int, x: NDArray[Any]) -> list[str]:
                 quantize_static(
                     str(ready),
                     str(folder / names[-1]),
-                    Reader(name, x),
+                    _Reader(name, x),
                     quant_format=QuantFormat.QDQ,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,

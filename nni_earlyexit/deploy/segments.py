@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from nni_earlyexit.nn.layout import in_channels_last
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 
 class Normalise(nn.Module):
@@ -63,18 +65,53 @@ def segments_of(network: EarlyExitNetwork) -> list[Segment]:
     return segments
 
 
+def segments_with_inputs(network: EarlyExitNetwork, device: torch.device) -> Iterator[tuple[Segment, Tensor]]:
+    """The segments of ``network``, moved to ``device``, each with two inputs as it takes them, in usual order in memory."""
+    preprocessing = network.preprocessing
+    x = example(network.input_shape, batch_size=2, device=device)
+    x = x if preprocessing is not None and preprocessing.mean is None else x.float()
+    for segment in segments_of(network):
+        own = segment.to(device).to(memory_format=torch.contiguous_format)
+        yield own, x
+        with torch.no_grad():
+            x = own.body(x)
+
+
+def exported_segments(network: EarlyExitNetwork) -> list[ExportedProgram]:
+    """The segments of ``network`` as programs of ``torch.export`` for any number of inputs, on the device that it is on.
+
+    The first takes (inputs, *input shape), float32 images from 0 to 1 or int64 tokens, and each further one what the one before
+    gives. Each gives its output, which is for the next, and its exit's logits (inputs, classes); the last gives logits alone.
+    Raises ``ValueError`` for a network that does not say how its inputs are prepared.
+    """
+    device, batch = next(network.parameters()).device, torch.export.Dim("batch")
+    return [
+        torch.export.export(segment, (x,), dynamic_shapes=({0: batch},))
+        for segment, x in segments_with_inputs(network, device)
+    ]
+
+
 def fast_segments(network: EarlyExitNetwork, device: torch.device) -> list[Segment]:
     """The segments of ``network`` as they compute fastest: normalisations folded, channels last, on ``device``."""
-    x = example(network.input_shape, batch_size=2)
     segments = []
-    for segment in segments_of(network):
-        own = segment.to("cpu")
+    for segment, x in segments_with_inputs(network, torch.device("cpu")):
         with torch.no_grad():
-            after = own.body(x)
-        body, branch = folded(own.body, x), folded(own.branch, after)
-        segments.append(in_channels_last(Segment(body, branch, last=own.last).eval().to(device)))
-        x = after
+            after = segment.body(x)
+        body, branch = folded(segment.body, x), folded(segment.branch, after)
+        segments.append(in_channels_last(Segment(body, branch, last=segment.last).eval().to(device)))
     return segments
+
+
+def _compiled(module: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
+    """``module`` compiled, for any number of inputs, when it is first called."""
+
+    def forward(x: Tensor) -> Tensor:
+        y: Tensor = module(x)
+        return y
+
+    # PyTorch keeps few variants per code object, and gives up beyond: so each part gets a code object of its own
+    forward.__code__ = forward.__code__.replace(co_name=name)
+    return torch.compile(forward, dynamic=True)
 
 
 class TorchSegments:
@@ -88,16 +125,25 @@ class TorchSegments:
         Where it computes.
     bfloat16
         ``True`` computes in bfloat16 where PyTorch's autocast does.
+    compiled
+        ``True`` compiles each segment, and its branch, when it first runs.
     """
 
-    def __init__(self, network: EarlyExitNetwork, device: torch.device, *, bfloat16: bool = False) -> None:
-        self._segments = fast_segments(network, device)
+    def __init__(
+        self, network: EarlyExitNetwork, device: torch.device, *, bfloat16: bool = False, compiled: bool = False
+    ) -> None:
+        segments = fast_segments(network, device)
+        self._bodies: list[Callable[[Tensor], Tensor]] = [segment.body for segment in segments]
+        self._branches: list[Callable[[Tensor], Tensor]] = [segment.branch for segment in segments]
+        if compiled:
+            self._bodies = [_compiled(own.body, f"body{k}") for k, own in enumerate(segments)]
+            self._branches = [_compiled(own.branch, f"branch{k}") for k, own in enumerate(segments)]
         self._device, self._bfloat16 = device, bfloat16
 
     @property
     def count(self) -> int:
         """Number of segments."""
-        return len(self._segments)
+        return len(self._bodies)
 
     def begin(self, x: NDArray[Any]) -> Tensor:
         """The batch on the device."""
@@ -106,10 +152,9 @@ class TorchSegments:
 
     def run(self, segment: int, x: Tensor, *, with_exit: bool) -> tuple[Tensor, NDArray[np.float32] | None]:
         """The output of a segment, and its exit's logits if ``with_exit``."""
-        own = self._segments[segment]
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            x = own.body(x)
-            return x, own.branch(x).float().cpu().numpy() if with_exit else None
+            x = self._bodies[segment](x)
+            return x, self._branches[segment](x).float().cpu().numpy() if with_exit else None
 
     def take(self, x: Tensor, inputs: NDArray[np.intp]) -> Tensor:
         """Some inputs of a batch."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.search.objectives import DIRECTIONS
-from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.amounts import format_amount, parse_amount
 from nni_earlyexit.utils.checks import unknown
 
+if TYPE_CHECKING:  # the command line shows what is below, and starts without torch
+    from nni_earlyexit.evaluation.record import Record
+    from nni_earlyexit.training.settings import Settings
+
 EXAMPLE = "max accuracy, avg_macs <= 2.5M"
+BEST = "best:1"
+"""The name of the network for those who wish nothing: the one that dominates most."""
 _OBJECTIVE = re.compile(r"(max|min)\s+(\w+)")
 _LIMIT = re.compile(r"(\w+)\s*(<=|>=)\s*(\S+)")
 

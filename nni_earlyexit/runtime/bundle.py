@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from nni_earlyexit.thresholds.confidence import UnknownMeasure
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.thresholds.operating_point import OperatingPoint
 from nni_earlyexit.thresholds.policy import ExitPolicy
@@ -255,7 +256,8 @@ class Bundle:
     def load(cls, folder: str | Path) -> Bundle:
         """The bundle in ``folder``.
 
-        Raises ``FileNotFoundError`` where there is none, and :class:`DamagedBundle` where one is not what was written.
+        Raises ``FileNotFoundError`` where there is none, :class:`DamagedBundle` where one is not what was written, and
+        ``ValueError`` where its confidence measure is of somebody's own and not registered.
         """
         place = Path(folder)
         if not (place / MANIFEST).is_file():
@@ -270,6 +272,11 @@ class Bundle:
                 checksums,
             )
             _check_fits(bundle)
+        except UnknownMeasure as error:
+            raise ValueError(
+                f"bundle: the confidence measure {error.name!r} has to be registered first "
+                "(nni_earlyexit.thresholds.confidence.register)"
+            ) from None
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DamagedBundle(f"bundle: {str(folder)!r} is damaged: {' '.join(str(error).split())[:300]}") from None
         return bundle

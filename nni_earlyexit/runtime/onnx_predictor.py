@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.runtime.bundle import FLOAT32, Bundle, DamagedBundle
-from nni_earlyexit.runtime.preparing import prepared
+from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.runtime.routing import Prediction, Router, measure
 from nni_earlyexit.runtime.watch import Watch
 from nni_earlyexit.thresholds.policy import ExitPolicy
@@ -111,6 +111,7 @@ class OnnxPredictor:
     def __init__(self, bundle: Bundle, *, threads: int | None = None, numbers: str = FLOAT32) -> None:
         self.bundle, self.policy = bundle, bundle.fit(numbers).policy
         self.watch: Watch | None = Watch(bundle.fit(numbers))
+        self._prepared = Preparation(bundle.architecture.preprocessing)
         self._router = Router(OnnxSegments.of_bundle(bundle, numbers, threads), bundle.architecture.num_classes)
 
     @classmethod
@@ -119,10 +120,10 @@ class OnnxPredictor:
         return cls(Bundle.load(folder), threads=threads, numbers=numbers)
 
     def __call__(self, images: Any) -> Prediction:
-        """Answer ``images``; see :func:`~nni_earlyexit.runtime.preparing.prepared` for what they may be."""
+        """Answer ``images``; see :class:`~nni_earlyexit.runtime.preparing.Preparation` for what they may be."""
         policy: ExitPolicy = self.policy  # the same for the whole batch, whatever is put there meanwhile
         spent = np.asarray(self.bundle.costs_under(policy))
-        answers = self._router(prepared(images, self.bundle.architecture.preprocessing), policy, spent)
+        answers = self._router(self._prepared(images), policy, spent)
         if self.watch is not None:
             self.watch.add(policy, answers.exits)
         return answers

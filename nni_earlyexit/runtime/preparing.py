@@ -12,41 +12,75 @@ PADDING, UNKNOWN_WORD = 0, 1
 """Token ids, as networks on sentences were trained with."""
 
 
-def prepared(images: Any, preprocessing: Mapping[str, Any]) -> NDArray[Any]:
-    """A batch for the first segment.
+class Preparation:
+    """Makes batches for the first segment.
 
     Parameters
     ----------
-    images
-        One image or a batch: uint8, or float from 0 to 1 where the network learned from uint8 images; channels first or last,
-        or grey without channels, of the network's own height and width. Of a network on sentences: one sentence, several, or
-        token ids.
     preprocessing
         That of the bundle. Mean and standard deviation are in the first segment.
-
-    Returns
-    -------
-    array
-        Float32 (inputs, *input shape), uint8 images as fractions of 255; token ids as int64.
-
-    Raises
-    ------
-    ValueError
-        For what the network cannot take.
     """
-    shape = tuple(preprocessing["input_shape"])
-    if isinstance(images, str) or (isinstance(images, Sequence) and images and isinstance(images[0], str)):
-        return _tokens([images] if isinstance(images, str) else list(images), preprocessing["vocabulary"], shape[0])
-    x = np.asarray(images)
-    if len(shape) == 1 and preprocessing["mean"] is None:
-        x = np.atleast_2d(x).astype(np.int64)
-    elif len(shape) == 3:
-        x = _images(x, shape, bool(preprocessing["pixels"]))
-    else:
-        x = (x if x.ndim > len(shape) else x[None]).astype(np.float32)
-    if x.shape[1:] != shape:
-        raise ValueError(f"inputs: shape {x.shape} is not possible; (inputs, {', '.join(map(str, shape))}) is")
-    return x
+
+    def __init__(self, preprocessing: Mapping[str, Any]) -> None:
+        self._shape = tuple(preprocessing["input_shape"])
+        self._tokens = len(self._shape) == 1 and preprocessing["mean"] is None
+        self._pixels = bool(preprocessing["pixels"])
+        vocabulary: Sequence[str] | None = preprocessing["vocabulary"]
+        self._ids: dict[str, int] | None = None
+        if vocabulary is not None:
+            self._ids = {word: number for number, word in enumerate(vocabulary, start=UNKNOWN_WORD + 1)}
+
+    def __call__(self, images: Any) -> NDArray[Any]:
+        """A batch of what a user has.
+
+        Parameters
+        ----------
+        images
+            One image or a batch: uint8, or float from 0 to 1 where the network learned from uint8 images; channels first or
+            last, or grey without channels, of the network's own height and width. Of a network on sentences: one sentence,
+            several, or token ids.
+
+        Returns
+        -------
+        array
+            Float32 (inputs, *input shape), uint8 images as fractions of 255; token ids as int64.
+
+        Raises
+        ------
+        ValueError
+            For what the network cannot take.
+        """
+        shape = self._shape
+        if isinstance(images, str):
+            return self._sentences([images])
+        if isinstance(images, Sequence) and not images:
+            return np.zeros((0, *shape), np.int64 if self._tokens else np.float32)
+        if isinstance(images, Sequence) and isinstance(images[0], str):
+            return self._sentences(images)
+        x = np.asarray(images)
+        if self._tokens:
+            x = np.atleast_2d(x).astype(np.int64)
+        elif len(shape) == 3:
+            x = _images(x, shape, self._pixels)
+        else:
+            x = (x if x.ndim > len(shape) else x[None]).astype(np.float32)
+        if x.shape[1:] != shape:
+            raise ValueError(f"inputs: shape {x.shape} is not possible; (inputs, {', '.join(map(str, shape))}) is")
+        return x
+
+    def _sentences(self, sentences: Sequence[str]) -> NDArray[np.int64]:
+        if self._ids is None:
+            raise ValueError("inputs: sentences are not possible; the network takes arrays")
+        rows = np.full((len(sentences), *self._shape), PADDING, dtype=np.int64)
+        for row, sentence in zip(rows, sentences, strict=True):
+            words = sentence.lower().split()[: len(row)]
+            row[: len(words)] = [self._ids.get(word, UNKNOWN_WORD) for word in words]
+        return rows
+
+
+def prepared(images: Any, preprocessing: Mapping[str, Any]) -> NDArray[Any]:
+    """A batch of ``images`` by a :class:`Preparation` of its own; for many calls, keep one."""
+    return Preparation(preprocessing)(images)
 
 
 def _images(x: NDArray[Any], shape: tuple[int, ...], pixels: bool) -> NDArray[np.float32]:
@@ -74,14 +108,3 @@ def _images(x: NDArray[Any], shape: tuple[int, ...], pixels: bool) -> NDArray[np
 
 def _has_channels(shape: Sequence[int], channels: int) -> bool:
     return len(shape) == 3 and (shape[0] in (1, channels) or shape[-1] in (1, channels))
-
-
-def _tokens(sentences: Sequence[str], vocabulary: Sequence[str] | None, tokens: int) -> NDArray[np.int64]:
-    if vocabulary is None:
-        raise ValueError("inputs: sentences are not possible; the network takes arrays")
-    ids = {word: number for number, word in enumerate(vocabulary, start=UNKNOWN_WORD + 1)}
-    rows = np.full((len(sentences), tokens), PADDING, dtype=np.int64)
-    for row, sentence in zip(rows, sentences, strict=True):
-        words = sentence.lower().split()[:tokens]
-        row[: len(words)] = [ids.get(word, UNKNOWN_WORD) for word in words]
-    return rows

@@ -137,12 +137,13 @@ class Router(Generic[T]):
     def _one(self, x: NDArray[Any], policy: ExitPolicy) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """As :meth:`_many`, for one input, without what is only for many."""
         segments, kept = self.segments, policy.kept
-        batch, so_far = segments.begin(x), []
+        batch = segments.begin(x)
+        so_far: list[NDArray[np.float32]] = []
         for segment in range(kept[-1]):
             batch, logits = segments.run(segment, batch, with_exit=segment in kept)
             if logits is not None:
-                so_far.append(logits[0])
-                if policy.leaves(np.array(so_far)[None], segment)[0]:
+                so_far = [*so_far, logits] if policy.looks_back else [logits]
+                if policy.leaves(_together(so_far), segment)[0]:
                     return logits, np.array([segment])
         _, logits = segments.run(kept[-1], batch, with_exit=True)
         if logits is None:
@@ -156,7 +157,7 @@ class Router(Generic[T]):
         answers: NDArray[np.float32] | None = None
         members = np.arange(len(x))  # inputs of the batch as it is now
         here = np.ones(len(x), dtype=bool)  # those of them that have not left
-        so_far: list[NDArray[np.float32]] = []  # logits of the kept exits
+        so_far: list[NDArray[np.float32]] = []  # logits of the kept exits, as far as the policy looks back
         if not len(x):
             return np.zeros((0, self.classes), dtype=np.float32), exits
         batch = segments.begin(x)
@@ -166,8 +167,8 @@ class Router(Generic[T]):
                 continue
             if answers is None:
                 answers = np.zeros((len(x), logits.shape[1]), dtype=np.float32)
-            so_far.append(logits)
-            leaves = here & policy.leaves(np.stack(so_far, axis=1), segment)
+            so_far = [*so_far, logits] if policy.looks_back else [logits]
+            leaves = here & policy.leaves(_together(so_far), segment)
             answers[members[leaves]] = logits[leaves]
             exits[members[leaves]] = segment
             here = here & ~leaves
@@ -181,6 +182,11 @@ class Router(Generic[T]):
         if answers is None:
             raise AssertionError("the last exit takes every input")
         return answers, exits
+
+
+def _together(logits: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Logits (inputs, exits, classes) from those of each exit (inputs, classes); of one exit, no copy."""
+    return logits[0][:, None] if len(logits) == 1 else np.stack(logits, axis=1)
 
 
 def every_logits(segments: Segments[T], x: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:

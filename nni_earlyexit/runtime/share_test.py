@@ -27,7 +27,9 @@ PRIOR = 0.5
 MOST_BETS = 32
 """Bets that run at the same time, the first one included."""
 HALVINGS = 60
-"""Steps of a bisection."""
+"""Steps of the bisection that finds a range."""
+
+_lgamma = np.frompyfunc(math.lgamma, 1, 1)
 
 
 class ShareTest:
@@ -116,9 +118,9 @@ def _divergence(p: NDArray[np.floating], q: NDArray[np.floating]) -> NDArray[np.
 def _log_marginal(counts: NDArray[np.floating]) -> NDArray[np.floating]:
     """Logarithm of the probability of inputs with these ``counts`` (bets, exits), averaged over the prior (bets,)."""
     exits = counts.shape[1]
-    each = np.array([[math.lgamma(PRIOR + count) - math.lgamma(PRIOR) for count in row] for row in counts])
-    whole = np.array([math.lgamma(exits * PRIOR + total) for total in counts.sum(axis=1)])
-    marginal: NDArray[np.floating] = each.sum(axis=1) + math.lgamma(exits * PRIOR) - whole
+    each = _lgamma(PRIOR + counts).sum(axis=1) - exits * math.lgamma(PRIOR)
+    whole = _lgamma(exits * PRIOR + counts.sum(axis=1)) - math.lgamma(exits * PRIOR)
+    marginal: NDArray[np.floating] = (each - whole).astype(float)
     return marginal
 
 
@@ -127,15 +129,20 @@ def _log_best(
 ) -> NDArray[np.floating]:
     """Logarithm of the largest probability of inputs with these ``counts`` (bets, exits) for shares within ranges (bets,).
 
-    The best shares are those of the counts, all scaled by the same factor and then limited to the ranges.
+    The best shares are those of the counts, all scaled by the same factor and then limited to the ranges. Their sum grows with
+    the factor, straight between the factors at which a share comes to a limit of its range.
     """
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    low, high = np.full_like(totals, -40.0), np.full_like(totals, 40.0)  # logarithm of the factor
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        too_much = np.clip(counts / totals * np.exp(middle), least, most).sum(axis=1, keepdims=True) > 1
-        low, high = np.where(too_much, low, middle), np.where(too_much, middle, high)
-    shares = np.clip(counts / totals * np.exp(high), least, most)
+    seen = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bends = np.concatenate([least, most]) / np.tile(seen, 2)
+    bends = np.sort(np.where(np.isfinite(bends), bends, 0.0), axis=1)
+    sums = np.clip(bends[:, :, None] * seen[:, None], least, most).sum(axis=2)
+    bets, after = np.arange(len(counts)), np.minimum((sums <= 1).sum(axis=1), sums.shape[1] - 1)
+    before = np.maximum(after - 1, 0)
+    step = sums[bets, after] - sums[bets, before]
+    way = np.clip((1 - sums[bets, before]) / np.where(step > 0, step, 1), 0, 1)
+    factor = bends[bets, before] + way * (bends[bets, after] - bends[bets, before])
+    shares = np.clip(seen * factor[:, None], least, most)
     with np.errstate(divide="ignore", invalid="ignore"):
         best: NDArray[np.floating] = np.where(counts > 0, counts * np.log(shares), 0.0).sum(axis=1)
     return best

@@ -23,6 +23,14 @@ LEARNED = "learned"
 """The measure that is fitted to data."""
 
 
+class UnknownMeasure(ValueError):
+    """No measure is registered under ``name``."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.name = name
+
+
 def register(measure: Measure) -> Measure:
     """Make ``measure``, a function of one exit's logits, known under its function's name; a name that is taken warns."""
     return _add(measure, MEASURES)
@@ -46,8 +54,16 @@ def _add(measure: Measure, measures: dict[str, Measure]) -> Measure:
 
 
 def check(name: str) -> None:
-    """``ValueError`` with the nearest names when no measure is called ``name``."""
-    lookup({**MEASURES, **SEQUENTIAL, LEARNED: None}, name, "confidence")
+    """:class:`UnknownMeasure`, a ``ValueError`` with the nearest names, when no measure is called ``name``."""
+    try:
+        lookup({**MEASURES, **SEQUENTIAL, LEARNED: None}, name, "confidence")
+    except ValueError as error:
+        raise UnknownMeasure(name, str(error)) from None
+
+
+def is_built_in(name: str) -> bool:
+    """``True`` for a measure of this package, unless a function of the user's own has taken its name."""
+    return name == LEARNED or (name in _BUILT_IN and (MEASURES.get(name) or SEQUENTIAL.get(name)) is _BUILT_IN[name])
 
 
 def of_kept_exits(name: str, logits: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -102,3 +118,6 @@ def patience(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     for k in range(1, classes.shape[1]):
         agreeing[:, k] = np.where(classes[:, k] == classes[:, k - 1], agreeing[:, k - 1] + 1, 0)
     return agreeing
+
+
+_BUILT_IN = {**MEASURES, **SEQUENTIAL}

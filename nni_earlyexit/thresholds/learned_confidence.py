@@ -82,17 +82,20 @@ def features(logits: Array, of_classes: bool) -> Array:
     largest = -np.partition(-log_probability, range(min(3, own.shape[1])), axis=-1)[:, :3]
     entropy = -(np.exp(log_probability) * log_probability).sum(axis=-1)
     lacking = -largest[:, 0]
-    columns = [*largest.T, entropy, peak, energy + peak, largest[:, 0] - largest[:, 1], np.exp(largest[:, 0])]
-    columns += [np.log(lacking + 1e-4), np.log(1e-6 - np.expm1(-lacking))]
+    single = [entropy, peak, energy + peak, largest[:, 0] - largest[:, 1], np.exp(largest[:, 0])]
+    single += [np.log(lacking + 1e-4), np.log(1e-6 - np.expm1(-lacking))]
+    blocks = [largest, *(column[:, None] for column in single)]
     if of_classes:
-        columns += list(log_probability.T)
+        blocks.append(log_probability)
 
-    inputs, answer = np.arange(len(own)), own.argmax(axis=-1)
-    for k in range(logits.shape[1] - 1):
-        earlier = logits[:, k] - logits[:, k].max(axis=-1, keepdims=True)
+    if logits.shape[1] > 1:
+        inputs, answer = np.arange(len(own)), own.argmax(axis=-1)
+        earlier = logits[:, :-1] - logits[:, :-1].max(axis=-1, keepdims=True)
         most = -np.log(np.exp(earlier).sum(axis=-1))
-        columns += [earlier[inputs, answer] + most, earlier.argmax(axis=-1) == answer, most]
-    return np.stack(columns, axis=1).astype(np.float64)
+        agrees = earlier.argmax(axis=-1) == answer[:, None]
+        seen = np.stack([earlier[inputs, :, answer] + most, agrees, most], axis=2)  # these three of each exit
+        blocks.append(seen.reshape(len(own), -1))
+    return np.concatenate(blocks, axis=1).astype(np.float64)
 
 
 def fit(logits: Array, gain: Array, weights: Array) -> LearnedConfidence:

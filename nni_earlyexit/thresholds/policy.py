@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,10 +69,15 @@ class ExitPolicy:
                 if self.models[exit] is None:
                     raise ValueError(f"models: exit {exit} has a cutoff and no model")
 
-    @property
+    @cached_property
     def kept(self) -> tuple[int, ...]:
         """The exits that are not dropped, the last one included."""
         return tuple(exit for exit, cutoff in enumerate(self.cutoffs) if cutoff < math.inf)
+
+    @property
+    def looks_back(self) -> bool:
+        """``True`` if the decision at an exit needs the logits of the kept exits before it too."""
+        return self.confidence not in measures.MEASURES
 
     @property
     def confidence_macs(self) -> int:
@@ -99,18 +105,17 @@ class ExitPolicy:
     def leaves(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.bool_]:
         """Mask (inputs,) of the inputs that leave at the kept ``exit``, given the logits of the kept exits up to it.
 
-        ``logits`` is (inputs, kept exits up to this one, classes).
+        ``logits`` is (inputs, kept exits up to this one, classes); those of this one alone do unless the policy looks back.
         """
         if exit == len(self.cutoffs) - 1:
             return np.ones(len(logits), dtype=bool)
         return self._confidence(logits, exit) >= self.cutoffs[exit]
 
     def _confidence(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
-        if self.confidence in measures.MEASURES:
-            logits = logits[:, -1:]  # it needs no other exit's
-        if self.temperatures is not None:
-            so_far = [self.temperatures[k] for k in self.kept if k <= exit]
-            logits = scaled(logits, so_far[-logits.shape[1] :])
+        if not self.looks_back:
+            logits = logits[:, -1:] if self.temperatures is None else logits[:, -1:] / self.temperatures[exit]
+        elif self.temperatures is not None:
+            logits = scaled(logits, [self.temperatures[k] for k in self.kept if k <= exit])
         model = None if self.models is None else self.models[exit]
         return measures.of_kept_exits(self.confidence, logits)[:, -1] if model is None else model(logits)
 

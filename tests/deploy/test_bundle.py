@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nni_earlyexit import EarlyExitNetwork
-from nni_earlyexit.deploy import export, load_network
+from nni_earlyexit.deploy import EarlyExitPredictor, Wish, export, load_network
+from nni_earlyexit.evaluation import record
 from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, CARD, MANIFEST, POLICY, WEIGHTS, manifest_of
 from nni_earlyexit.thresholds.operating_point import Unreachable
+from nni_earlyexit.utils.files import checksum, read_arrays, write_arrays, write_json
 
 
 @pytest.fixture
@@ -54,11 +58,10 @@ def test_another_budget_is_another_policy(bundle):
 
 def test_the_front_is_the_trade_off_of_the_network_itself(trial, bundle):
     """Accuracy and costs of each policy, computed anew from the outputs that the trial has stored."""
-    from nni_earlyexit.utils.files import read_arrays
-
     stored = read_arrays(trial.file("outputs.npz"), "trial")
     outputs, labels = stored["calibration_logits"], stored["calibration_labels"]
     family = bundle.fit().family
+    assert len(family.front) > 10
     for point in family.front:
         policy = family.policy_of(point)
         assert (policy.predict(outputs) == labels).mean() == pytest.approx(point.accuracy, abs=1.5 / len(labels))
@@ -66,22 +69,107 @@ def test_the_front_is_the_trade_off_of_the_network_itself(trial, bundle):
         assert spent == pytest.approx(point.avg_cost, rel=0.05)
 
 
-def test_exits_that_do_not_pay_are_left_out(trial, tmp_path):
-    bundle = export(trial, tmp_path / "small")
-    policy = bundle.policy
-    assert len(policy.cutoffs) <= 3
-    assert policy.kept == tuple(range(len(policy.cutoffs)))
-    assert bundle.fit().test["shares"][-1] > 0 or len(policy.cutoffs) == 1
-    stages = EarlyExitNetwork.load(trial.folder).exit_stages
-    assert load_network(bundle).exit_stages == tuple(stages[exit] for exit in bundle.architecture.kept)
+def saying(trial, folder, right):
+    """The trial as if each exit had got right, and been sure of, only the first of these shares of its calibration inputs."""
+    shutil.copytree(trial.folder, folder)
+    stored = read_arrays(folder / record.OUTPUTS, "trial")
+    labels = stored["calibration_labels"]
+    logits = np.zeros_like(stored["calibration_logits"])  # an exit that says this knows nothing
+    for exit, share in enumerate(right):
+        sure = np.arange(int(share * len(labels)))
+        logits[sure, exit, labels[sure]] = 20
+    write_arrays(folder / record.OUTPUTS, {**stored, "calibration_logits": logits})
+    summary = json.loads((folder / record.SUMMARY).read_text())
+    summary["checksums"][record.OUTPUTS] = checksum(folder / record.OUTPUTS)
+    write_json(folder / record.SUMMARY, summary)
+    return record.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("right", "kept"),
+    [
+        # a branch costs 6,560, 320 and 640 MACs, and the network up to each exit 34,816, 45,312 and 88,512
+        ((0.8, 0.8, 1.0), (0, 2)),  # where the second knows no more than the first, no input leaves there
+        ((0.0, 0.5, 1.0), (1, 2)),
+        ((0.5, 0.9, 1.0), (1, 2)),  # too few leave at the first for what its branch costs
+        ((0.8, 1.0, 1.0), (0, 1)),  # nothing goes on after the second
+        ((0.5, 1.0, 1.0), (1,)),
+        ((0.8, 0.9, 1.0), (0, 1, 2)),
+        ((1.0, 1.0, 1.0), (0,)),
+        ((0.0, 0.0, 1.0), (2,)),
+    ],
+)
+def test_exits_that_do_not_pay_are_left_out(trial, tmp_path, right, kept):
+    bundle = export(
+        saying(trial, tmp_path / "trial", right),
+        tmp_path / "small",
+        Wish.parse("max accuracy").settings(trial.settings),
+    )
+    assert bundle.architecture.kept == kept
+    assert bundle.policy.kept == tuple(range(len(kept)))
+    whole, small = EarlyExitNetwork.load(trial.folder), load_network(bundle)
+    assert small.exit_stages == tuple(whole.exit_stages[exit] for exit in kept)
+    x = torch.rand(5, *whole.input_shape)
+    with torch.no_grad():
+        before = [own for exit, own in enumerate(whole.eval()(x)) if exit in kept]
+        for a, b in zip(small(x), before, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
 def test_the_card_says_what_was_measured(bundle, bundle_folder):
     card, test = (bundle_folder / CARD).read_text(), bundle.fit().test
     assert card.startswith("---\nlibrary_name: nni-earlyexit\n")
     assert f"**{test['accuracy']:.2%}**" in card
-    assert f"![Accuracy and average MACs of every policy]({'trade_off.png'})" in card
+    assert "![Accuracy and average MACs of every policy](trade_off.png)" in card
     assert "With int8" in card
+
+
+def test_the_hub_can_read_the_card(bundle_folder):
+    card = ModelCard.load(bundle_folder / CARD)
+    assert card.data.to_dict() == {"library_name": "nni-earlyexit", "tags": ["early-exit", "image-classification"]}
+    assert card.text.lstrip().startswith("# A network with early exits")
+    shown = set(re.findall(r"!\[.*?\]\((.*?)\)", card.text))
+    assert shown == {"trade_off.png"}
+    assert shown <= Bundle.load(bundle_folder).checksums.keys()
+
+
+def as_snapshot(bundle_folder, place):
+    """A bundle as ``snapshot_download`` of the Hugging Face hub leaves it: links to files that are called by what they hold."""
+    blobs, snapshot = place / "models--user--name" / "blobs", place / "models--user--name" / "snapshots" / ("0" * 40)
+    for folder in (blobs, snapshot):
+        folder.mkdir(parents=True)
+    for path in bundle_folder.rglob("*"):
+        if path.is_file():
+            blob, link = blobs / checksum(path), snapshot / path.relative_to(bundle_folder)
+            shutil.copy(path, blob)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(os.path.relpath(blob, link.parent))
+    return snapshot
+
+
+def as_local_folder(bundle_folder, place):
+    """A bundle as ``hf download --local-dir`` leaves it."""
+    shutil.copytree(bundle_folder, place / "local")
+    notes = place / "local" / ".cache" / "huggingface" / "download"
+    notes.mkdir(parents=True)
+    (notes / "README.md.metadata").write_text("0\n")
+    return place / "local"
+
+
+@pytest.mark.parametrize("layout", [as_snapshot, as_local_folder])
+def test_a_bundle_that_comes_from_the_hub_is_used_where_it_lies(bundle_folder, tmp_path, images, layout):
+    folder = layout(bundle_folder, tmp_path)
+    (folder / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
+    everything(folder)
+    whole, ours = (
+        EarlyExitPredictor.load(folder, device="cpu")(images),
+        EarlyExitPredictor.load(bundle_folder, device="cpu")(images),
+    )
+    np.testing.assert_array_equal(whole.exits, ours.exits)
+    (folder / CARD).unlink()
+    (folder / CARD).write_text("---\nlicense: mit\n---\n")  # as its owner may, on the hub
+    EarlyExitPredictor.load(folder, device="cpu")
+    OnnxPredictor.load(folder, threads=1)
 
 
 def test_a_bundle_takes_the_place_of_one_and_of_nothing_else(trial, tmp_path, copied):
@@ -155,6 +243,18 @@ def test_what_was_not_exported_is_said(trial, tmp_path):
         OnnxPredictor(bundle)
     with pytest.raises(ValueError, match="was not exported with 'int8'; it has float32"):
         OnnxPredictor(bundle, numbers="int8")
+
+
+def test_a_measure_of_ones_own_that_is_not_registered_is_no_damage(copied):
+    content = json.loads((copied / POLICY).read_text())
+    for numbers in content:
+        content[numbers]["policy"]["confidence"] = content[numbers]["family"]["confidence"] = "my_measure"
+    sealed(copied, POLICY, content)
+    with pytest.raises(
+        ValueError, match="measure 'my_measure' has to be registered first .*confidence.register"
+    ) as error:
+        Bundle.load(copied)
+    assert not isinstance(error.value, DamagedBundle)
 
 
 def sealed(folder, name, content):

@@ -90,16 +90,11 @@ def test_cutoffs_are_fitted_for_what_was_asked(tmp_path):
     assert (accurate.operating_point.min_accuracy, accurate.operating_point.max_cost) == (0.8, 9e6)
 
 
-def test_one_network_is_its_folder(trial_folder):
-    chosen, settings = picked_network(str(trial_folder), None)
-    assert (chosen.folder, settings) == (trial_folder, chosen.settings)
+def test_one_network_is_its_folder(trial):
+    chosen, settings = picked_network(str(trial.folder), None)
+    assert (chosen.folder, settings) == (trial.folder, trial.settings)
     with pytest.raises(ValueError, match="pick: '3' is for an experiment"):
-        picked_network(str(trial_folder), "3")
-
-
-@pytest.fixture
-def trial_folder(trial):
-    return trial.folder
+        picked_network(str(trial.folder), "3")
 
 
 def test_the_command_writes_a_bundle(trial, tmp_path):

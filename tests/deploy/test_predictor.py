@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,13 +12,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer
-from nni_earlyexit.deploy import EarlyExitPredictor
+from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer, search_spaces
+from nni_earlyexit.deploy import EarlyExitPredictor, exported_segments
+from nni_earlyexit.deploy.decision import Decision, can_decide
 from nni_earlyexit.deploy.onnx_files import export_onnx
+from nni_earlyexit.nn.preprocessing import Preprocessing
 from nni_earlyexit.runtime import OnnxPredictor
 from nni_earlyexit.runtime.onnx_predictor import NESTED
+from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.runtime.routing import Timings
+from nni_earlyexit.thresholds import confidence
 from sklearn.datasets import load_digits
+from torch._dynamo.utils import counters
 
 MEASURES = ("max_prob", "entropy", "margin", "energy", "patience")
 NEAR = 1e-5
@@ -43,6 +49,13 @@ def equal(prediction, policy, logits):
     probabilities = torch.from_numpy(own).softmax(dim=-1).numpy()
     np.testing.assert_allclose(prediction.probabilities[clear], probabilities[clear], atol=1e-4)
     np.testing.assert_array_equal(prediction.classes[clear], own.argmax(axis=-1)[clear])
+
+
+def test_the_segments_say_what_the_network_says(trial, logits, images):
+    network = EarlyExitNetwork.load(trial.folder).eval()
+    with torch.no_grad():
+        whole = network(network.preprocessing(torch.from_numpy(images)))
+    np.testing.assert_allclose(logits, np.stack([own.numpy() for own in whole], axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -87,9 +100,12 @@ def test_macs_are_those_of_the_exits_taken(predictor, bundle, mixed, images):
     np.testing.assert_array_equal(answers.macs, np.array(bundle.architecture.exit_costs)[answers.exits])
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 64])
-def test_batches_change_nothing(predictor, mixed, logits, images, size):
-    predictor.policy = mixed()
+@pytest.mark.parametrize(
+    ("size", "measure"),
+    [(1, "max_prob"), (1, "patience"), (1, "learned"), (2, "max_prob"), (7, "patience"), (64, "margin")],
+)
+def test_batches_change_nothing(predictor, mixed, learned, images, size, measure):
+    predictor.policy = learned if measure == "learned" else mixed(measure)
     parts = [predictor(images[start : start + size]) for start in range(0, 128, size)]
     whole = predictor(images[: sum(len(part.classes) for part in parts)])
     for name in whole._fields:
@@ -99,13 +115,22 @@ def test_batches_change_nothing(predictor, mixed, logits, images, size):
 
 
 @pytest.mark.parametrize("pays", [True, False])
-def test_carrying_along_changes_nothing(predictor, mixed, logits, images, pays):
+def test_inputs_that_have_left_are_carried_along_where_that_is_faster_and_it_changes_nothing(
+    predictor, mixed, logits, images, pays, monkeypatch
+):
     predictor.policy = mixed()
-    count = predictor._router.segments.count
-    seconds = np.full((count, 2), 1.0)
+    segments, sizes = predictor._router.segments, []
+    seconds = np.full((segments.count, 2), 1.0)
     seconds[:, 1] = 1000.0 if pays else 1.0
-    predictor._router.timings = Timings((1, 2000), seconds, np.full((count, 2), 1e-3))
-    equal(predictor(images), predictor.policy, logits)
+    predictor._router.timings = Timings((1, 2000), seconds, np.full((segments.count, 2), 1e-3))
+    run = segments.run
+    monkeypatch.setattr(segments, "run", lambda k, x, with_exit: sizes.append(len(x)) or run(k, x, with_exit=with_exit))
+    answers = predictor(images)
+    equal(answers, predictor.policy, logits)
+    reached = [int((answers.exits >= k).sum()) for k in range(3)]
+    assert 2 * reached[1] > len(images) > reached[1]
+    assert 2 * reached[2] < len(images)  # then they are always taken out
+    assert sizes == [len(images), reached[1] if pays else len(images), reached[2]]
 
 
 def test_what_is_measured_decides(predictor):
@@ -118,8 +143,22 @@ def test_what_is_measured_decides(predictor):
     assert not costly.worth(1, 8, 7)
 
 
-def test_no_inputs_no_answers(predictor):
-    assert len(predictor(np.zeros((0, 1, 8, 8), np.float32)).exits) == 0
+@pytest.mark.parametrize("none", [np.zeros((0, 1, 8, 8), np.float32), np.zeros((0, 8, 8, 1), np.uint8), []])
+def test_no_inputs_no_answers(predictor, none):
+    answers = predictor(none)
+    assert [len(own) for own in answers] == [0, 0, 0, 0]
+    assert answers.probabilities.shape == (0, 10)
+    assert predictor.watch.shift(predictor.policy).inputs == 0
+
+
+def test_sentences_are_the_tokens_that_the_network_learned_from():
+    words = Preprocessing((4,), vocabulary=("good", "film"))
+    prepare = Preparation(words.to_dict())
+    for sentences in ("A good FILM", ["film", "", "good good good good good film"], ("bad film",)):
+        np.testing.assert_array_equal(prepare(sentences), words.inputs(sentences).numpy())
+    assert prepare([]).shape == (0, 4)
+    with pytest.raises(ValueError, match="inputs: sentences are not possible; the network takes arrays"):
+        Preparation(Preprocessing((1, 8, 8), (0.5,), (0.5,)).to_dict())("a good film")
 
 
 @pytest.mark.parametrize("form", ["one", "without channels", "channels last", "batch without channels"])
@@ -172,9 +211,112 @@ def test_threads_share_one_while_budgets_change(predictor, bundle, mixed, logits
     assert not wrong
 
 
+@pytest.mark.filterwarnings("ignore::nni_earlyexit.runtime.watch.ShiftWarning")
+def test_threads_that_share_one_have_each_input_counted_once(predictor, images):
+    single = predictor(images)
+    before = predictor.watch.shift(predictor.policy)
+    wrong = []
+
+    def ask(first):
+        for start in range(first, first + 40):
+            answers = predictor(images[start : start + 1 + start % 3])
+            wrong.extend([] if (answers.exits == single.exits[start : start + 1 + start % 3]).all() else [start])
+
+    threads = [threading.Thread(target=ask, args=(200 * k,)) for k in range(8)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # they interrupt each other all the time
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    asked = np.concatenate(
+        [single.exits[start : start + 1 + start % 3] for k in range(8) for start in range(200 * k, 200 * k + 40)]
+    )
+    after = predictor.watch.shift(predictor.policy)
+    counts = np.array(after.seen) * after.inputs - np.array(before.seen) * before.inputs
+    assert not wrong
+    np.testing.assert_allclose(counts, np.bincount(asked, minlength=3), atol=1e-6)
+
+
 def test_bfloat16_answers_nearly_the_same(bundle, images):
     exact, rough = (EarlyExitPredictor(bundle, device="cpu", numbers=n)(images) for n in ("float32", "bfloat16"))
     assert (exact.classes == rough.classes).mean() > 0.97
+    assert np.abs(exact.probabilities - rough.probabilities).max() > 1e-3  # it does compute in bfloat16
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+def test_compiled_it_answers_the_same_and_shrinking_batches_do_not_compile_again(bundle, mixed, logits, images):
+    predictor = EarlyExitPredictor.load(bundle.folder, device="cpu", compile=True)
+    plain = EarlyExitPredictor(bundle, device="cpu")
+    plain.policy = predictor.policy = mixed()
+    before, wrong = counters["stats"]["unique_graphs"], []
+
+    def ask(first):
+        for size in (64, *range(2, 40), 1):
+            own, other = plain(images[first : first + size]), predictor(images[first : first + size])
+            close = np.abs(own.probabilities - other.probabilities).max() < 1e-4
+            wrong.extend([] if close and (own.exits == other.exits).all() else [(first, size)])
+
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):  # where it would compile no more
+        equal(predictor(images), predictor.policy, logits)
+        for first in range(0, 1500, 300):
+            ask(first)
+    # for a CPU, PyTorch tells one input, up to 15 and more apart, in each of 3 segments and 3 branches
+    assert 12 <= counters["stats"]["unique_graphs"] - before <= 18
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(100, 1600, 500)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert counters["stats"]["unique_graphs"] - before <= 18
+
+
+def text_network():
+    space = search_spaces.create("text", tokens=8, vocabulary=50, channels=16)
+    return all_exits(space, Preprocessing(space.input_shape, vocabulary=("good", "film")))
+
+
+def timm_network():
+    space = search_spaces.create("timm:test_resnet")
+    return all_exits(space, Preprocessing(space.input_shape, (0.5, 0.4, 0.3), (0.3, 0.3, 0.2), pixels=True))
+
+
+def all_exits(space, preprocessing):
+    sample, _ = space.cheapest(exit=-1)
+    sample = space.canonical({**sample, **{name: "yes" for name in sample if name.endswith("_present")}})
+    network = space.freeze(sample).eval()
+    network.preprocessing = preprocessing
+    return network
+
+
+@pytest.mark.parametrize("kind", ["digits", "text", "timm"])
+def test_segments_are_programs_for_any_number_of_inputs(trial, tmp_path, kind):
+    network = {"text": text_network, "timm": timm_network}.get(
+        kind, lambda: EarlyExitNetwork.load(trial.folder)
+    )().eval()
+    programs = exported_segments(network)
+    assert len(programs) == len(network.exit_stages) > 2
+    for k, program in enumerate(programs):
+        torch.export.save(program, tmp_path / f"{k}.pt2")
+    again = [torch.export.load(tmp_path / f"{k}.pt2").module() for k in range(len(programs))]
+    for size in (1, 2, 17):
+        shape = (size, *network.input_shape)
+        x = torch.randint(0, 4, shape) if kind == "text" else torch.rand(shape)
+        with torch.no_grad():
+            whole = network(network.preprocessing(x))
+            for segment, expected in zip(again, whole, strict=True):
+                x, *_, logits = segment(x) if segment is not again[-1] else (None, *segment(x))
+                torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_does_not_say_how_inputs_are_prepared_is_not_exported(network):
+    with pytest.raises(ValueError, match="network: it does not say how its inputs are prepared"):
+        exported_segments(network)
 
 
 def test_int8_has_cutoffs_and_figures_of_its_own(bundle, images):
@@ -212,11 +354,13 @@ def test_one_file_leaves_early_by_itself(trial, mixed, learned, logits, images, 
     np.testing.assert_allclose(answers[~near], logits[np.arange(300), expected][~near], atol=1e-4)
 
 
-def test_a_measure_of_ones_own_has_segments_only(trial, mixed, tmp_path, monkeypatch):
-    from nni_earlyexit.thresholds import confidence
-
-    monkeypatch.setitem(confidence.MEASURES, "my_measure", lambda logits: logits.max(axis=-1))
-    policy = replace(mixed(), confidence="my_measure")
+@pytest.mark.parametrize("name", ["my_measure", "margin"])
+def test_a_measure_of_ones_own_has_segments_only_whatever_its_name(trial, mixed, tmp_path, monkeypatch, name):
+    assert can_decide(mixed("margin"))
+    monkeypatch.setitem(confidence.MEASURES, name, lambda logits: logits.max(axis=-1))
+    policy = replace(mixed(), confidence=name)
+    with pytest.raises(ValueError, match=f"confidence: '{name}' is a measure of your own, which cannot be made layers"):
+        Decision(policy, 0)
     names = export_onnx(EarlyExitNetwork.load(trial.folder), policy, tmp_path)
     assert names == [f"onnx/segment{segment}.onnx" for segment in range(3)]
 

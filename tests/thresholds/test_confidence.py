@@ -114,6 +114,28 @@ def test_an_unknown_measure_is_refused_with_the_nearest_name():
         confidence.of_kept_exits("learned", np.zeros((1, 2, 3)))
 
 
+def test_the_error_for_an_unknown_measure_has_its_name():
+    with pytest.raises(confidence.UnknownMeasure) as error:
+        ExitPolicy((0.5, -math.inf), "my_measure")
+    assert error.value.name == "my_measure"
+
+
+def test_what_takes_the_name_of_a_measure_of_the_package_is_no_longer_that_one(monkeypatch):
+    monkeypatch.setattr(confidence, "MEASURES", dict(confidence.MEASURES))
+    monkeypatch.setattr(confidence, "SEQUENTIAL", dict(confidence.SEQUENTIAL))
+    names = [*confidence.MEASURES, *confidence.SEQUENTIAL, confidence.LEARNED]
+    assert all(map(confidence.is_built_in, names))
+    own = {name: (lambda logits: logits[..., 0]) for name in ("margin", "patience", "first_logit")}
+    for name, measure in own.items():
+        measure.__name__ = name
+    with pytest.warns(UserWarning, match="is replaced"):
+        confidence.register(own["margin"])
+    with pytest.warns(UserWarning, match="is replaced"):
+        confidence.register_sequential(own["patience"])
+    confidence.register(own["first_logit"])
+    assert {name for name in [*names, "first_logit"] if not confidence.is_built_in(name)} == set(own)
+
+
 def test_a_measure_that_takes_a_name_replaces_the_other_one_and_says_so(monkeypatch):
     monkeypatch.setattr(confidence, "MEASURES", dict(confidence.MEASURES))
     monkeypatch.setattr(confidence, "SEQUENTIAL", dict(confidence.SEQUENTIAL))
