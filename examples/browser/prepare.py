@@ -19,7 +19,7 @@ from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.deploy.bundle import load_network
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, POLICY, Bundle
 from nni_earlyexit.runtime.onnx_predictor import segment_file
-from nni_earlyexit.runtime.preparing import prepared
+from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.utils.checks import check_writable, whole_number
 from nni_earlyexit.utils.files import write_json
 from nni_earlyexit.utils.options import add_options, build, options
@@ -83,7 +83,7 @@ def test_pictures(bundle: Bundle, settings: DataSettings, count: int) -> tuple[n
     task = data.load_settings(settings.for_shape(network.input_shape), int(bundle.fit().fitted_to["seed"]))
     data.check_fits(task, network)
     places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
-    pictures = prepared(task.test.raw(places).numpy(), bundle.architecture.preprocessing)
+    pictures = Preparation(bundle.architecture.preprocessing)(task.test.raw(places).numpy())
     return pictures, task.test.y[places].tolist()
 
 

@@ -18,7 +18,7 @@ from batching import Batcher, QueueFull
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from nni_earlyexit.runtime import Bundle, OnnxPredictor, Prediction
-from nni_earlyexit.runtime.preparing import prepared
+from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration
 from nni_earlyexit.utils.checks import number, whole_number
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence, parsed_by
@@ -54,6 +54,7 @@ class Service:
     def __init__(self, predictor: Any, options: argparse.Namespace) -> None:
         self.predictor, self.options, self.metrics = predictor, options, Metrics()
         self.bundle: Bundle = predictor.bundle
+        self.prepared = Preparation(self.bundle.architecture.preprocessing)
         self.policies = {EXPORTED: predictor.policy}  # no more than the bundle has
         self.batcher = Batcher(self._answer, options.max_batch, options.max_wait_ms / 1e3, options.queue)
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
@@ -111,7 +112,7 @@ class Service:
             if not body or len(body) % size:
                 shape = " x ".join(map(str, own.input_shape))
                 raise ValueError(f"body: {len(body)} bytes are no images of {shape} = {size} bytes")
-            return prepared(np.frombuffer(body, np.uint8).reshape(-1, *own.input_shape), own.preprocessing)
+            return self.prepared(np.frombuffer(body, np.uint8).reshape(-1, *own.input_shape))
         if kind != JSON:  # which no page of another site can send without asking
             raise HTTPException(415, f"content-type: {kind[:100]!r} is not possible; {JSON} and {RAW} are")
         try:
@@ -120,7 +121,7 @@ class Service:
             raise ValueError('body: not as {"inputs": [image, ...]}, each image nested lists of numbers') from None
         if not np.isfinite(images).all():
             raise ValueError("inputs: they hold what is no finite number")
-        return prepared(images, own.preprocessing)
+        return self.prepared(images)
 
     def shifts(self) -> dict[str, Any]:
         """The exits of the policies that were asked for, beside those that the bundle promises."""

@@ -78,11 +78,6 @@ class Preparation:
         return rows
 
 
-def prepared(images: Any, preprocessing: Mapping[str, Any]) -> NDArray[Any]:
-    """A batch of ``images`` by a :class:`Preparation` of its own; for many calls, keep one."""
-    return Preparation(preprocessing)(images)
-
-
 def _images(x: NDArray[Any], shape: tuple[int, ...], pixels: bool) -> NDArray[np.float32]:
     channels = shape[0]
     if x.ndim == 2:

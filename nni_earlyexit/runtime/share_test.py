@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 FALSE_ALARM = 0.01
 PRIOR = 0.5
+LOOK_EVERY = 32
+"""Inputs after which the capital is looked at again, for that takes longer than a small segment."""
 MOST_BETS = 32
 """Bets that run at the same time, the first one included."""
 HALVINGS = 60
@@ -64,17 +66,25 @@ class ShareTest:
         self._needed = math.log(2 / false_alarm)
         self._every, self._begun = every, 1
         self._counts = np.zeros((1, len(reference)))  # of each bet
+        self._new = np.zeros(len(reference))  # since the last look
         self._stakes = np.array([math.log(6 / math.pi**2)])
         self.alarm = False
 
     @property
     def seen(self) -> NDArray[np.int64]:
         """As above."""
-        return self._counts[0].astype(np.int64)
+        return (self._counts[0] + self._new).astype(np.int64)
 
     def add(self, exits: NDArray[np.integer]) -> bool:
-        """Count inputs that have left at ``exits`` (inputs,); ``True`` if that raises the alarm, once."""
-        self._counts = self._counts + np.bincount(exits, minlength=self._counts.shape[1])
+        """Count inputs that have left at ``exits`` (inputs,); ``True`` if that raises the alarm, once.
+
+        The test looks at them when there are :data:`LOOK_EVERY` new ones.
+        """
+        self._new += np.bincount(exits, minlength=len(self._new))
+        if self._new.sum() < LOOK_EVERY:
+            return False
+        self._counts = self._counts + self._new
+        self._new[:] = 0
         raised = not self.alarm and self.evidence() >= self._needed
         self.alarm = self.alarm or raised
         if self._counts[-1].sum() >= self._every:

@@ -98,10 +98,10 @@ def test_evidence_is_the_ratio_that_it_says():
     """For a reference so large that its ranges are points: averaged over the prior by sampling, beside the reference's."""
     rng = np.random.default_rng(4)
     test = ShareTest(1e12 * np.array([0.3, 0.7]), 0.01)
-    counts = np.array([9, 6])
+    counts = np.array([15, 17])
     test.add(np.repeat([0, 1], counts))
-    averaged = multinomial.pmf(counts, 15, rng.dirichlet([0.5, 0.5], 200_000)).mean()
-    ratio = averaged / multinomial.pmf(counts, 15, [0.3, 0.7])
+    averaged = multinomial.pmf(counts, 32, rng.dirichlet([0.5, 0.5], 200_000)).mean()
+    ratio = averaged / multinomial.pmf(counts, 32, [0.3, 0.7])
     assert np.exp(test.evidence()) == pytest.approx(6 / np.pi**2 * ratio, rel=0.02)
 
 
@@ -118,3 +118,16 @@ def test_evidence_is_the_ratio_that_it_says():
 def test_what_is_not_possible_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         ShareTest(*arguments)
+
+
+def test_inputs_one_at_a_time_are_the_same_as_together():
+    exits = stream(np.random.default_rng(5), [0.05, 0.4, 0.5, 0.05], 640)
+    one, many = (ShareTest([50, 600, 340, 10], 0.01) for _ in range(2))
+    raised = [one.add(exits[place : place + 1]) for place in range(len(exits))]
+    for place in range(0, len(exits), 32):
+        many.add(exits[place : place + 32])
+    assert sum(raised) == 1
+    assert one.alarm
+    assert many.alarm
+    assert one.evidence() == many.evidence()
+    assert one.seen.tolist() == many.seen.tolist() == np.bincount(exits).tolist()
