@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,9 @@ class TorchSegments:
 
     def run(self, segment: int, x: Tensor, *, with_exit: bool) -> tuple[Tensor, NDArray[np.float32] | None]:
         """The output of a segment, and its exit's logits if ``with_exit``."""
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+        # entering autocast takes microseconds even where it does nothing
+        numbers = torch.autocast(self._device.type, torch.bfloat16) if self._bfloat16 else nullcontext()
+        with torch.inference_mode(), numbers:
             x = self._bodies[segment](x)
             return x, self._branches[segment](x).float().cpu().numpy() if with_exit else None
 
