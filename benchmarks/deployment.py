@@ -4,6 +4,7 @@
 ``equal``   exits and answers of PyTorch, onnxruntime's segments and the one file, on the whole test split
 ``faults``  10,000 bundles with one field changed, and files cut off at 100 places
 ``threads`` 8 threads on one predictor under changing budgets, for so many seconds
+``decision`` microseconds of the decision at each exit, by measure
 ``shrink``  batches that shrink as inputs leave, beside running everything for all and choosing afterwards; a picture too
 ``int8``    8-bit integers beside float32, with exits and without: accuracy on all test inputs, seconds, size on disk
 ``earlyon`` earlyon 0.3.0 on the same backbone: average MACs and seconds of the cheapest policies with the same drop
@@ -32,6 +33,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, FLOAT32, INT8, MANIFEST, POLICY, manifest_of
 from nni_earlyexit.runtime.onnx_predictor import NESTED, OnnxSegments, segment_file
 from nni_earlyexit.runtime.routing import Router, Segments, every_logits, measure
+from nni_earlyexit.thresholds.confidence import LEARNED, MEASURES, SEQUENTIAL
+from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.tables import aligned
@@ -474,6 +478,34 @@ def _outcome(folder: Path, changed: Path, right: Any, x: np.ndarray) -> str:
     return "the right answer" if (exits == right.exits).all() else f"a WRONG answer after a change of {changed}"
 
 
+def decision(bundle: Bundle, x: np.ndarray, y: np.ndarray) -> None:
+    """Print the median time that a policy takes to decide at each exit for one input."""
+    logits = every_logits(EarlyExitPredictor(bundle, device="cpu")._router.segments, x)
+    exits = logits.shape[1]
+    lines = []
+    for name in (*MEASURES, *SEQUENTIAL, LEARNED):
+        for temperatures in (None, (1.5,) * exits):
+            policy = ExitPolicy((*[0.5] * (exits - 1), -np.inf), "max_prob", temperatures)
+            if name == LEARNED:  # fitted to these inputs, for its time alone
+                optimizer = ThresholdOptimizer(confidence=name, tolerance=0.0)
+                optimizer.fit(logits, y, bundle.architecture.exit_costs)
+                policy = replace(optimizer.policy_, temperatures=temperatures)
+            else:
+                policy = replace(policy, confidence=name)
+            cells = []
+            for place, exit in enumerate(policy.kept[:-1]):
+                own = logits[:1, list(policy.kept[: place + 1])]
+                own = own if policy.looks_back else own[:, -1:]
+                seconds = []
+                for _ in range(3000):
+                    begin = time.perf_counter()
+                    policy.leaves(own, exit)
+                    seconds.append(time.perf_counter() - begin)
+                cells.append(f"{1e6 * np.median(seconds):.1f}")
+            lines.append([name, "no" if temperatures is None else "yes", " ".join(cells)])
+    print(aligned(["measure", "temperatures", "us at each exit"], lines))
+
+
 def threads(bundle: Bundle, x: np.ndarray, seconds: float) -> None:
     """Let 8 threads ask one predictor while budgets change, and print wrong answers and memory."""
     torch.set_num_threads(1)
@@ -522,7 +554,7 @@ def threads(bundle: Bundle, x: np.ndarray, seconds: float) -> None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parts = ("speed", "equal", "faults", "threads", "shrink", "int8", "earlyon")
+    parts = ("speed", "equal", "faults", "threads", "decision", "shrink", "int8", "earlyon")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", default="digits")
@@ -544,6 +576,8 @@ def main() -> None:
         speed(bundle, x, y)
     elif given.part == "equal":
         equal(bundle, x)
+    elif given.part == "decision":
+        decision(bundle, x, y)
     elif given.part == "faults":
         faults(bundle, x, given.cases)
     elif given.part == "threads":

@@ -13,13 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nni_earlyexit  # noqa: F401  (silences a warning of NNI's)
-import numpy as np
-from nni_earlyexit import data, search_spaces
+from nni_earlyexit import search_spaces
 from nni_earlyexit.data.settings import DataSettings
-from nni_earlyexit.deploy.bundle import load_network
+from nni_earlyexit.deploy.export import test_data
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, POLICY, Bundle
 from nni_earlyexit.runtime.onnx_predictor import segment_file
-from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.utils.checks import check_writable, whole_number
 from nni_earlyexit.utils.files import write_json
 from nni_earlyexit.utils.options import add_options, build, options
@@ -67,24 +65,14 @@ def prepare(folder: Path, settings: DataSettings, out: Path, count: int) -> None
         )
     segments = [segment_file(segment) for segment in range(len(bundle.architecture.exit_costs))]
     files = {name: bundle.file(name) for name in (ARCHITECTURE, POLICY, *segments)}
-    pictures, labels = test_pictures(bundle, settings, count)
+    pictures, labels = test_data(bundle, settings, count)
 
     add_onnxruntime(out / "ort")  # first, for it may fail
     (out / "onnx").mkdir()
     for name, path in {**files, **{name: HERE / name for name in PAGE}}.items():
         shutil.copyfile(path, out / name)
     (out / "pictures.bin").write_bytes(pictures.astype("<f4").tobytes())
-    write_json(out / "pictures.json", {"shape": list(pictures.shape), "classes": labels})
-
-
-def test_pictures(bundle: Bundle, settings: DataSettings, count: int) -> tuple[np.ndarray, list[int]]:
-    """So many test pictures as the first segment takes them, and their classes."""
-    network = load_network(bundle)
-    task = data.load_settings(settings.for_shape(network.input_shape), int(bundle.fit().fitted_to["seed"]))
-    data.check_fits(task, network)
-    places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
-    pictures = Preparation(bundle.architecture.preprocessing)(task.test.raw(places).numpy())
-    return pictures, task.test.y[places].tolist()
+    write_json(out / "pictures.json", {"shape": list(pictures.shape), "classes": labels.tolist()})
 
 
 def add_onnxruntime(folder: Path) -> None:

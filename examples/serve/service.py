@@ -66,7 +66,7 @@ class Service:
             point = self.bundle.point_at(max_cost=parse_amount(budget))
         except ValueError as error:
             raise ValueError(f"max_avg_macs: {str(error).removeprefix('max_cost: ')}") from None
-        name = f"{point.avg_cost:.0f}"
+        name = repr(point.avg_cost)
         self.policies.setdefault(name, self.bundle.fit().family.policy_of(point))
         return name
 
@@ -183,8 +183,8 @@ def application(service: Service) -> FastAPI:
 def load(folder: str, threads: int) -> Any:
     """The predictor of a bundle: onnxruntime's where it has the files, PyTorch's otherwise."""
     bundle = Bundle.load(folder)
-    if bundle.architecture.tokens:
-        raise ValueError(f"bundle: {folder!r} takes sentences; this service is for images")
+    if len(bundle.architecture.input_shape) != 3:
+        raise ValueError(f"bundle: {folder!r} takes no images, for which this service is")
     try:
         return OnnxPredictor(bundle, threads=threads)
     except FileNotFoundError:

@@ -118,8 +118,8 @@ def _guarantee(fitted: Fitted) -> list[str]:
     whom = "" if own["among"] == ALL else ", among the inputs that leave before it"
     return [
         f"- guarantee, with probability {own['confidence']:g} over calibration data: leaving early costs at most "
-        f"{own['max_drop']:.2%} of the last exit's accuracy{whom} (tested on {own['inputs']:,} inputs); every policy of the "
-        "bundle keeps it, as long as inputs are as those of the calibration split are"
+        f"{own['max_drop']:.2%} of the last exit's accuracy{whom} (tested on {own['inputs']:,} inputs); every policy of "
+        "these numbers (float32) keeps it, as long as inputs are as those of the calibration split are"
     ]
 
 

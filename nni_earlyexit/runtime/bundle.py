@@ -341,6 +341,9 @@ def _check_fits(bundle: Bundle) -> None:
         lengths[f"front of {numbers}"] = fitted.family.front.cutoffs.shape[1]
         if fitted.family.test_shares.shape != fitted.family.front.cutoffs.shape:
             raise ValueError(f"test_shares of {numbers}: they do not fit the front")
+        for shares in (fitted.family.test_shares, np.array(fitted.test["shares"], dtype=float)):
+            if not (shares >= 0).all() or not np.allclose(shares.sum(axis=-1), 1):
+                raise ValueError(f"shares of {numbers}: they are no shares")
         if len(fitted.test["shares"]) != exits or not float(fitted.test["inputs"]) >= 1:
             raise ValueError(f"test of {numbers}: its shares do not fit {exits} exits")
     for name, length in lengths.items():

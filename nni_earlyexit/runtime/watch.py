@@ -53,20 +53,20 @@ class Watch:
     def __init__(self, fitted: Fitted, false_alarm: float = FALSE_ALARM) -> None:
         self._false_alarm, self._lock = false_alarm, threading.Lock()
         inputs = fitted.test["inputs"]
-        points = zip(fitted.family.front.cutoffs.tolist(), fitted.family.test_shares, strict=True)
-        self._counts = {tuple(cutoffs): np.rint(shares * inputs) for cutoffs, shares in points}
-        self._counts[fitted.policy.cutoffs] = np.rint(np.array(fitted.test["shares"]) * inputs)
-        self._tests: dict[tuple[float, ...], ShareTest] = {}
+        points = zip(fitted.family.front, fitted.family.test_shares, strict=True)
+        self._counts = {fitted.family.policy_of(point): np.rint(shares * inputs) for point, shares in points}
+        self._counts[fitted.policy] = np.rint(np.array(fitted.test["shares"]) * inputs)
+        self._tests: dict[ExitPolicy, ShareTest] = {}
 
     def add(self, policy: ExitPolicy, exits: NDArray[np.integer]) -> None:
         """Count inputs that left at ``exits`` (inputs,) under ``policy``; the first alarm of a policy is a warning too."""
-        counts = self._counts.get(policy.cutoffs)
+        counts = self._counts.get(policy)
         if counts is None or not len(exits):
             return
         with self._lock:
-            if policy.cutoffs not in self._tests:
-                self._tests[policy.cutoffs] = ShareTest(counts, self._false_alarm)
-            raised = self._tests[policy.cutoffs].add(exits)
+            if policy not in self._tests:
+                self._tests[policy] = ShareTest(counts, self._false_alarm)
+            raised = self._tests[policy].add(exits)
         if raised:
             shift = self.shift(policy)
             words = (" ".join(f"{share:.1%}" for share in shares) for shares in (shift.promised, shift.seen))
@@ -86,11 +86,11 @@ class Watch:
 
     def shift(self, policy: ExitPolicy) -> Shift:
         """The exits under ``policy``; ``ValueError`` for one that is not the bundle's."""
-        if policy.cutoffs not in self._counts:
+        if policy not in self._counts:
             raise ValueError(f"policy: {policy.cutoffs} is none of the bundle's, so nothing is promised of it")
-        counts = self._counts[policy.cutoffs]
+        counts = self._counts[policy]
         with self._lock:
-            test = self._tests.get(policy.cutoffs)
+            test = self._tests.get(policy)
             seen, alarm = (np.zeros(len(counts)), False) if test is None else (test.seen, test.alarm)
         total = int(seen.sum())
         return Shift(tuple((counts / counts.sum()).tolist()), tuple((seen / max(total, 1)).tolist()), total, alarm)

@@ -27,8 +27,11 @@ class UnknownMeasure(ValueError):
     """No measure is registered under ``name``."""
 
     def __init__(self, name: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.name = name
+        super().__init__(name, sentence)  # both, so that it can be pickled
+        self.name, self._sentence = name, sentence
+
+    def __str__(self) -> str:
+        return self._sentence
 
 
 def register(measure: Measure) -> Measure:

@@ -54,6 +54,8 @@ _BETWEEN = Check("a fraction between 0 and 1", lambda v: is_number(v) and 0 < v 
 class Guarantee:
     """A promise: with probability ``confidence`` over the calibration data, the true drop is at most ``max_drop``.
 
+    It holds for inputs of weights, and of scores that were given input by input, that are no larger than those seen.
+
     Parameters
     ----------
     max_drop
@@ -112,13 +114,14 @@ def certify(
     costs: Array,
     branch_costs: Array,
     policy: Callable[[Array], ExitPolicy],
+    span: float = 0.0,
 ) -> tuple[Front, Certificate]:
     """The policies that passed, as they are on ``test``, and how that went; the last exit for everything always passes.
 
     The policies, their order and the bet come from ``fitted``, whose ``confidences`` are known; ``policy`` makes a policy of
-    cutoffs.
+    cutoffs. ``span`` is how far two scores of an input can be apart, which those that were seen need not show.
     """
-    span = float(max(np.ptp(part.scores) for part in (fitted, test)))
+    span = max(span, *(float(np.ptp(part.scores)) for part in (fitted, test)))
     limit = min(1 / (span - guarantee.max_drop), MOST) if span > guarantee.max_drop else MOST
     heaviest = max(part.weights.max() for part in (fitted, test))
 

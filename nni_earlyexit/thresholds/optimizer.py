@@ -238,6 +238,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
                 costs=exit_costs,
                 branch_costs=branches,
                 policy=policy,
+                span=0.0 if scores is not None else _span(self.scoring),
             )
             self._warn_if_nothing_is_certified(self.guarantee, certificate)
         _, one_of_each = np.unique(front.cutoffs < np.inf, axis=0, return_index=True)
@@ -357,3 +358,8 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
             f"leaving early costs at most {guarantee.max_drop:g} accuracy{whom}, so every input goes to the last exit; {more}",
             stacklevel=4,
         )
+
+
+def _span(scoring: str | ArrayLike) -> float:
+    """The largest possible difference of two scores of an input."""
+    return 1.0 if isinstance(scoring, str) else float(np.ptp(np.asarray(scoring, dtype=float), axis=1).max())

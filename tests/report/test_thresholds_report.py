@@ -60,7 +60,7 @@ def test_a_file_of_outputs_gives_table_policy_and_picture(monkeypatch, capsys, f
 def test_a_guarantee_can_be_asked_for_and_its_warning_is_a_sentence(monkeypatch, capsys, file, tmp_path):
     call(monkeypatch, capsys, file, "--guarantee", "5%", "--with-confidence", "90%", "--results", tmp_path / "new")
     written = json.loads((tmp_path / "new" / "outputs.policy.json").read_text())
-    assert written["optimizer"]["guarantee"] == {"max_drop": 0.05, "confidence": 0.9, "test_size": 0.5}
+    assert written["optimizer"]["guarantee"] == {"max_drop": 0.05, "confidence": 0.9, "test_size": 0.5, "among": "all"}
     assert written["certificate"]["certified"] > 0
     said = call(monkeypatch, capsys, file, "--guarantee", "0.01%")
     assert "concern: guarantee: 400 inputs of its test cannot show with confidence 0.95" in said

@@ -203,3 +203,18 @@ def test_data_that_do_not_fit_are_refused(pool):
         opt.fit(logits[:1], y[:1], COSTS)
     with pytest.raises(ValueError, match="guarantee: 0.01 is not a Guarantee"):
         ThresholdOptimizer(guarantee=0.01).fit(logits, y, COSTS)
+
+
+@pytest.mark.parametrize("among", ["all", "early"])
+def test_a_few_inputs_that_are_all_right_prove_nothing(among):
+    """No exit was seen to fail, but one fails for 2% of all inputs: what was not seen must count as possible."""
+    broken = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 4, 60)
+        logits = np.stack([5 * np.eye(4)[y]] * 3, axis=1) + rng.normal(0, 0.1, (60, 3, 4))
+        wrong = rng.random(60) < 0.02
+        logits[wrong, 0] = np.roll(logits[wrong, 0], 1, axis=1)
+        opt = fit(logits, y, guarantee=Guarantee(0.01, 0.95, among=among), random_state=seed)
+        broken += np.isfinite(opt.policy_.cutoffs[0])
+    assert broken <= 0.05 * 60 + 3 * np.sqrt(60 * 0.05 * 0.95)
