@@ -291,8 +291,10 @@ class _Way:
             self.seconds.append(time.perf_counter() - begin)
             self.said.append(said)
         after = _joules()
-        told = self._joules is not None and before is not None and after is not None
-        self._joules = self._joules + after - before if told else None  # type: ignore[operator]
+        if self._joules is None or before is None or after is None:
+            self._joules = None
+        else:
+            self._joules += after - before
 
     def speed(self, classes: NDArray[np.intp], y: NDArray[np.integer]) -> Speed:
         """Its speed, given the classes (inputs,) that it said."""
