@@ -28,6 +28,9 @@ def segment_file(segment: int, numbers: str = FLOAT32) -> str:
 class OnnxSegments:
     """Segments as sessions of onnxruntime.
 
+    It runs the whole of a graph whatever is asked for, so the branch of an exit that a policy drops runs, too. A bundle has
+    no such exits under the policy that it was exported with, unless it was told to keep them.
+
     Parameters
     ----------
     files
@@ -48,8 +51,6 @@ class OnnxSegments:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = options.inter_op_num_threads = threads
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True  # without its exit's branch, where it is not asked for
         self._sessions = []
         for path in files:
             try:
@@ -77,10 +78,10 @@ class OnnxSegments:
         return x
 
     def run(self, segment: int, x: NDArray[Any], *, with_exit: bool) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """The output of a segment, and its exit's logits if ``with_exit``."""
+        """The output of a segment, and its exit's logits if ``with_exit``; its branch runs in any case."""
         last = segment == self.count - 1
         wanted = [*([] if last else [FEATURES]), *([LOGITS] if with_exit else [])]
-        out = self._sessions[segment].run(wanted or [LOGITS], {self._inputs[segment]: x}, self._run_options)
+        out = self._sessions[segment].run(wanted or [LOGITS], {self._inputs[segment]: x})
         return (x if last else out[0]), (out[-1] if with_exit else None)
 
     def take(self, x: NDArray[Any], inputs: NDArray[np.intp]) -> NDArray[Any]:
