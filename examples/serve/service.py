@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--threads", type=int, default=1, help="threads of a batch (1)")
     parser.add_argument("--max-batch", type=int, default=64, help="most inputs of a batch, and of a request (64)")
-    parser.add_argument("--max-wait-ms", type=float, default=2, help="time that a request waits for others (2)")
+    parser.add_argument("--max-wait-ms", type=float, default=0, help="time that a request waits for others (0)")
     parser.add_argument("--queue", type=int, default=256, help="most inputs that wait; 503 beyond (256)")
     parser.add_argument("--max-body", type=parsed_by(parse_amount), default=1e6, help="most bytes of a body; 413 (1M)")
     parser.add_argument("--timeout", type=parsed_by(parse_duration), default=10.0, help="time for a request; 504 (10s)")
