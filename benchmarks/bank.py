@@ -133,8 +133,8 @@ def earlyon_way(bank: Bank, drop: float, epochs: int) -> tuple[Ways, float]:
     model.eval()
     calibrate_thresholds(model, loaders["calibration"], target_accuracy_drop=drop)
     seconds = time.perf_counter() - start
-    cache = collect_head_logits(model, loaders["test"])
-    logits = np.stack([cache.logits[name].numpy() for name in cache.logits], axis=1)
+    cache = collect_head_logits(model, loaders["test"], "cpu")
+    logits = np.stack([own.numpy() for own in cache.logits], axis=1)
     labels = bank.data.test.y.numpy()
     probability = torch.from_numpy(logits).softmax(dim=-1).amax(dim=-1).numpy()
     enabled, cutoffs = list(model.config.enabled_exits), list(model.config.confidence_thresholds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -95,7 +96,7 @@ def exported_segments(network: EarlyExitNetwork) -> list[ExportedProgram]:
 def fast_segments(network: EarlyExitNetwork, device: torch.device) -> list[Segment]:
     """The segments of ``network`` as they compute fastest: normalisations folded, channels last, on ``device``."""
     segments = []
-    for segment, x in segments_with_inputs(network, torch.device("cpu")):
+    for segment, x in segments_with_inputs(copy.deepcopy(network), torch.device("cpu")):
         with torch.no_grad():
             after = segment.body(x)
         body, branch = folded(segment.body, x), folded(segment.branch, after)

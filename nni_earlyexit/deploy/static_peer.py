@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit.evaluation import record
@@ -21,6 +21,7 @@ from nni_earlyexit.thresholds.outputs_file import OutputsFile
 from nni_earlyexit.thresholds.outputs_file import load as load_outputs
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.progress import Say
+from numpy.typing import NDArray
 
 CHOSEN_ON = "calibration"
 """The split whose accuracies are compared, as that of the bundle's cutoffs."""
@@ -78,6 +79,16 @@ class StaticPeer:
         )
 
 
+class _Alone(NamedTuple):
+    """A trained network cut off at one exit, and the labels (inputs,) of its calibration split."""
+
+    trial: Record
+    exit: int
+    macs: int
+    accuracies: Mapping[str, float]
+    labels: NDArray[np.integer]
+
+
 def static_peer(bundle: Bundle, experiment: str, say: Say = print) -> StaticPeer | None:
     """The cheapest static network of an experiment that is at least as accurate as ``bundle``, by stored outputs alone.
 
@@ -100,35 +111,36 @@ def static_peer(bundle: Bundle, experiment: str, say: Say = print) -> StaticPeer
     ValueError
         For an experiment that the bundle's network is not from.
     """
-    outputs = {trial.folder: (trial, own) for trial, own in _outputs(_trials(experiment, say), say)}
-    source = next((own for trial, own in outputs.values() if _is_source(trial, bundle)), None)
+    source: OutputsFile | None = None
+    alone: list[_Alone] = []  # of the outputs themselves, only those of the bundle's network are kept
+    trained = 0
+    for trial, own in _outputs(_trials(experiment, say), say):
+        trained += 1
+        if source is None and _is_source(trial, bundle):
+            source = own
+        labels = own.labels[CHOSEN_ON]
+        alone += [
+            _Alone(trial, exit, macs, _accuracies(own, exit), labels) for exit, macs in enumerate(_macs_alone(own))
+        ]
     if source is None:
-        raise ValueError(
-            f"experiment: the bundle's network is none of the {len(outputs)} trained ones of {experiment!r}"
-        )
+        raise ValueError(f"experiment: the bundle's network is none of the {trained} trained ones of {experiment!r}")
     kept = list(bundle.architecture.kept)
     target = {
         name: float((bundle.policy.predict(logits[:, kept]) == source.labels[name]).mean())
         for name, logits in source.logits.items()
     }
-    candidates = [
-        (trial, exit, macs, _accuracies(own, exit))
-        for trial, own in outputs.values()
-        if np.array_equal(
-            own.labels[CHOSEN_ON], source.labels[CHOSEN_ON]
-        )  # of another seed's split, nothing can be told
-        for exit, macs in enumerate(_macs_alone(own))
-    ]
-    enough = [own for own in candidates if own[3][CHOSEN_ON] >= target[CHOSEN_ON]]
+    # of another seed's split, nothing can be told
+    candidates = [own for own in alone if np.array_equal(own.labels, source.labels[CHOSEN_ON])]
+    enough = [own for own in candidates if own.accuracies[CHOSEN_ON] >= target[CHOSEN_ON]]
     if not enough:
-        best = max(own[3][CHOSEN_ON] for own in candidates)
+        best = max(own.accuracies[CHOSEN_ON] for own in candidates)
         say(
             f"no static network of equal accuracy: the bundle has {target[CHOSEN_ON]:.2%} on the {CHOSEN_ON} split, the "
             f"best of {len(candidates):,} networks without exits {best:.2%}"
         )
         return None
-    trial, exit, macs, accuracies = min(enough, key=lambda own: (own[2], -own[3][CHOSEN_ON]))
-    return StaticPeer(trial, exit, macs, accuracies, target, len(candidates))
+    chosen = min(enough, key=lambda own: (own.macs, -own.accuracies[CHOSEN_ON]))
+    return StaticPeer(chosen.trial, chosen.exit, chosen.macs, chosen.accuracies, target, len(candidates))
 
 
 def _trials(experiment: str, say: Say) -> list[Record]:

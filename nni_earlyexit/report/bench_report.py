@@ -57,7 +57,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def accuracies(rows: Sequence[Row]) -> str:
-    """Accuracy on the answered inputs of each engine and way, which no batch size changes, as text."""
+    """Accuracy of each engine and way on the inputs that were answered with the first batch size, as text."""
     peers = any(row.peer is not None for row in rows)
     first = {row.engine: row for row in reversed(rows)}
     heads = ["right", "with exits", "without", *(["equal static"] if peers else [])]
