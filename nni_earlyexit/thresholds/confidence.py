@@ -80,15 +80,17 @@ def of_kept_exits(name: str, logits: NDArray[np.floating]) -> NDArray[np.floatin
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Class probabilities (..., classes), in the precision of the input."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    shifted = np.exp(logits - np.maximum.reduce(logits, axis=-1, keepdims=True))
+    shifted /= np.add.reduce(shifted, axis=-1, keepdims=True)
+    return shifted
 
 
 @register
 def max_prob(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Largest softmax probability, in [1 / classes, 1] (Hendrycks and Gimpel, arXiv 1610.02136)."""
     # softmax(logits).max() without the division of every class
-    return 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
+    top = np.maximum.reduce(logits, axis=-1, keepdims=True)  # as logits.max, without its way there: it is run at each exit
+    return 1 / np.add.reduce(np.exp(logits - top), axis=-1)
 
 
 @register

@@ -112,9 +112,11 @@ class ExitPolicy:
         return self._confidence(logits, exit) >= self.cutoffs[exit]
 
     def _confidence(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
-        if not self.looks_back:
-            logits = logits[:, -1:] if self.temperatures is None else logits[:, -1:] / self.temperatures[exit]
-        elif self.temperatures is not None:
+        measure = measures.MEASURES.get(self.confidence)
+        if measure is not None:  # of this exit alone; one input takes as long as a small layer, so nothing is sliced twice
+            own = logits[:, -1]
+            return measure(own if self.temperatures is None else own / self.temperatures[exit])
+        if self.temperatures is not None:
             logits = scaled(logits, [self.temperatures[k] for k in self.kept if k <= exit])
         model = None if self.models is None else self.models[exit]
         return measures.of_kept_exits(self.confidence, logits)[:, -1] if model is None else model(logits)
