@@ -113,7 +113,7 @@ class ExitPolicy:
 
     def _confidence(self, logits: NDArray[np.floating], exit: int) -> NDArray[np.floating]:
         measure = measures.MEASURES.get(self.confidence)
-        if measure is not None:  # of this exit alone; one input takes as long as a small layer, so nothing is sliced twice
+        if measure is not None:  # of this exit alone; sliced once, for with one input each call of numpy counts
             own = logits[:, -1]
             return measure(own if self.temperatures is None else own / self.temperatures[exit])
         if self.temperatures is not None:
