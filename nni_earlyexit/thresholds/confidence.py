@@ -89,7 +89,9 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
 def max_prob(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Largest softmax probability, in [1 / classes, 1] (Hendrycks and Gimpel, arXiv 1610.02136)."""
     # softmax(logits).max() without the division of every class
-    top = np.maximum.reduce(logits, axis=-1, keepdims=True)  # as logits.max, without its way there: it is run at each exit
+    top = np.maximum.reduce(
+        logits, axis=-1, keepdims=True
+    )  # as logits.max, without its way there: it is run at each exit
     return 1 / np.add.reduce(np.exp(logits - top), axis=-1)
 
 
