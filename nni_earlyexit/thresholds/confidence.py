@@ -88,10 +88,8 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
 @register
 def max_prob(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Largest softmax probability, in [1 / classes, 1] (Hendrycks and Gimpel, arXiv 1610.02136)."""
-    # softmax(logits).max() without the division of every class
-    top = np.maximum.reduce(
-        logits, axis=-1, keepdims=True
-    )  # as logits.max, without its way there: it is run at each exit
+    # softmax(logits).max() without the division of every class, and without numpy's way from logits.max to its ufunc
+    top = np.maximum.reduce(logits, axis=-1, keepdims=True)
     return 1 / np.add.reduce(np.exp(logits - top), axis=-1)
 
 
