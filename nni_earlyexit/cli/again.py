@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,7 @@ from nni_earlyexit.utils.progress import say
 
 OF_THE_TRIAL = ("seed", "weights", "finetune", "bank", "views")
 """Options of a recipe that are not for a training again: data are split by the seed, and weights come from the trial."""
-
-
-def add_pick(command: argparse.ArgumentParser, default: str | None = None) -> None:
-    """The options that say which networks of an experiment are trained again."""
-    shown = "" if default is None else f" ({default})"
-    command.add_argument(
-        "--pick",
-        default=default,
-        help=f"networks of the experiment: numbers on the front of the search, IDs of trials, best:3, or all{shown}",
-    )
-    command.add_argument("--results", type=Path, help="folder for the front that they are on (results)")
-    command.add_argument(
-        "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
-    )
+PICK = "networks of the experiment: numbers on the front of the search, IDs of trials, best:3, or all"
 
 
 def bar() -> Callable[[], Any] | None:
@@ -39,11 +25,12 @@ def bar() -> Callable[[], Any] | None:
     return made
 
 
-def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, Any], *, further: bool) -> int:
+def train(
+    experiment: str, pick: str, results: Path, allowed: Sequence[str], given: Mapping[str, Any], *, further: bool
+) -> int:
     """Train the picked networks with the ``given`` options, and write the front with them; the exit code."""
     from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 
-    results = arguments.results or Path("results")
     check_writable(results, "results")
     folder = experiment_folder(experiment)
 
@@ -53,16 +40,16 @@ def execute(experiment: str, arguments: argparse.Namespace, given: Mapping[str, 
     from nni_earlyexit.training.recipe import Recipe
     from nni_earlyexit.utils.options import options
 
-    allowed = {option.name for option in options(Recipe)} - set(OF_THE_TRIAL)
+    possible = {option.name for option in options(Recipe)} - set(OF_THE_TRIAL)
     for name in given:
-        if name not in allowed:
+        if name not in possible:
             raise ValueError(
                 f"{name}: it is that of the trial where networks of an experiment are trained again; leave it out"
             )
     Recipe(**given)  # what cannot work ends before anything begins
-    for name in arguments.allow_space:
+    for name in allowed:
         search_spaces.allow(name)
-    trials = picked(folder, arguments.pick, say)
+    trials = picked(folder, pick, say)
     diverged = 0
     for number, trial in enumerate(trials, 1):
         say(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from nni_earlyexit.cli.options import Commands, duration
+import typer
+from nni_earlyexit.cli.lazy import HELP, Command, Sentences
+from nni_earlyexit.cli.options import duration, number, takes
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.options import add_options, build, options
+from nni_earlyexit.utils.options import build
 from nni_earlyexit.utils.progress import say
 from nni_earlyexit.utils.tables import aligned
 
@@ -20,46 +21,34 @@ if TYPE_CHECKING:
     from nni_earlyexit.data.raw import Raw
     from nni_earlyexit.data.splits import Data
 
-CODES = "exit codes: 0 all is well; 1 something is suspicious; 2 the data cannot be used"
 SUSPICIOUS = 1
+app = typer.Typer(cls=Sentences, rich_markup_mode="markdown", add_completion=False, context_settings=HELP)
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    command = commands.add_parser("data", help="look through a data set, or clear the cache of decoded images")
-    actions = command.add_subparsers(dest="action", required=True)
-    check = actions.add_parser(
-        "check", help=f"count, measure and look for what is broken or suspicious; {CODES}", epilog=CODES
-    )
-    check.add_argument("data", help="the data set, such as cifar10 or folder:PATH")
-    check.add_argument("--seed", type=int, default=0, help="of the splits (0)")
-    add_options(check, DataSettings, without=("data",))
-    clear = actions.add_parser("clear", help="remove decoded images from the cache; they are decoded again when needed")
-    clear.add_argument("--older-than", type=duration, default=0, help="only those not used for so long, such as 30d")
-    return command
+@app.callback()
+def _program() -> None:
+    """Look through a data set, or clear the cache of decoded images."""
 
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    return _clear(arguments) if arguments.action == "clear" else _check(arguments)
+@app.command(cls=Command, context_settings=HELP)
+@takes({"Reading": DataSettings}, without=("data",))
+def check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="the data set, such as cifar10 or folder:PATH")],
+    seed: Annotated[int, number("of the splits", least=0)] = 0,
+    **given: Any,
+) -> int:
+    """Count, measure and look for what is broken or suspicious.
 
+    Exit codes: 0 all is well; 1 something is suspicious; 2 the data cannot be used.
 
-def _clear(arguments: argparse.Namespace) -> int:
-    from nni_earlyexit.data import cache
-
-    number, freed = cache.clear(arguments.older_than)
-    say(f"{number} data sets removed from {cache.folder()}, {format_bytes(freed)} freed")
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> int:
+    Example: nni-earlyexit data check folder:PATH
+    """
     from nni_earlyexit.data import images, inspection
     from nni_earlyexit.data.loading import read_raw
     from nni_earlyexit.data.registry import parse
     from nni_earlyexit.data.splits import cut
 
-    given = {option.name: getattr(arguments, option.name) for option in options(DataSettings)}
-    settings = build(DataSettings, given)
+    settings = build(DataSettings, {"data": data, **given})
     source = parse(settings.source)
     files = source.module.listing(settings, source.path) if source.module.RESIZES else None
     if files is not None:
@@ -67,7 +56,7 @@ def _check(arguments: argparse.Namespace) -> int:
     raw = read_raw(replace(settings, skip_unreadable=True), say)  # to name all of them
     for sentence in raw.unreadable:
         say(sentence)
-    task = cut(settings.source, raw, settings, arguments.seed)
+    task = cut(settings.source, raw, settings, seed)
     if files is not None:
         files = images.readable(files, raw.unreadable)
     findings = inspection.inspect(raw, task, _names(files, raw))
@@ -80,6 +69,22 @@ def _check(arguments: argparse.Namespace) -> int:
     if not findings.suspicious:
         say("all is well")
     return SUSPICIOUS if findings.suspicious else 0
+
+
+@app.command()
+def clear(
+    older_than: Annotated[
+        float, typer.Option(metavar="TIME", parser=duration, help="only those not used for so long, such as 30d")
+    ] = 0.0,
+) -> None:
+    """Remove decoded images from the cache; they are decoded again when needed.
+
+    Example: nni-earlyexit data clear --older-than 30d
+    """
+    from nni_earlyexit.data import cache
+
+    number, freed = cache.clear(older_than)
+    say(f"{number} data sets removed from {cache.folder()}, {format_bytes(freed)} freed")
 
 
 def _print_sizes(files: ImageFiles) -> None:

@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Any
 
-from nni_earlyexit.cli.options import Commands
+import typer
+from nni_earlyexit.cli.options import AllowSpace, AsJson, number, takes
+from nni_earlyexit.cli.output import progress
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.progress import say
 
 _FOREIGN = (*ABOUT_SEVERAL_EXITS, "weights", "finetune", "train", "patience")
 """Options of a trial that mean nothing here, or something else."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    from nni_earlyexit.training.settings import Settings
-    from nni_earlyexit.utils.options import add_options
+@takes({"Settings": Settings}, without=_FOREIGN)
+def command(
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help="timm's name of the model, the folder of a network trained here, or a space and its arguments such as: "
+            "torchvision:resnet18 weights=FILE frozen=true max_exits=2",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="folder of the network with exits")],
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="safetensors file with the weights of a timm model")
+    ] = None,
+    branches: Annotated[int, number("branches to train, in all")] = 60,
+    jobs: Annotated[int | None, number("branches that are trained at once (one per core)")] = None,
+    allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+    as_json: AsJson = False,
+    **given: Any,
+) -> None:
+    """Find exits for a trained network, which keeps its weights.
 
-    command = commands.add_parser("exits", help="find exits for a trained network, which keeps its weights")
-    command.add_argument(
-        "model",
-        nargs="+",
-        help="timm's name of the model, the folder of a network trained here, or a space and its arguments such as: "
-        "torchvision:resnet18 weights=FILE frozen=true max_exits=2",
-    )
-    command.add_argument("--weights", help="safetensors file with the weights of a timm model")
-    command.add_argument("--output", type=Path, required=True, help="folder of the network with exits")
-    command.description = (
-        "Exit branches are trained on what comes out of the network's stages, each once, and kept in a bank, by default the "
-        "folder OUTPUT-bank, with which a later run goes on. The best network of them is written to OUTPUT."
-    )
-    command.add_argument(
-        "--allow-space", action="append", default=[], help="module of your own that the folder of a network may name"
-    )
-    command.add_argument("--branches", type=int, default=60, help="branches to train, in all (60)")
-    command.add_argument("--jobs", type=int, help="branches that are trained at once (one per core)")
-    add_options(command, Settings, without=_FOREIGN)
-    return command
+    Exit branches are trained on what comes out of the network's stages, each once, and kept in a bank, by default the
+    folder OUTPUT-bank, with which a later run goes on. The best network of them is written to OUTPUT.
 
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    from nni_earlyexit.training.settings import Settings
-    from nni_earlyexit.utils.checks import whole_number
-    from nni_earlyexit.utils.options import options
-
-    for name in ("branches", "jobs"):
-        if getattr(arguments, name) is not None:
-            whole_number(1)(name, getattr(arguments, name))
-    names = [o.name for o in options(Settings) if o.name not in _FOREIGN]
-    settings = Settings.from_options(**{name: getattr(arguments, name) for name in names})
-    beside = arguments.output.with_name(f"{arguments.output.name}-bank")
+    Example: nni-earlyexit exits resnet10t --weights model.safetensors --data folder:PATH --max-drop 1% --output with-exits
+    """
+    say = progress(as_json, False)
+    settings = Settings.from_options(**given)
+    beside = output.with_name(f"{output.name}-bank")
     bank_folder = beside if settings.training.bank is None else Path(settings.training.bank).expanduser()
-    check_writable(arguments.output, "output")
+    check_writable(output, "output")
     check_writable(bank_folder, "bank")
 
     from nni_earlyexit import search_spaces
@@ -62,23 +55,17 @@ def execute(arguments: argparse.Namespace) -> int:
     from nni_earlyexit.evaluation.space_for_data import space_for_data
     from nni_earlyexit.report.exits_report import exits_report
 
-    for name in arguments.allow_space:
+    for name in allow_space:
         search_spaces.allow(name)
-    space = space_for_data(_space(arguments.model, arguments.weights), settings.data)
+    space = space_for_data(_space(model, weights), settings.data)
     say(space.identity())
     settings = settings.with_whole_paths().for_network(space.input_shape)
     bank = open_bank(space, settings, bank_folder, say)
-    outcome = find_exits(
-        bank,
-        settings,
-        arguments.output,
-        count=arguments.branches,
-        jobs=arguments.jobs or free_jobs(),
-        say=say,
-    )
+    outcome = find_exits(bank, settings, output, count=branches, jobs=jobs or free_jobs(), say=say)
     say(exits_report(outcome))
-    say(f"{arguments.output}: EarlyExitNetwork.load({str(arguments.output)!r})")
-    return 0
+    say(f"{output}: EarlyExitNetwork.load({str(output)!r})")
+    if as_json:
+        print((output / "trial.json").read_text())
 
 
 def _space(model: list[str], weights: str | None) -> str:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from nni_earlyexit.cli import again
-from nni_earlyexit.cli.options import Commands
+from nni_earlyexit.cli.options import AllowSpace, Experiment, Results, takes
+from nni_earlyexit.training.recipe import Recipe
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    from nni_earlyexit.training.recipe import Recipe
-    from nni_earlyexit.utils.options import add_options
+@takes({"Training": Recipe}, without=again.OF_THE_TRIAL)
+def command(
+    experiment: Experiment,
+    pick: Annotated[str, typer.Option(help=again.PICK)] = "all",
+    results: Results = Path("results"),
+    allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+    **given: Any,
+) -> int:
+    """Train networks of an experiment further, and write its front anew.
 
-    command = commands.add_parser("finetune", help="train networks of an experiment further, and write its front anew")
-    command.add_argument("experiment", help="ID or folder of the experiment")
-    again.add_pick(command, default="all")
-    add_options(command, Recipe, suppress=True, without=again.OF_THE_TRIAL)
-    return command
+    They begin with the weights that their trials had; options that are not given are those of their trials.
 
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    from nni_earlyexit.training.recipe import Recipe
-    from nni_earlyexit.utils.options import given
-
-    return again.execute(arguments.experiment, arguments, given(arguments, Recipe), further=True)
+    Example: nni-earlyexit finetune EXPERIMENT --pick best:3 --epochs 30
+    """
+    return again.train(experiment, pick, results, allow_space, given, further=True)

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from nni_earlyexit.cli.options import Commands
+from nni_earlyexit.cli.options import AllowSpace, Experiment, Results
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    command = commands.add_parser("front", help="judge and write the front of an experiment's finished trials")
-    command.add_argument("folder", type=Path, help="the experiment's folder, such as ~/nni-experiments/ID")
-    command.add_argument("--results", type=Path, default=Path("results"), help="folder for front.json and front.png")
-    command.add_argument(
-        "--allow-space", action="append", default=[], help="module of your own that the trials' files may name"
-    )
-    return command
+def command(
+    experiment: Experiment,
+    results: Results = Path("results"),
+    allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+) -> int:
+    """Judge and write the front of an experiment's finished trials.
 
+    Cutoffs are fitted to the calibration split, and every network of the front is judged on the test split, once. Writes
+    front.json and front.png.
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
+    Example: nni-earlyexit front EXPERIMENT --results results
+    """
+    from nni_earlyexit.evaluation.stored_outputs import experiment_folder
+
+    check_writable(results, "results")
+    folder = experiment_folder(experiment)
+
     from nni_earlyexit import search_spaces
     from nni_earlyexit.report.front_report import write_front
 
-    folder = arguments.folder.expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"folder: there is no folder {str(arguments.folder)!r}")
-    check_writable(arguments.results, "results")
-    for name in arguments.allow_space:
+    for name in allow_space:
         search_spaces.allow(name)
-    return 0 if write_front(folder, arguments.results, say) else 1
+    return 0 if write_front(folder, results, say) else 1

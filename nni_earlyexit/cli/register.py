@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 
-from nni_earlyexit.cli.options import Commands
+def command() -> None:
+    """Make the EarlyExit tuner and assessor known to this environment's NNI.
 
+    Commands that need it say so; experiments can then name the tuner EarlyExit and the assessor EarlyExitHalving.
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    return commands.add_parser("register", help="make the EarlyExit tuner and assessor known to this environment's NNI")
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
+    Example: nni-earlyexit register
+    """
     from nni_earlyexit.experiment.registration import register
 
     register()
-    return 0

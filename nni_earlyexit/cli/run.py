@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from nni_earlyexit.cli.options import Commands, duration
+import typer
+from nni_earlyexit.cli.options import duration, number
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    command = commands.add_parser("run", help="run an NNI experiment file, show progress and write the front")
-    command.add_argument("config", type=Path, nargs="?", help="the experiment file")
-    command.add_argument("--attach", metavar="ID", help="go on with an experiment that runs, in place of starting one")
-    command.add_argument("--port", type=int, default=8080, help="port of NNI's web UI, on this machine only (8080)")
-    command.add_argument("--results", type=Path, help="folder for front.json and front.png (results beside the file)")
-    command.add_argument(
-        "--grace",
-        type=duration,
-        help="time that trials may go on after maxExperimentDuration, such as 5m (a tenth of it, at least a minute)",
-    )
-    command.add_argument(
-        "--trial-options",
-        metavar="OPTIONS",
-        default="",
-        help="options added to those of the file's trials, such as '--data folder:PATH' (docs/settings.md)",
-    )
-    command.add_argument(
-        "--quick",
-        action="store_true",
-        help="try the file out in three minutes: four trials of two epochs on at most 1,000 inputs of each split",
-    )
-    return command
+def command(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="the experiment file")] = None,
+    attach: Annotated[
+        str | None, typer.Option(metavar="ID", help="go on with an experiment that runs, in place of starting one")
+    ] = None,
+    port: Annotated[int, number("port of NNI's web UI, on this machine only", most=65535)] = 8080,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="folder for front.json and front.png (results beside the file)"),
+    ] = None,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=duration,
+            help="time that trials may go on after maxExperimentDuration, such as 5m (a tenth of it, at least a minute)",
+        ),
+    ] = None,
+    trial_options: Annotated[
+        str,
+        typer.Option(
+            metavar="OPTIONS",
+            help="options added to those of the file's trials, such as '--data folder:PATH' (docs/settings.md)",
+        ),
+    ] = "",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="try the file out in three minutes: four trials of two epochs on at most 1,000 inputs of each split",
+        ),
+    ] = False,
+) -> int:
+    """Run an NNI experiment file, show progress and write the front.
 
+    Example: nni-earlyexit run examples/digits/experiment.yml
+    """
+    from nni_earlyexit.experiment import run
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    from nni_earlyexit.experiment.run import attach, run
+    if (config is None) == (attach is None):
+        raise ValueError("run: it needs an experiment file or --attach ID, and not both")
+    how: dict[str, Any] = {"results": results, "grace_s": grace, "say": say}
+    if config is None:
+        return run.attach(attach or "", **how)
     from nni_earlyexit.experiment.variation import QUICK_FIELDS, QUICK_OPTIONS, varied
 
-    if (arguments.config is None) == (arguments.attach is None):
-        raise ValueError("run: it needs an experiment file or --attach ID, and not both")
-    how: dict[str, Any] = {"results": arguments.results, "grace_s": arguments.grace, "say": say}
-    if arguments.attach is not None:
-        return attach(arguments.attach, **how)
-    config, options = arguments.config, _words(arguments.trial_options)
-    if arguments.quick or options:
-        results = arguments.results or config.parent / "results"
-        check_writable(results, "results")
-        how["results"] = results
-        quick = (QUICK_OPTIONS, QUICK_FIELDS) if arguments.quick else ((), {})
-        config = varied(config, results, options=[*quick[0], *options], fields=quick[1])
-    return run(config, port=arguments.port, **how)
+    options = _words(trial_options)
+    if quick or options:
+        how["results"] = results or config.parent / "results"
+        check_writable(how["results"], "results")
+        added = (QUICK_OPTIONS, QUICK_FIELDS) if quick else ((), {})
+        config = varied(config, how["results"], options=[*added[0], *options], fields=added[1])
+    return run.run(config, port=port, **how)
 
 
 def _words(options: str) -> list[str]:

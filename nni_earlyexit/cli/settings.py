@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
-from nni_earlyexit.cli.options import Commands
-
 TITLES = {
     "Trial": "options of `python -m nni_earlyexit.trial`, with dashes, and arguments of `EarlyExitEvaluator`",
     "Tuner": "`classArgs` of the tuner `EarlyExit`",
@@ -13,15 +9,12 @@ TITLES = {
 }
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    return commands.add_parser("settings", help="print every option of trial, tuner and assessor as Markdown tables")
+def command() -> None:
+    """Print every option of trial, tuner and assessor as Markdown tables.
 
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
+    Example: nni-earlyexit settings > settings.md
+    """
     print(tables())
-    return 0
 
 
 def tables() -> str:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from typing import Any
 
-from nni_earlyexit.cli.options import Commands, add_space
+from nni_earlyexit.cli.options import Space, takes
 from nni_earlyexit.data.settings import DataSettings
-from nni_earlyexit.utils.options import add_options, build, options
+from nni_earlyexit.utils.options import build
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    command = commands.add_parser("space", help="print NNI's search space file of a space")
-    add_space(command)
-    command.add_argument("--data", help="data set that resolution and num_classes follow, such as folder:PATH")
-    add_options(command, DataSettings, without=("data",))
-    return command
+@takes({"Data that resolution and num_classes follow": DataSettings})
+def command(space: Space, **given: Any) -> None:
+    """Print NNI's search space file of a space.
 
+    With --data, resolution and num_classes follow the data set where the space does not name them.
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    name = " ".join(arguments.space)
-    if arguments.data is None:
-        from nni_earlyexit import search_spaces
-
-        space = search_spaces.create(name)
-    else:
+    Example: nni-earlyexit space mobilenetv3 --data folder:PATH > search_space.json
+    """
+    name = " ".join(space)
+    if "data" in given:
         from nni_earlyexit.evaluation.space_for_data import space_for_data
 
-        settings = build(
-            DataSettings, {option.name: getattr(arguments, option.name) for option in options(DataSettings)}
-        )
-        space = space_for_data(name, settings)
-    print(json.dumps(space.search_space(), indent=2))
-    return 0
+        made = space_for_data(name, build(DataSettings, given))
+    elif given:
+        raise ValueError(f"{next(iter(given))}: it is about a data set, which --data names; leave it out or give both")
+    else:
+        from nni_earlyexit import search_spaces
+
+        made = search_spaces.create(name)
+    print(json.dumps(made.search_space(), indent=2))

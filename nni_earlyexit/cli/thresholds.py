@@ -2,59 +2,87 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Any
 
-from nni_earlyexit.cli.options import Commands, add_guarantee, amount, guarantee_of
+import typer
+from nni_earlyexit.cli.options import (
+    Among,
+    GuaranteeAmong,
+    GuaranteedDrop,
+    WithConfidence,
+    amount,
+    guarantee_of,
+    number,
+    takes,
+)
 from nni_earlyexit.thresholds.operating_point import PointGoal
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.options import add_options, options
+from nni_earlyexit.utils.options import options
 from nni_earlyexit.utils.progress import say
 
-
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    command = commands.add_parser("thresholds", help="fit cutoffs to stored outputs, without training")
-    command.add_argument("source", help="a file OUTPUTS.npz, or an experiment's ID or folder")
-    command.add_argument("--trial", help="the trial of the experiment")
-    goal = command.add_argument_group("goal (without any: that of the trial, or the cheapest within 0.005 of the best)")
-    goal.add_argument(
-        "--max-avg-macs", type=amount, help="limit on average MACs, such as 5M; alone: best accuracy within"
-    )
-    add_options(goal, PointGoal)
-    how = command.add_argument_group("how")
-    how.add_argument("--confidence", help="max_prob (default), entropy, margin, energy, patience or learned")
-    how.add_argument("--temperature-scaling", action="store_true", help="calibrate each exit's probabilities first")
-    add_guarantee(how)
-    how.add_argument("--seed", type=int, default=0, help="of the splits of learned confidence and guarantee (0)")
-    command.add_argument("--results", type=Path, help="folder for policy.json and thresholds.png (beside the outputs)")
-    return command
+_GOAL = "Goal (without any: that of the trial, or the cheapest within 0.005 of the best)"
 
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
+@takes({_GOAL: PointGoal})
+def command(
+    source: Annotated[str, typer.Argument(help="a file OUTPUTS.npz, or an experiment's ID or folder")],
+    trial: Annotated[str | None, typer.Option(metavar="ID", help="the trial of the experiment")] = None,
+    max_avg_macs: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MACS",
+            parser=amount,
+            help="limit on average MACs, such as 5M; alone: best accuracy within",
+            rich_help_panel=_GOAL,
+        ),
+    ] = None,
+    confidence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEASURE", help="max_prob (default), entropy, margin, energy, patience, learned, or your own"
+        ),
+    ] = None,
+    temperature_scaling: Annotated[
+        bool, typer.Option("--temperature-scaling", help="calibrate each exit's probabilities first")
+    ] = False,
+    guarantee: GuaranteedDrop = None,
+    with_confidence: WithConfidence = 0.95,
+    guarantee_among: GuaranteeAmong = Among.all,
+    seed: Annotated[int, number("of the splits of learned confidence and guarantee", least=0)] = 0,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="folder for policy.json and thresholds.png (beside the outputs)"),
+    ] = None,
+    **goal: Any,
+) -> None:
+    """Fit cutoffs to stored outputs, without training.
+
+    Example: nni-earlyexit thresholds EXPERIMENT --trial ID --max-drop 1%
+    """
     from nni_earlyexit.evaluation import stored_outputs
     from nni_earlyexit.report import thresholds_report
     from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 
-    source = stored_outputs.source(arguments.source, arguments.trial)
-    results = arguments.results or source.folder
-    check_writable(results, "results")
-    goal = {option.name: getattr(arguments, option.name) for option in options(PointGoal)}
-    goal["max_cost"] = arguments.max_avg_macs
-    asked = any(value is not None and value is not False for value in goal.values())
-    chosen = {**source.arguments, **(goal if asked or arguments.guarantee is not None else {})}
-    if arguments.confidence is not None:
-        chosen["confidence"] = arguments.confidence
-    guarantee = guarantee_of(arguments)
+    read = stored_outputs.source(source, trial)
+    folder = results or read.folder
+    check_writable(folder, "results")
+    asked = {name: value for name, value in goal.items() if value is not False}
+    if max_avg_macs is not None:
+        asked["max_cost"] = max_avg_macs
+    chosen = dict(read.arguments)
+    if asked or guarantee is not None:
+        own = {"max_cost", *(o.name for o in options(PointGoal))}
+        chosen = {**{name: value for name, value in chosen.items() if name not in own}, **asked}
+    if confidence is not None:
+        chosen["confidence"] = confidence
     optimizer = ThresholdOptimizer(
         **chosen,
-        temperature_scaling=arguments.temperature_scaling,
-        guarantee=guarantee,
-        random_state=arguments.seed,
+        temperature_scaling=temperature_scaling,
+        guarantee=guarantee_of(guarantee, with_confidence, guarantee_among),
+        random_state=seed,
     )
     try:
-        thresholds_report.refit(source, optimizer, results, say)
+        thresholds_report.refit(read, optimizer, folder, say)
     except ValueError as error:
         raise ValueError(str(error).replace("max_cost", "max_avg_macs")) from None
-    return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from nni_earlyexit.cli import again
-from nni_earlyexit.cli.options import Commands, add_space
+from nni_earlyexit.cli.options import AllowSpace, takes
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
@@ -14,54 +16,56 @@ MOST_CLASSES = 20
 """Most classes that a table is printed of."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command line."""
-    from nni_earlyexit.training.settings import Settings
-    from nni_earlyexit.utils.options import add_options
+@takes({"Settings": Settings})
+def command(
+    space: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPACE",
+            help="name of the space and its arguments, such as: mobilenetv3 resolution=224 num_classes=100; with --pick, "
+            "the ID or folder of an experiment",
+        ),
+    ],
+    sample: Annotated[
+        str | None, typer.Option(help="largest, smallest, random, a JSON file or the folder of a trial (largest)")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FOLDER", help="folder of the trained network")] = None,
+    pick: Annotated[str | None, typer.Option(help=again.PICK)] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="with --pick: folder for the front that they are on (results)")
+    ] = None,
+    allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+    **given: Any,
+) -> int:
+    """Train one network of a space, and judge each of its exits; with --pick, networks of an experiment.
 
-    command = commands.add_parser(
-        "train",
-        help="train one network of a space, and judge each of its exits; with --pick, networks of an experiment",
-    )
-    add_space(command)
-    command.add_argument("--sample", help="largest, smallest, random, a JSON file or the folder of a trial (largest)")
-    command.add_argument("--output", type=Path, help="folder of the trained network")
-    again.add_pick(command)
-    add_options(command, Settings, suppress=True)
-    return command
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    from nni_earlyexit.training.settings import Settings
-    from nni_earlyexit.utils.options import given
-
-    chosen = given(arguments, Settings)
-    if arguments.pick is not None:
-        for name in ("sample", "output"):
-            if getattr(arguments, name) is not None:
+    Example: nni-earlyexit train digits --sample largest --epochs 12 --output network
+    """
+    if pick is not None:
+        for name, value in (("sample", sample), ("output", output)):
+            if value is not None:
                 raise ValueError(
                     f"{name}: it has no place beside pick, which says what is trained, and where it stands"
                 )
-        return again.execute(" ".join(arguments.space), arguments, chosen, further=False)
-    for name in ("results", "allow_space"):
-        if getattr(arguments, name):
+        return again.train(" ".join(space), pick, results or Path("results"), allow_space, given, further=False)
+    for name, asked in (("results", results), ("allow_space", allow_space)):
+        if asked:
             raise ValueError(f"{name}: it is for networks of an experiment, which pick names; leave it out")
-    if arguments.output is None:
+    if output is None:
         raise ValueError("output: it is missing; give the folder of the trained network")
-    settings = Settings.from_options(**chosen)
-    check_writable(arguments.output, "output")
+    settings = Settings.from_options(**given)
+    check_writable(output, "output")
 
     from nni_earlyexit.evaluation.one_network import choose_sample, train_one
     from nni_earlyexit.evaluation.space_for_data import space_for_data
 
-    space = space_for_data(" ".join(arguments.space), settings.data)
-    say(space.identity())
-    sample = choose_sample(space, arguments.sample or "largest", settings.training.seed)
-    say(space.describe(sample))
-    result = train_one(space, sample, settings, arguments.output, say, bar=again.bar())
+    made = space_for_data(" ".join(space), settings.data)
+    say(made.identity())
+    chosen = choose_sample(made, sample or "largest", settings.training.seed)
+    say(made.describe(chosen))
+    result = train_one(made, chosen, settings, output, say, bar=again.bar())
     say(result.table())
     if result.network.num_classes <= MOST_CLASSES:
         say(result.class_table())
-    say(f"{arguments.output}: EarlyExitNetwork.load({str(arguments.output)!r})")
+    say(f"{output}: EarlyExitNetwork.load({str(output)!r})")
     return 0

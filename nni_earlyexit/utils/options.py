@@ -14,7 +14,7 @@ Dataclasses may hold dataclasses; from outside, all options are one flat set of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -99,6 +99,13 @@ def options(cls: type[Any]) -> list[Option]:
     return every
 
 
+def parts(cls: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+    """The dataclasses that a dataclass holds, by the names of their fields."""
+    for f in fields(cls):
+        if (part := _part(f)) is not None:
+            yield f.name, part
+
+
 def check_options(instance: Any) -> None:
     """Raise ``ValueError`` in one sentence for the first option of ``instance`` whose value is not right."""
     for f in fields(instance):
@@ -140,18 +147,10 @@ def _values(instance: Any) -> Iterator[tuple[str, Any]]:
             yield from _values(getattr(instance, f.name))
 
 
-def add_options(
-    parser: argparse._ActionsContainer, cls: type[Any], suppress: bool = False, without: Collection[str] = ()
-) -> None:
-    """Let ``parser`` take every option of ``cls`` but those ``without``.
-
-    With ``suppress``, those that are not named are left out of the result.
-    """
+def add_options(parser: argparse._ActionsContainer, cls: type[Any]) -> None:
+    """Let ``parser`` take every option of ``cls``."""
     for o in options(cls):
-        if o.name in without:
-            continue
-        words = o.help.replace("%", "%%")
-        default = argparse.SUPPRESS if suppress else o.default
+        words, default = o.help.replace("%", "%%"), o.default
         flag = f"--{o.name.replace('_', '-')}"
         if isinstance(o.default, bool):
             action = argparse.BooleanOptionalAction if o.default else "store_true"
@@ -161,11 +160,6 @@ def add_options(
             parser.add_argument(
                 flag, type=_parsed_by(o.check), nargs="+" if o.many else None, default=default, help=words + shown
             )
-
-
-def given(arguments: argparse.Namespace, cls: type[Any]) -> dict[str, Any]:
-    """The options of ``cls`` that a command line names, where ``add_options`` was told to ``suppress`` the others."""
-    return {o.name: getattr(arguments, o.name) for o in options(cls) if hasattr(arguments, o.name)}
 
 
 def _parsed_by(check: Check) -> Callable[[str], Any]:

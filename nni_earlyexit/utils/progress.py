@@ -17,3 +17,8 @@ def say(line: str) -> None:
         print(line, flush=True)
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  to the end of this process
+
+
+def say_aside(line: str) -> None:
+    """Print a line of progress on stderr, where stdout is for a program."""
+    print(line, file=sys.stderr, flush=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
-from nni_earlyexit.cli.main import parser
+from nni_earlyexit.cli import lazy, main
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH
@@ -22,8 +23,9 @@ def experiment(tmp_path_factory, digits_space):
 
 
 def execute(*words):
-    arguments = parser().parse_args([str(word) for word in words])
-    return arguments.execute(arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["nni-earlyexit", *map(str, words)])
+        return lazy.run(main.app)
 
 
 def test_a_network_is_trained_further_and_on_the_front(experiment, tmp_path, capsys):
@@ -57,7 +59,7 @@ def test_one_that_diverges_is_left_out_and_the_front_is_written(experiment, tmp_
         (["train", "digits", "--output", "x", "--results", "y"], "results: it is for networks of an experiment"),
         (["finetune", "{}", "--pick", "other"], "pick: 'other' is unknown"),
         (["finetune", "{}/none", "--pick", "own"], "experiment: "),
-        (["finetune", "{}", "--data", "digits"], "unrecognized arguments: --data"),
+        (["finetune", "{}", "--data", "digits"], "--data: there is no such option"),
         (["finetune", "{}", "--epochs", "0"], "epochs"),
     ],
 )

@@ -166,7 +166,7 @@ def test_what_cannot_be_used_exits_with_2_and_one_sentence(call, tmp_path, kind,
         (["check", "cifar11"], "data: 'cifar11' is unknown; did you mean 'cifar10' or 'cifar100'?"),
         (["check", "folder:none"], "data: there is no folder 'none'"),
         (["clear", "--older-than", "x"], "--older-than: 'x' is not a duration"),
-        ([], "the following arguments are required: action"),
+        ([], "command: it is missing"),
     ],
 )
 def test_bad_arguments_exit_with_2_and_one_sentence(call, arguments, sentence):

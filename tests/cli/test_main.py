@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import nni_earlyexit
 import pytest
 from nni_earlyexit import search_spaces
-from nni_earlyexit.cli import main
+from nni_earlyexit.cli import lazy, main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -85,11 +88,18 @@ def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
         ),
         (["latency", "digits", "--output", "l.json", "--dtype", "float8"], "dtype: 'float8' is unknown"),
         (["check", "none.yml"], "config: there is no file 'none.yml'"),
-        (["run", "none.yml", "--port", "0"], "port: 0 is not possible; a number from 1 to 65535 is"),
-        (["run", "none.yml", "--port", "x"], "--port: invalid int value: 'x'"),
-        (["front", "nowhere"], "folder: there is no folder 'nowhere'"),
-        (["frontier"], "command: invalid choice: 'frontier'"),
-        ([], "the following arguments are required: command"),
+        (["run", "none.yml", "--port", "0"], "--port: '0' is not possible; a whole number from 1 to 65535 is"),
+        (["run", "none.yml", "--port", "x"], "--port: 'x' is not possible; a whole number from 1 to 65535 is"),
+        (["run", "none.yml", "--prot", "1"], "--prot: there is no such option; did you mean '--port'?"),
+        (["train", "digits", "--epochs", "no"], "--epochs: 'no' is not possible; a whole number from 1 is"),
+        (["train", "digits", "--input-shape"], "--input-shape: it needs a value"),
+        ([], "command: it is missing; --help lists what there is"),
+        (["front", "nowhere"], "experiment: 'nowhere' is unknown"),
+        (["front"], "experiment: it is missing; the ID of an experiment, or its folder"),
+        (["frontier"], "command: 'frontier' is unknown; did you mean 'front'?"),
+        (["data", "chek"], "command: 'chek' is unknown; did you mean 'check'?"),
+        (["thresholds", "o.npz", "--max-drop", "2x"], "--max-drop: '2x' is not a share"),
+        (["space", "digits", "--tokens", "8"], "tokens: it is about a data set, which --data names"),
     ],
 )
 def test_bad_input_ends_with_exit_code_2_and_one_sentence(monkeypatch, capsys, arguments, sentence):
@@ -100,6 +110,58 @@ def test_bad_input_ends_with_exit_code_2_and_one_sentence(monkeypatch, capsys, a
     assert said.out == ""
     assert said.err.startswith(f"nni-earlyexit: {sentence}")
     assert said.err.count("\n") == 1
+
+
+def test_help_and_completion_import_nothing_heavy_and_name_every_command():
+    code = (
+        "import sys; from nni_earlyexit.cli import main\n"
+        "try: main.main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'numpy', 'nni', 'pandas', 'plotly'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(entry.name in shown for entry in main.COMMANDS)
+    asked = {"_NNI_EARLYEXIT_COMPLETE": "complete_bash", "COMP_WORDS": "nni-earlyexit fr", "COMP_CWORD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **asked})
+    assert done.stdout.split() == ["front"]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in main.COMMANDS])
+def test_help_of_every_command_ends_with_an_example(monkeypatch, capsys, name):
+    monkeypatch.setenv("COLUMNS", "120")
+    with contextlib.suppress(SystemExit):
+        call(monkeypatch, name, "--help")
+    shown = capsys.readouterr().out
+    if name == "data":
+        assert "check" in shown
+        assert "clear" in shown
+    else:
+        assert f"Example: nni-earlyexit {name}" in shown
+
+
+def test_a_command_is_listed_by_the_first_line_of_its_help():
+    for entry in main.COMMANDS:
+        module = importlib.import_module(f"nni_earlyexit.cli.{entry.name}")
+        if hasattr(module, "command"):
+            first = module.command.__doc__.splitlines()[0].rstrip(".")
+            assert first[0].lower() + first[1:] == entry.summary or first.startswith(
+                entry.summary[:1].upper() + entry.summary[1:]
+            )
+
+
+def test_the_version_is_printed(monkeypatch, capsys):
+    call(monkeypatch, "--version")
+    assert capsys.readouterr().out == f"nni-earlyexit {nni_earlyexit.__version__}\n"
+
+
+def test_an_option_of_several_words_ends_where_the_next_option_begins():
+    words = ["digits", "--input-shape", "3", "32", "32", "--seed", "1", "--mean", "0.5"]
+    spread = list(lazy._spread(words, ["--input-shape", "--mean"]))
+    assert spread == [
+        *("digits", "--input-shape", "3", "--input-shape", "32", "--input-shape", "32"),
+        *("--seed", "1", "--mean", "0.5"),
+    ]
 
 
 def test_what_a_terminal_cannot_show_does_not_end_a_command(tmp_path):
@@ -126,8 +188,6 @@ def test_importing_does_not_wait_for_torch(module):
 
 
 def test_public_names_are_listed_and_load_when_used():
-    import nni_earlyexit
-
     assert set(nni_earlyexit.__all__) <= set(dir(nni_earlyexit))
     for name in nni_earlyexit.__all__:
         assert getattr(nni_earlyexit, name) is not None
