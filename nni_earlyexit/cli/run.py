@@ -50,10 +50,11 @@ def command(
     Example: nni-earlyexit run examples/digits/experiment.yml
     """
     from nni_earlyexit.experiment import run
+    from nni_earlyexit.utils.progress import terminal
 
     if (config is None) == (attach is None):
         raise ValueError("run: it needs an experiment file or --attach ID, and not both")
-    how: dict[str, Any] = {"results": results, "grace_s": grace, "say": say}
+    how: dict[str, Any] = {"results": results, "grace_s": grace, "say": say, "console": terminal()}
     if config is None:
         return run.attach(attach or "", **how)
     from nni_earlyexit.experiment.variation import QUICK_FIELDS, QUICK_OPTIONS, varied

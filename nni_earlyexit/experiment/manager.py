@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,11 @@ class Manager:
             reported = trial.get("finalMetricData")
             trial["metrics"] = rest.unpack(reported[-1]["data"]) if reported else None
         return trials
+
+    def epochs(self, trials: Iterable[str]) -> dict[str, int]:
+        """The number of intermediate results that each of these ``trials`` has reported, one an epoch, where it has any."""
+        counts = {trial: len(self.get(f"metric-data/{trial}?type=PERIODICAL")) for trial in trials}
+        return {trial: count for trial, count in counts.items() if count}
 
     def has_ended(self, status: str, trials: list[dict[str, Any]]) -> bool:
         """``True`` if nothing runs any more and nothing will.

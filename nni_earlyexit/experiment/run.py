@@ -12,20 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
 from nni_earlyexit.experiment.config import check, seconds
+from nni_earlyexit.experiment.live import Display, Lines, State, display
 from nni_earlyexit.experiment.manager import Manager, reasons
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.rest import PATIENCE_S, NoAnswer
 from nni_earlyexit.report.front_report import write_front
 from nni_earlyexit.utils import files
-from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.checks import check_port, check_writable
 from nni_earlyexit.utils.progress import Say
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
@@ -33,10 +36,19 @@ REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
 
 
-def run(config: Path, *, port: int, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+def run(
+    config: Path,
+    *,
+    port: int,
+    results: Path | None,
+    grace_s: float | None = None,
+    say: Say = print,
+    console: Console | None = None,
+) -> int:
     """Run the experiment file ``config`` and write its front to ``results`` (default: ``results`` beside the file).
 
-    Trials that still run ``grace_s`` after the experiment's ``maxExperimentDuration`` are stopped.
+    Trials that still run ``grace_s`` after the experiment's ``maxExperimentDuration`` are stopped. With a ``console``, progress
+    is a live display on it.
 
     Returns the exit code: 0, 1 when the experiment failed, 130 after Ctrl-C, which keeps what was finished. Bad input is a
     ``ValueError`` or ``FileNotFoundError`` before anything starts.
@@ -64,10 +76,17 @@ def run(config: Path, *, port: int, results: Path | None, grace_s: float | None 
                 raise
             say("interrupted; nothing is left running")
             return 130
-        return _follow(started, experiment.working_directory / started.id, results, grace_s, say)
+        return _follow(started, experiment.working_directory / started.id, results, grace_s, say, console)
 
 
-def attach(experiment: str, *, results: Path | None, grace_s: float | None = None, say: Say = print) -> int:
+def attach(
+    experiment: str,
+    *,
+    results: Path | None,
+    grace_s: float | None = None,
+    say: Say = print,
+    console: Console | None = None,
+) -> int:
     """Go on with ``experiment``, an ID, which runs on this machine and which nobody follows any more, as :func:`run` would."""
     manager, process = Manager.running(experiment)
     if results is None:
@@ -80,10 +99,12 @@ def attach(experiment: str, *, results: Path | None, grace_s: float | None = Non
     ):
         search_spaces.allow(name)
     with _signals(_interrupt):
-        return _follow(manager, process.folder, results, grace_s, say)
+        return _follow(manager, process.folder, results, grace_s, say, console)
 
 
-def _follow(manager: Manager, folder: Path, results: Path, grace_s: float | None, say: Say) -> int:
+def _follow(
+    manager: Manager, folder: Path, results: Path, grace_s: float | None, say: Say, console: Console | None
+) -> int:
     """Watch, stop, write the front; the exit code."""
     code = 1
     wrote = False
@@ -93,7 +114,8 @@ def _follow(manager: Manager, folder: Path, results: Path, grace_s: float | None
             f"Ctrl-C stops it and writes the front of what is finished; so does 'nnictl stop {manager.id}' elsewhere; if this "
             f"program is lost, 'nni-earlyexit run --attach {manager.id}' goes on"
         )
-        code = _Watch(manager, folder, grace_s, say).until_it_ends()
+        with display(say, console) as shown:
+            code = _Watch(manager, folder, grace_s, shown).until_it_ends()
     except KeyboardInterrupt:
         say("interrupted; stopping the experiment, finished trials are kept")
         code = 130
@@ -131,9 +153,7 @@ class _Watch:
     manager: Manager
     folder: Path
     grace_s: float | None
-    say: Say
-    shown: str = ""
-    shown_at: float = 0.0
+    display: Display
     over_since: float | None = None
     """Time, by :func:`time.monotonic`, at which NNI's time for the experiment was over."""
     said_failures: set[str] = field(default_factory=set)
@@ -154,15 +174,15 @@ class _Watch:
                 time.sleep(1)
                 continue
             if not self.manager.lives():
-                self.say("NNI's manager does not answer any more; finished trials are kept")
+                self.display.say("NNI's manager does not answer any more; finished trials are kept")
                 return 1
             if now - max(answered, reminded) >= REMIND_S:
-                self.say(
+                self.display.say(
                     f"NNI's manager has not answered for {now - answered:.0f} s; its process lives, so it may be busy"
                 )
                 reminded = now
             if limit_s is not None and now - started > limit_s + self._grace(limit_s):
-                self.say("the experiment's time and its grace are over; it is stopped")
+                self.display.say("the experiment's time and its grace are over; it is stopped")
                 return 1
 
     def _look(self) -> _Look | None:
@@ -188,14 +208,14 @@ class _Watch:
     def _take_in(self, look: _Look, now: float) -> int | None:
         """Say what is new; the exit code when the experiment has ended or is to end."""
         if look.status == "ERROR":
-            self.say(f"NNI's experiment failed: {reasons(self.folder)}")
+            self.display.say(f"NNI's experiment failed: {reasons(self.folder)}")
             return 1
         if look.limit_s is None or look.elapsed_s <= look.limit_s:
             self.over_since = None  # the user may have given it more time
         elif self.over_since is None:
             self.over_since = now
         self._say_failures(look.trials)
-        self._say_progress(look, now)
+        self.display.show(State(look.trials, look.most, self._time_left(look, now), self._epochs(look.trials)))
         if look.ended:
             return 0
         if (
@@ -205,7 +225,7 @@ class _Watch:
         ):
             running = sum(trial["status"] == "RUNNING" for trial in look.trials)
             late = f"{now - self.over_since:.0f} s after the limit of {look.limit_s:.0f} s"
-            self.say(f"{running} trials still run {late}; they are stopped")
+            self.display.say(f"{running} trials still run {late}; they are stopped")
             return 0
         return None
 
@@ -221,38 +241,25 @@ class _Watch:
             reason = complaint(self.folder, trial_job["trialJobId"])
             if reason and reason not in self.said_failures:
                 self.said_failures.add(reason)
-                self.say(f"trial {trial_job['trialJobId']} failed: {reason}")
-
-    def _say_progress(self, look: _Look, now: float) -> None:
-        news = _progress(look.trials, look.most)
-        if news != self.shown or now - self.shown_at > 60:
-            self.say(", ".join(filter(None, [news, self._time_left(look, now)])))
-            self.shown, self.shown_at = news, now
+                self.display.say(f"trial {trial_job['trialJobId']} failed: {reason}")
 
     def _time_left(self, look: _Look, now: float) -> str:
         if self.over_since is not None and look.limit_s is not None:
             return f"its time is over; what runs is stopped in {_clock(self._grace(look.limit_s) - (now - self.over_since))}"
-        ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in look.trials)
+        state = State(look.trials, look.most)
+        if look.most is not None and len(look.trials) >= look.most:
+            unfinished = len(look.trials) - state.ended
+            return f"the last {unfinished} run" if unfinished > 1 else "the last one runs" if unfinished else ""
         limits = [look.limit_s - look.elapsed_s] if look.limit_s is not None else []
-        if look.most is not None and ended:
-            limits.append(look.elapsed_s / ended * (look.most - ended))
+        if look.most is not None and state.ended:
+            limits.append(look.elapsed_s / state.ended * (look.most - state.ended))
         return f"about {_clock(min(limits))} left" if limits else ""
 
-
-def _progress(trials: list[dict[str, Any]], most: int | None) -> str:
-    """Trials done, and the best so far."""
-    succeeded = [trial["metrics"] for trial in trials if trial["status"] == "SUCCEEDED" and trial["metrics"]]
-    ended = sum(trial["status"] not in ("RUNNING", "WAITING") for trial in trials)
-    parts = [f"{ended}{f'/{most}' if most else ''} trials"]
-    # NNI's local platform says of a trial that an assessor stopped that a user did
-    stopped = sum(trial["status"] in ("EARLY_STOPPED", "USER_CANCELED") for trial in trials)
-    failed = ended - len(succeeded) - stopped
-    parts += [f"{number} {what}" for number, what in ((stopped, "stopped"), (failed, "failed")) if number]
-    feasible = [metrics for metrics in succeeded if metrics.get("feasible")]
-    if feasible:
-        best = max(feasible, key=lambda metrics: metrics["default"])
-        parts.append(f"best so far {best['accuracy']:.4f} at {format_macs(best['avg_macs'])} average MACs")
-    return ", ".join(parts)
+    def _epochs(self, trials: list[dict[str, Any]]) -> dict[str, int]:
+        """Epochs that the running trials have finished, where somebody looks."""
+        if isinstance(self.display, Lines):
+            return {}
+        return self.manager.epochs([trial["trialJobId"] for trial in trials if trial["status"] == "RUNNING"])
 
 
 def _clock(duration_s: float) -> str:
