@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from nni_earlyexit.cli.lazy import HELP, Command, Sentences
-from nni_earlyexit.cli.options import duration, number, takes
+from nni_earlyexit.cli.options import AsCsv, AsJson, duration, number, takes
+from nni_earlyexit.cli.output import print_rows, progress
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.utils.amounts import format_bytes
 from nni_earlyexit.utils.options import build
@@ -35,6 +36,8 @@ def _program() -> None:
 def check(
     data: Annotated[str, typer.Argument(metavar="DATA", help="the data set, such as cifar10 or folder:PATH")],
     seed: Annotated[int, number("of the splits", least=0)] = 0,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     **given: Any,
 ) -> int:
     """Count, measure and look for what is broken or suspicious.
@@ -48,11 +51,12 @@ def check(
     from nni_earlyexit.data.registry import parse
     from nni_earlyexit.data.splits import cut
 
+    say = progress(as_json, as_csv)
     settings = build(DataSettings, {"data": data, **given})
     source = parse(settings.source)
     files = source.module.listing(settings, source.path) if source.module.RESIZES else None
     if files is not None:
-        _print_sizes(files)
+        say(_sizes(files))
     raw = read_raw(replace(settings, skip_unreadable=True), say)  # to name all of them
     for sentence in raw.unreadable:
         say(sentence)
@@ -60,8 +64,14 @@ def check(
     if files is not None:
         files = images.readable(files, raw.unreadable)
     findings = inspection.inspect(raw, task, _names(files, raw))
-    _print_counts(task, findings)
-    _print_rates(files, raw, task)
+    rows = _counts(task, findings)
+    if as_json or as_csv:
+        content = {"input_shape": list(task.input_shape), "classes": rows, "suspicious": list(findings.suspicious)}
+        print_rows(rows, as_json, content)
+    say(f"inputs {'x'.join(map(str, task.input_shape))}, {task.num_classes} classes")
+    say(_table(rows))
+    for line in _rates(files, raw, task):
+        say(line)
     for sentence in findings.suspicious:
         say(f"suspicious: {sentence}")
     if raw.unreadable and not settings.skip_unreadable:
@@ -87,13 +97,15 @@ def clear(
     say(f"{number} data sets removed from {cache.folder()}, {format_bytes(freed)} freed")
 
 
-def _print_sizes(files: ImageFiles) -> None:
+def _sizes(files: ImageFiles) -> str:
     from nni_earlyexit.data.images import sizes
 
     headers = sizes(files)[:, 1:]
     middle = headers[headers.prod(axis=1).argsort()[len(headers) // 2]]
     least, typical, most = ("x".join(map(str, size)) for size in (headers.min(axis=0), middle, headers.max(axis=0)))
-    say(f"{len(files):,} files, height x width {least}" + (f" to {most}, typically {typical}" if least != most else ""))
+    return f"{len(files):,} files, height x width {least}" + (
+        f" to {most}, typically {typical}" if least != most else ""
+    )
 
 
 def _names(files: ImageFiles | None, raw: Raw) -> Callable[[int], str]:
@@ -105,21 +117,26 @@ def _names(files: ImageFiles | None, raw: Raw) -> Callable[[int], str]:
     return "input {}".format
 
 
-def _print_counts(task: Data, findings: Findings) -> None:
+def _counts(task: Data, findings: Findings) -> list[dict[str, Any]]:
+    """Inputs of each class in each split, and of all classes."""
     rows = [
-        [name, *(f"{counts[number]:,}" for counts in findings.counts.values())]
+        {"class": name, **{part: int(counts[number]) for part, counts in findings.counts.items()}}
         for number, name in enumerate(task.class_names)
     ]
-    rows.append(["all", *(f"{counts.sum():,}" for counts in findings.counts.values())])
-    say(f"inputs {'x'.join(map(str, task.input_shape))}, {task.num_classes} classes")
-    say(aligned(["class", *findings.counts], rows))
+    return [*rows, {"class": "all", **{part: int(counts.sum()) for part, counts in findings.counts.items()}}]
 
 
-def _print_rates(files: ImageFiles | None, raw: Raw, task: Data) -> None:
+def _table(rows: list[dict[str, Any]]) -> str:
+    return aligned(
+        list(rows[0]), [[cell if isinstance(cell, str) else f"{cell:,}" for cell in row.values()] for row in rows]
+    )
+
+
+def _rates(files: ImageFiles | None, raw: Raw, task: Data) -> Iterator[str]:
     from nni_earlyexit.data.inspection import rate
     from nni_earlyexit.data.streamed import FileInputs
 
     if files is not None:
-        say(f"decoding: {rate(FileInputs(files, task.input_shape)):,.0f} images/s")
+        yield f"decoding: {rate(FileInputs(files, task.input_shape)):,.0f} images/s"
     if raw.inputs is not None and not raw.inputs.streams:
-        say(f"{'from memory' if raw.inputs.sums is None else 'from the cache'}: {rate(raw.inputs):,.0f} inputs/s")
+        yield f"{'from memory' if raw.inputs.sums is None else 'from the cache'}: {rate(raw.inputs):,.0f} inputs/s"

@@ -11,7 +11,7 @@ from nni_earlyexit.cli.options import (
     Among,
     GuaranteeAmong,
     GuaranteedDrop,
-    WithConfidence,
+    GuaranteeProbability,
     guarantee_of,
 )
 from nni_earlyexit.deploy.wish import BEST, EXAMPLE
@@ -34,7 +34,7 @@ def command(
     int8: Annotated[bool, typer.Option("--int8", help="with 8-bit integers too, for onnxruntime")] = False,
     keep_exits: Annotated[bool, typer.Option("--keep-exits", help="keep exits that do not pay")] = False,
     guarantee: GuaranteedDrop = None,
-    with_confidence: WithConfidence = 0.95,
+    guarantee_probability: GuaranteeProbability = 0.95,
     guarantee_among: GuaranteeAmong = Among.all,
     allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
 ) -> None:
@@ -66,7 +66,7 @@ def command(
         trial,
         out,
         settings,
-        guarantee=guarantee_of(guarantee, with_confidence, guarantee_among),
+        guarantee=guarantee_of(guarantee, guarantee_probability, guarantee_among),
         keep_exits=keep_exits,
         onnx=onnx,
         int8=int8,

@@ -82,12 +82,13 @@ GuaranteedDrop: TypeAlias = Annotated[
         "--guarantee",
         metavar="SHARE",
         parser=share,
-        help="the true drop is at most this, such as 1%, with probability --with-confidence",
+        help="the true drop is at most this, such as 1%, with --guarantee-probability",
         rich_help_panel=_GUARANTEE,
     ),
 ]
-WithConfidence: TypeAlias = Annotated[
-    float, typer.Option(metavar="SHARE", parser=share, help="probability of the guarantee", rich_help_panel=_GUARANTEE)
+GuaranteeProbability: TypeAlias = Annotated[
+    float,
+    typer.Option(metavar="SHARE", parser=share, help="probability of the guarantee", rich_help_panel=_GUARANTEE),
 ]
 GuaranteeAmong: TypeAlias = Annotated[
     Among,

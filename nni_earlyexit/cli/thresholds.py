@@ -8,18 +8,20 @@ from typing import Annotated, Any
 import typer
 from nni_earlyexit.cli.options import (
     Among,
+    AsCsv,
+    AsJson,
     GuaranteeAmong,
     GuaranteedDrop,
-    WithConfidence,
+    GuaranteeProbability,
     amount,
     guarantee_of,
     number,
     takes,
 )
+from nni_earlyexit.cli.output import print_rows, progress
 from nni_earlyexit.thresholds.operating_point import PointGoal
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.options import options
-from nni_earlyexit.utils.progress import say
 
 _GOAL = "Goal (without any: that of the trial, or the cheapest within 0.005 of the best)"
 
@@ -47,16 +49,21 @@ def command(
         bool, typer.Option("--temperature-scaling", help="calibrate each exit's probabilities first")
     ] = False,
     guarantee: GuaranteedDrop = None,
-    with_confidence: WithConfidence = 0.95,
+    guarantee_probability: GuaranteeProbability = 0.95,
     guarantee_among: GuaranteeAmong = Among.all,
     seed: Annotated[int, number("of the splits of learned confidence and guarantee", least=0)] = 0,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="folder for policy.json and thresholds.png (beside the outputs)"),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a policy.json that is there")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     **goal: Any,
 ) -> None:
     """Fit cutoffs to stored outputs, without training.
+
+    Prints each exit with its cutoff and share of inputs, and writes policy.json and thresholds.png.
 
     Example: nni-earlyexit thresholds EXPERIMENT --trial ID --max-drop 1%
     """
@@ -67,6 +74,7 @@ def command(
     read = stored_outputs.source(source, trial)
     folder = results or read.folder
     check_writable(folder, "results")
+    say = progress(as_json, as_csv)
     asked = {name: value for name, value in goal.items() if value is not False}
     if max_avg_macs is not None:
         asked["max_cost"] = max_avg_macs
@@ -79,10 +87,15 @@ def command(
     optimizer = ThresholdOptimizer(
         **chosen,
         temperature_scaling=temperature_scaling,
-        guarantee=guarantee_of(guarantee, with_confidence, guarantee_among),
+        guarantee=guarantee_of(guarantee, guarantee_probability, guarantee_among),
         random_state=seed,
     )
+    there = thresholds_report.policy_file(read, folder)
+    if there.exists() and not overwrite:
+        raise ValueError(f"results: {str(there)!r} is there already; give another folder, or --overwrite to replace it")
     try:
-        thresholds_report.refit(read, optimizer, folder, say)
+        content = thresholds_report.refit(read, optimizer, folder, say)
     except ValueError as error:
         raise ValueError(str(error).replace("max_cost", "max_avg_macs")) from None
+    if as_json or as_csv:
+        print_rows(content["exits"], as_json, content)

@@ -151,8 +151,8 @@ def drawn(state: State) -> RenderableType:
         parts.append(Text(f"running: {running}", style="dim"))
     found = best_so_far(state.metrics)
     if found.names:
-        table = Table(box=None, padding=(0, 2), title_justify="left", header_style="bold")
-        table.title = f"best networks so far (validation data), hypervolume {found.hypervolume:.4f}"
+        parts.append(Text(f"best networks so far (validation data), hypervolume {found.hypervolume:.4f}", style="bold"))
+        table = Table(box=None, padding=(0, 2), header_style="dim")
         for name in ("trial", "accuracy", "avg MACs", "full MACs"):
             table.add_column(name, justify="left" if name == "trial" else "right")
         for name in _spread(found.names, MOST_ROWS):

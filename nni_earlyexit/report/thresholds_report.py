@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nni_earlyexit.evaluation.stored_outputs import Source
@@ -21,8 +22,18 @@ from numpy.typing import NDArray
 POLICY, PICTURE = "policy.json", "thresholds.png"
 
 
-def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print) -> None:
-    """Fit ``optimizer``, say the result, and write the policy and a picture to ``results``."""
+def policy_file(source: Source, results: Path) -> Path:
+    """The file in ``results`` that the policy is written to."""
+    return results / (source.prefix + POLICY)
+
+
+def refit(
+    source: Source, optimizer: ThresholdOptimizer, results: Path, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Fit ``optimizer``, say the result, and write the policy and a picture to ``results``.
+
+    Returns the content of the policy's file.
+    """
     stored = outputs_file.load(source.outputs)
     logits, labels = stored.logits["calibration"], stored.labels["calibration"]
     costs, branch_costs = stored.exit_costs, stored.branch_costs
@@ -42,27 +53,54 @@ def refit(source: Source, optimizer: ThresholdOptimizer, results: Path, say: Cal
         say(f"concern: {warning.message}")
     for diagnostic in diagnostics:
         say(f"{'concern' if diagnostic.concern else 'note'}: {diagnostic.message}")
-    write(source, optimizer, diagnostics, test, results)
-    say(f"wrote {results / (source.prefix + POLICY)} and {results / (source.prefix + PICTURE)}")
+    content = write(source, optimizer, costs, diagnostics, test, results)
+    say(f"wrote {policy_file(source, results)} and {results / (source.prefix + PICTURE)}")
+    return content
+
+
+def rows(optimizer: ThresholdOptimizer, costs: NDArray[np.number]) -> list[dict[str, Any]]:
+    """Each exit alone and under the chosen policy, as plain data."""
+    chosen, policy = optimizer.chosen_, optimizer.policy_
+    last = len(costs) - 1
+    return [
+        {
+            "exit": exit,
+            "macs_alone": float(cost),
+            "accuracy_alone": float(accuracy),
+            "kept": exit == last or exit in policy.kept,
+            "cutoff": None if exit == last or exit not in policy.kept else float(chosen.cutoffs[exit]),
+            "share": float(chosen.shares[exit]),
+        }
+        for exit, (accuracy, cost) in enumerate(
+            zip(optimizer.single_exit_accuracies_, optimizer.single_exit_costs_, strict=True)
+        )
+    ]
 
 
 def table(optimizer: ThresholdOptimizer, costs: NDArray[np.number]) -> str:
-    """Each exit alone and under the chosen policy, one line per exit."""
-    chosen, policy = optimizer.chosen_, optimizer.policy_
-    rows = []
-    for exit, (accuracy, cost) in enumerate(
-        zip(optimizer.single_exit_accuracies_, optimizer.single_exit_costs_, strict=True)
-    ):
-        last = exit == len(costs) - 1
-        cutoff = "-" if last else f"{chosen.cutoffs[exit]:.4f}" if exit in policy.kept else "dropped"
-        rows.append((str(exit), format_macs(cost), f"{accuracy:.4f}", cutoff, f"{chosen.shares[exit]:.1%}"))
-    return aligned(("exit", "MACs alone", "accuracy alone", "cutoff", "share of inputs"), rows)
+    """The :func:`rows` as text."""
+    cells = [
+        (
+            str(row["exit"]),
+            format_macs(row["macs_alone"]),
+            f"{row['accuracy_alone']:.4f}",
+            "dropped" if not row["kept"] else "-" if row["cutoff"] is None else f"{row['cutoff']:.4f}",
+            f"{row['share']:.1%}",
+        )
+        for row in rows(optimizer, costs)
+    ]
+    return aligned(("exit", "MACs alone", "accuracy alone", "cutoff", "share of inputs"), cells)
 
 
 def write(
-    source: Source, optimizer: ThresholdOptimizer, diagnostics: list[Diagnostic], test: TradeOff | None, results: Path
-) -> None:
-    """Write the policy as JSON, with its data and results, and the trade-off as PNG."""
+    source: Source,
+    optimizer: ThresholdOptimizer,
+    costs: NDArray[np.number],
+    diagnostics: list[Diagnostic],
+    test: TradeOff | None,
+    results: Path,
+) -> dict[str, Any]:
+    """Write the policy as JSON, with its data and results, and the trade-off as PNG; the JSON's content."""
     from matplotlib.figure import Figure
 
     results.mkdir(parents=True, exist_ok=True)
@@ -70,6 +108,7 @@ def write(
     guarantee = parameters.pop("guarantee")
     content = {
         "policy": optimizer.policy_.to_dict(),
+        "exits": rows(optimizer, costs),
         "calibration": optimizer.chosen_.to_dict(),
         "test": None if test is None else test.to_dict(),
         "optimizer": {**parameters, "guarantee": None if guarantee is None else asdict(guarantee)},
@@ -81,4 +120,5 @@ def write(
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     optimizer.plot(figure.subplots())
     files.write_whole(results / (source.prefix + PICTURE), lambda path: figure.savefig(path, format="png"))
-    files.write_json(results / (source.prefix + POLICY), content)
+    files.write_json(policy_file(source, results), content)
+    return content

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -174,3 +175,16 @@ def test_bad_arguments_exit_with_2_and_one_sentence(call, arguments, sentence):
     assert (code, said) == (2, "")
     assert error.startswith(f"nni-earlyexit: {sentence}")
     assert error.count("\n") == 1
+
+
+def test_programs_get_json_or_csv_and_people_still_see_the_rest_on_stderr(call, folder):
+    shares = ("--validation-share", "0.1", "--calibration-share", "0.1")
+    code, said, error = call("check", f"folder:{folder}", *shares, "--json")
+    assert code == 0
+    content = json.loads(said)
+    assert content["input_shape"] == [3, 8, 8]
+    assert content["classes"][-1] == {"class": "all", "train": 48, "validation": 6, "calibration": 6, "test": 10}
+    assert error.endswith("all is well\n")
+    code, said, _ = call("check", f"folder:{folder}", *shares, "--csv")
+    assert said.splitlines()[0] == "class,train,validation,calibration,test"
+    assert call("check", f"folder:{folder}", "--csv", "--json")[0] == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 
@@ -58,7 +60,9 @@ def test_a_file_of_outputs_gives_table_policy_and_picture(monkeypatch, capsys, f
 
 
 def test_a_guarantee_can_be_asked_for_and_its_warning_is_a_sentence(monkeypatch, capsys, file, tmp_path):
-    call(monkeypatch, capsys, file, "--guarantee", "5%", "--with-confidence", "90%", "--results", tmp_path / "new")
+    call(
+        monkeypatch, capsys, file, "--guarantee", "5%", "--guarantee-probability", "90%", "--results", tmp_path / "new"
+    )
     written = json.loads((tmp_path / "new" / "outputs.policy.json").read_text())
     assert written["optimizer"]["guarantee"] == {"max_drop": 0.05, "confidence": 0.9, "test_size": 0.5, "among": "all"}
     assert written["certificate"]["certified"] > 0
@@ -115,9 +119,29 @@ def test_a_trial_gets_other_cutoffs_without_its_network(monkeypatch, capsys, exp
     assert record.load(folder).policy is not None
 
 
+def test_a_policy_that_is_there_is_replaced_only_when_that_is_asked_for(monkeypatch, capsys, file):
+    call(monkeypatch, capsys, file, "--max-drop", "1%")
+    before = (file.parent / "outputs.policy.json").read_bytes()
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, capsys, file, "--max-drop", "5%")
+    assert end.value.code == 2
+    assert "policy.json' is there already; give another folder, or --overwrite" in capsys.readouterr().err
+    assert (file.parent / "outputs.policy.json").read_bytes() == before
+    call(monkeypatch, capsys, file, "--max-drop", "5%", "--overwrite")
+    assert (file.parent / "outputs.policy.json").read_bytes() != before
+
+
+def test_programs_get_json_or_a_row_per_exit(monkeypatch, capsys, file, tmp_path):
+    said = json.loads(call(monkeypatch, capsys, file, "--max-drop", "1%", "--json"))
+    assert said == json.loads((file.parent / "outputs.policy.json").read_text())
+    rows = list(csv.DictReader(io.StringIO(call(monkeypatch, capsys, file, "--csv", "--results", tmp_path / "new"))))
+    assert [row["exit"] for row in rows] == ["0", "1", "2"]
+    assert sum(float(row["share"]) for row in rows) == pytest.approx(1)
+
+
 def test_without_a_goal_it_is_that_of_the_trial(monkeypatch, capsys, experiment):
     path = experiment / "nni-experiments" / "abc123xy"
-    call(monkeypatch, capsys, path, "--trial", "good1")
+    call(monkeypatch, capsys, path, "--trial", "good1", "--overwrite")
     written = json.loads(
         (path / "environments" / "local-env" / "trials" / "good1" / thresholds_report.POLICY).read_text()
     )
@@ -151,7 +175,7 @@ def test_bad_input_ends_with_one_sentence_and_writes_nothing(monkeypatch, capsys
     monkeypatch.setenv("HOME", str(experiment))
     before = sorted(experiment.rglob("*"))
     with pytest.raises(SystemExit) as end:
-        call(monkeypatch, capsys, *arguments)
+        call(monkeypatch, capsys, *arguments, "--overwrite")
     assert end.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""
