@@ -13,6 +13,7 @@ import pytest
 from nni.runtime.trial_command_channel import TrialCommandChannel, set_default_trial_command_channel
 from nni_earlyexit import EarlyExitNetwork, search_spaces, trial
 from nni_earlyexit.evaluation import record
+from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.training.settings import Settings
 
 
@@ -50,12 +51,15 @@ def parameters(two_exits):
     return {"space": "digits/2", **two_exits}
 
 
-def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters, tmp_path):
+def test_it_reports_every_epoch_and_leaves_what_is_needed_later(run, parameters, tmp_path, capsys):
     sent = run(parameters, "--epochs", "2")
     assert [(kind, id) for kind, id, _ in sent] == [("PERIODICAL", 7), ("PERIODICAL", 7), ("FINAL", 7)]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert f": accuracy {whole(sent[-1][2])['accuracy']:.4f} at " in said[0]
     stored = record.load(tmp_path)
     assert {"space": stored.space, **stored.sample} == parameters
-    assert stored.metrics == json.loads(json.dumps(sent[-1][2]))
+    assert stored.metrics == whole(json.loads(json.dumps(sent[-1][2])))
     assert stored.settings.training.epochs == 2
     assert {path.name for path in tmp_path.iterdir()} == {*record.FILES, record.SUMMARY, "tensorboard"}
 
@@ -191,7 +195,8 @@ def test_with_a_bank_only_missing_branches_are_trained(run, trained_digits, tmp_
     for number, new in enumerate((present, 0)):
         monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / str(number)))
         (tmp_path / str(number)).mkdir()
-        ((kind, _, metrics),) = run(parameters, *options)
+        ((kind, _, reported),) = run(parameters, *options)
+        metrics = whole(reported)
         assert (kind, metrics["new_branches"], metrics["feasible"]) == ("FINAL", new, 1)
     first, second = (EarlyExitNetwork.load(tmp_path / str(number)).state_dict() for number in range(2))
     assert all((first[name] == second[name]).all() for name in first)

@@ -14,6 +14,7 @@ from typing import Any
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
 from nni_earlyexit.integration.visible_failure import visible_failure
+from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.utils import files
 
@@ -44,7 +45,7 @@ class EarlyExitAssessor(Assessor):
     @visible_failure("EarlyExit assessor")
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
         """``AssessResult.Bad`` for a trial that its last report shows not to be worth its time."""
-        metrics = trial_history[-1]
+        metrics = whole(trial_history[-1])
         if not isinstance(metrics, Mapping) or "epochs" not in metrics:
             _logger.error("Trial %s reported %r, not the metrics of nni_earlyexit.trial", trial_job_id, metrics)
             return AssessResult.Good

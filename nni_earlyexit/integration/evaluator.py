@@ -26,8 +26,10 @@ from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
+from nni_earlyexit.integration.tensorboard_link import link_events
 from nni_earlyexit.integration.threads import share_threads
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
+from nni_earlyexit.search.metrics import flat
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.latency_table import Latencies
@@ -116,12 +118,15 @@ class EarlyExitEvaluator(Lightning):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         self._goes_on = True
         folder = os.environ.get("NNI_OUTPUT_DIR") if in_trial else None
-        with Monitor.writing(folder if self.settings.training.tensorboard else None) as monitor:
+        events = folder if self.settings.training.tensorboard else None
+        if events:
+            link_events(Path(events))
+        with Monitor.writing(events) as monitor:
 
             def after_epoch(metrics: Mapping[str, Any]) -> bool:
                 monitor.epoch(metrics)
                 if in_trial:
-                    nni.report_intermediate_result(metrics)
+                    nni.report_intermediate_result(flat(metrics))
                 return self._goes_on
 
             latency_s = self._latency(model)
@@ -136,7 +141,7 @@ class EarlyExitEvaluator(Lightning):
         if in_trial:
             if folder:
                 record.save(result, Path(folder), self.settings)
-            nni.report_final_result(result.metrics)
+            nni.report_final_result(flat(result.metrics))
         return result
 
     def end_training(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import nni
 from nni_earlyexit.evaluation import record
+from nni_earlyexit.search.metrics import flat
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 
@@ -26,5 +27,5 @@ def once(
         finished = record.finished(folder, sample, settings, space)
         if finished is None:
             return train()
-        nni.report_final_result(finished.metrics)
+        nni.report_final_result(flat(finished.metrics))
         return finished.metrics

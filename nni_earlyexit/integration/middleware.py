@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nni.nas.strategy import middleware
+from nni_earlyexit.search.metrics import whole
 
 
 class MultipleEvaluation(middleware.MultipleEvaluation):
@@ -14,6 +15,7 @@ class MultipleEvaluation(middleware.MultipleEvaluation):
     """
 
     def _average(self, collections: list[Any]) -> Any:
+        collections = [whole(one) for one in collections]
         first = collections[0]
         if isinstance(first, dict):
             return {key: self._average([one[key] for one in collections]) for key in first}

@@ -12,6 +12,7 @@ from nni.nas.execution import ExecutionEngine, Middleware, TrainingServiceExecut
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.middleware import MultipleEvaluation
 from nni_earlyexit.integration import nni_private, rest
+from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Submitted
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def submitted(engine: ExecutionEngine) -> list[Submitted]:
             Submitted(
                 number=parameters.parameter_id,
                 sample=dict(parameters.parameters["sample"]),
-                metrics=finals[-1] if finals else None,
+                metrics=whole(finals[-1]) if finals else None,
                 ended=job.status in rest.ENDED_TRIAL,
                 canceled=job.status in rest.CANCELED_TRIAL,
             )

@@ -17,6 +17,7 @@ from nni_earlyexit.integration import engines, nas_resume, nni_private
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 from nni_earlyexit.search.ask_tell import AskTell, Exhausted
 from nni_earlyexit.search.domain import key
+from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Session
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -105,7 +106,7 @@ class SearchStrategy(Strategy):
 
     def _on_report(self, event: IntermediateMetricEvent) -> None:
         with self._lock:
-            metrics, sample = event.metric, self.session.running.get(event.model)
+            metrics, sample = whole(event.metric), self.session.running.get(event.model)
             if self.halving is None or sample is None or not isinstance(metrics, Mapping) or "epochs" not in metrics:
                 return
             if self.halving.report(key(sample), metrics["epochs"], metrics):
@@ -119,7 +120,7 @@ class SearchStrategy(Strategy):
 
     def _on_metric(self, event: FinalMetricEvent) -> None:
         with self._lock:
-            self._take(event.model, event.metric)
+            self._take(event.model, whole(event.metric))
 
     def _take(self, model: ExecutableModelSpace, metrics: Any) -> None:
         """Tell the final result of ``model``. If that is not possible, it counts as failed when its training ends."""

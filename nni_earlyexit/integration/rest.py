@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from nni_earlyexit.search.metrics import whole
 
 _logger = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ def get(address: str, path: str, patience_s: float = PATIENCE_S) -> Any:
 
 
 def unpack(data: str) -> Any:
-    """A metric as NNI stores it: JSON in a JSON string."""
+    """A metric as NNI stores it, JSON in a JSON string; all metrics of a result that a trial of ours has reported."""
     value = json.loads(data)
-    return json.loads(value) if isinstance(value, str) else value
+    return whole(json.loads(value) if isinstance(value, str) else value)
 
 
 def end_after(address: str, trials: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import Arguments
+from nni_earlyexit.utils.amounts import format_macs
 
 if TYPE_CHECKING:
     from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
@@ -21,6 +23,15 @@ class Ready:
 
     space: EarlyExitSpace
     evaluator: EarlyExitEvaluator
+
+
+def outcome(metrics: Mapping[str, Any]) -> str:
+    """What came out of a trial, for its log."""
+    full = f"{format_macs(metrics['full_macs'])} to the last exit"
+    if not metrics["feasible"]:
+        return f"not trained, as it is over the limits by {metrics['excess']:.1%}; {full}"
+    average = f"{format_macs(metrics['avg_macs'])} average MACs"
+    return f"accuracy {metrics['accuracy']:.4f} at {average}, {full}; {metrics['train_seconds']:.1f} s"
 
 
 def run(arguments: Arguments, ready: Ready | None = None) -> None:
@@ -57,9 +68,6 @@ def run(arguments: Arguments, ready: Ready | None = None) -> None:
             evaluator = EarlyExitEvaluator(settings)
         torch.manual_seed(settings.training.seed)
         result = evaluator.evaluate(space.freeze(sample))
-        shown = {
-            name: result.metrics[name] for name in ("accuracy", "avg_macs", "full_macs", "feasible", "train_seconds")
-        }
-        print(space.describe(sample), shown, flush=True)
+        print(f"{space.describe(sample)}: {outcome(result.metrics)}", flush=True)
 
     once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, train)

@@ -24,6 +24,7 @@ from nni_earlyexit.integration.visible_failure import visible_failure
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.ask_tell import Exhausted
 from nni_earlyexit.search.domain import Sample
+from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Session, Submitted
 from nni_earlyexit.space.identity import check_same
 from nni_earlyexit.utils import files
@@ -140,7 +141,7 @@ class EarlyExitTuner(Tuner):
     @_visible_failure
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Take in a final result, or the last intermediate one of a trial that an assessor stops."""
-        if self.session.tell(parameter_id, value):
+        if self.session.tell(parameter_id, whole(value)):
             self._save()
         self._end_if_exhausted()
 
@@ -158,7 +159,7 @@ class EarlyExitTuner(Tuner):
         except ValueError as error:
             _logger.error("A result is not imported: %s", error)
             return
-        self.session.take_in(sample, value)
+        self.session.take_in(sample, whole(value))
 
     def _own(self, parameters: Any) -> Sample:
         """The canonical sample of NNI's parameters; ``ValueError`` for those of another space."""

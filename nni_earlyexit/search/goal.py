@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 HALVING = 0.01
 """Accuracy that halving the average MACs is worth in the scalar ``default`` metric."""
+FREE_MACS = 1e3
+"""Average MACs that nobody would miss, from which on the scalar metric counts them."""
+BORDER = 0.5
+"""The scalar metric between the networks within the limits, which lie above, and those over them."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,20 @@ class Goal(PointGoal):
 
 
 def score(accuracy: float, avg_macs: float) -> float:
-    """The scalar ``default`` metric of a network within the limits, larger is better.
+    """The scalar ``default`` metric of a network within the limits, larger is better, always above ``BORDER``.
 
-    ``accuracy - HALVING * log2(avg_macs / 1e6)``: halving the average MACs is worth one point of accuracy.
+    It is 1 over what the network lacks, its errors and its cost: ``1 - accuracy + HALVING * log2(1 + avg_macs / FREE_MACS)``,
+    so that halving the average MACs is worth one point of accuracy. NNI's chart, which draws this number, has one linear scale
+    from the worst trial to the best: there, the networks worth comparing would be one line, as their accuracies differ little.
     """
-    return accuracy - HALVING * math.log2(avg_macs / 1e6)
+    lacks = 1 - accuracy + HALVING * math.log2(1 + avg_macs / FREE_MACS)
+    # less than 2 for every network of fewer than 1e33 MACs, one that is never right included
+    return max(1 / lacks, math.nextafter(BORDER, 1))
 
 
 def penalty(excess: float) -> float:
-    """The scalar ``default`` metric of a network over the limits: below that of every network within them."""
-    return -1 - excess
+    """The scalar ``default`` metric of a network over the limits, larger is better: from 0 to ``BORDER``, whatever it costs.
+
+    ``excess`` is the sum of the shares by which it exceeds them; a network just over them comes close to ``BORDER``.
+    """
+    return BORDER / (1 + excess)

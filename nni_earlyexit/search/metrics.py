@@ -1,13 +1,15 @@
 """The schema of the metrics that a trial reports: every key, its unit, and the time at which it is there.
 
-Numbers only, besides ``sample`` and ``front``, because NNI's web UI offers as metrics what is a number in the first trial.
-The keys are the same for every network of a space.
+The keys are the same for every network of a space. NNI is told few of them as numbers of their own, because its web UI draws
+an axis and offers a chart for each (:func:`flat`); whoever reads from NNI puts them together again (:func:`whole`).
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 ALWAYS, FINAL, WITH_LATENCY, WITH_BANK = "always", "at the end", "with a latency table", "with a bank of branches"
 """Times at which a metric is there; those at the end make a result final."""
@@ -35,6 +37,10 @@ class Metric(NamedTuple):
 
 
 SAMPLE, FRONT = "sample", "front"
+DETAILS = "details"
+"""The one key under which NNI gets everything that its web UI shall not show, as JSON in a string."""
+SHOWN = ("default", "accuracy", "avg_macs", "full_macs", "params", "latency_s")
+"""Metrics that NNI's web UI shows of a final result; of one after an epoch, it shows ``default`` and each exit's accuracy."""
 
 METRICS: Mapping[str, Metric] = {
     "default": Metric("one number for NNI's own tuners, assessors and charts; larger is better"),
@@ -77,3 +83,30 @@ def exit_metric(stage: int, name: str) -> str:
 def is_final(metrics: object) -> bool:
     """``True`` for a result that a trial reports at its end, ``False`` for one after an epoch and for what is none."""
     return isinstance(metrics, Mapping) and FRONT in metrics
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """``metrics`` in the form in which NNI gets them: those that its web UI shows, and all others under ``DETAILS``.
+
+    They are a string there: the web UI's comparison of trials ends with an error on a mapping.
+    """
+    final = is_final(metrics)
+    shown = {name: value for name, value in metrics.items() if _is_shown(name, final)}
+    return {**shown, DETAILS: json.dumps({name: value for name, value in metrics.items() if name not in shown})}
+
+
+def whole(reported: Any) -> Any:
+    """All metrics of what :func:`flat` gave; anything else, such as a result of an older version, as it is."""
+    if not isinstance(reported, Mapping) or not isinstance(reported.get(DETAILS), str):
+        return reported
+    try:
+        details = json.loads(reported[DETAILS])
+    except ValueError:
+        return reported
+    if not isinstance(details, dict):
+        return reported
+    return {**{name: value for name, value in reported.items() if name != DETAILS}, **details}
+
+
+def _is_shown(name: str, final: bool) -> bool:
+    return name in SHOWN if final else name == "default" or re.fullmatch(r"exit\d+_accuracy", name) is not None

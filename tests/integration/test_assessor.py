@@ -11,10 +11,11 @@ from nni.assessor import AssessResult
 from nni.tools.package_utils import get_algo_meta
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration.assessor import EarlyExitAssessor, EarlyExitAssessorClassArgsValidator
+from nni_earlyexit.search.metrics import flat
 
 
 def metrics(accuracy, epochs=1):
-    return {"default": accuracy, "accuracy": accuracy, "avg_macs": 1e6, "excess": 0, "epochs": epochs}
+    return flat({"default": accuracy, "accuracy": accuracy, "avg_macs": 1e6, "excess": 0, "epochs": epochs})
 
 
 @pytest.fixture

@@ -17,11 +17,16 @@ from nni_earlyexit.integration.tuner import EarlyExitClassArgsValidator, EarlyEx
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import Domain, key
+from nni_earlyexit.search.metrics import flat
 
 
 def metrics(space, sample, accuracy=0.9):
     costs = space.exit_costs(sample)
     return {"default": 1.0, "accuracy": accuracy, "avg_macs": float(costs[0]), "sample": sample, "excess": 0}
+
+
+def final_metrics(space, sample, accuracy=0.9):
+    return {**metrics(space, sample, accuracy), "front": {"accuracy": [accuracy, 0.5], "avg_macs": [2e5, 1e5]}}
 
 
 class Manager:
@@ -97,6 +102,20 @@ def test_results_are_told_to_the_strategy(tuner, digits_space):
     assert all(trial.losses is not None for trial in tuner.strategy.trials.values())
 
 
+@pytest.mark.parametrize("form", [flat, dict], ids=["as trials report it", "as older versions reported it"])
+def test_the_strategy_sees_all_metrics_whatever_form_they_came_in(tuner, manager, digits_space, form):
+    given = tuner.generate_multiple_parameters([0, 1, 2])
+    results = [final_metrics(digits_space, sample_of(parameters)) for parameters in given]
+    tuner.receive_trial_result(0, given[0], form(results[0]))
+    tuner.import_data([{"parameter": given[1], "value": form(results[1])}])
+    manager.submit(given[2], "SUCCEEDED", form(results[2]))
+    tuner._settle()
+    trials = list(tuner.strategy.trials.values())
+    assert [trial.sample for trial in trials] == [result["sample"] for result in results]
+    assert [len(trial.points) for trial in trials] == [len(trials[0].points)] * 3
+    assert all({(-0.5, 1e5)} < set(trial.points) for trial in trials)
+
+
 def stop(tuner, parameters, parameter_id, value):
     """What NNI's dispatcher does with a trial that an assessor stops after it reported ``value``."""
     dispatcher = msg_dispatcher.MsgDispatcher(
@@ -111,7 +130,7 @@ def stop(tuner, parameters, parameter_id, value):
 
 def test_a_trial_that_an_assessor_stopped_counts_with_its_last_intermediate_result(tuner, digits_space):
     (given,) = tuner.generate_multiple_parameters([0])
-    stop(tuner, given, 0, metrics(digits_space, sample_of(given), accuracy=0.6))
+    stop(tuner, given, 0, flat(metrics(digits_space, sample_of(given), accuracy=0.6)))
     tuner.trial_end(0, False)
     (told,) = tuner.strategy.trials.values()
     assert told.losses[0] == -0.6
