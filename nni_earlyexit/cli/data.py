@@ -53,6 +53,7 @@ def check(
 
     say = progress(as_json, as_csv)
     settings = build(DataSettings, {"data": data, **given})
+    settings.check_there()
     source = parse(settings.source)
     files = source.module.listing(settings, source.path) if source.module.RESIZES else None
     if files is not None:

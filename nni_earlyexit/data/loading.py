@@ -33,6 +33,7 @@ def load_settings(settings: DataSettings, seed: int, say: Say = lambda line: Non
 
 def read_raw(settings: DataSettings, say: Say = lambda line: None) -> Raw:
     """The data that ``settings`` describe, as they were read."""
+    settings.check_there()
     source = registry.parse(settings.source)
     raw: Raw = source.module.read(settings, source.path, say)
     shape = settings.input_shape

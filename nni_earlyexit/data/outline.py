@@ -33,6 +33,7 @@ class Outline(NamedTuple):
 
 def outline(settings: DataSettings) -> Outline:
     """The outline of the data that ``settings`` describe."""
+    settings.check_there()
     source = parse(settings.source)
     if source.module.RESIZES and (files := source.module.listing(settings, source.path)) is not None:
         from nni_earlyexit.data.images import sizes

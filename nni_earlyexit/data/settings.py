@@ -31,7 +31,7 @@ _PER_CHANNEL = Check("a finite number", lambda v: is_number(v) and math.isfinite
 
 @dataclass(frozen=True)
 class DataSettings:
-    """A data set and the shape of its inputs; ``ValueError`` or ``FileNotFoundError`` for one that cannot be."""
+    """A data set and the shape of its inputs; ``ValueError`` for one that cannot be."""
 
     source: str = option(
         "digits",
@@ -92,8 +92,7 @@ class DataSettings:
         check_options(self)
         if self.input_shape is not None:  # a list compares unequal to the shapes of inputs
             object.__setattr__(self, "input_shape", tuple(self.input_shape))
-        source = registry.parse(self.source)
-        source.module.check(self, source.path)
+        registry.parse(self.source)
         if self.input_shape is not None and math.prod(self.input_shape) > MAX_INPUT:
             raise ValueError(
                 f"input_shape: {list(self.input_shape)} is not possible; at most {MAX_INPUT:,} numbers an input are"
@@ -101,6 +100,14 @@ class DataSettings:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean: it needs std beside it, and std needs mean")
         self.shares(())
+
+    def check_there(self) -> None:
+        """``FileNotFoundError`` or ``ValueError`` unless the data can be read where they are said to be.
+
+        Settings that were stored can be of data that are elsewhere by now.
+        """
+        source = registry.parse(self.source)
+        source.module.check(self, source.path)
 
     def shares(self, official: Collection[str]) -> dict[str, float]:
         """The share of each split among the inputs that are not in an ``official`` one."""

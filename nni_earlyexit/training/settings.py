@@ -52,8 +52,13 @@ class Settings:
 
     @classmethod
     def from_options(cls, **options: Any) -> Settings:
-        """Settings from options by their names; ``ValueError`` with the nearest names for an unknown one."""
-        return build(cls, options, "settings")
+        """Settings from options by their names; ``ValueError`` with the nearest names for an unknown one.
+
+        The data must be there, or it is a ``FileNotFoundError``.
+        """
+        settings = build(cls, options, "settings")
+        settings.data.check_there()
+        return settings
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:
