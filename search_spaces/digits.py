@@ -16,7 +16,13 @@ STAGES = ((16, 1), (32, 2), (48, 1), (64, 2))
 
 
 class Space(EarlyExitSpace):
-    """Blocks per stage (1 to 3), the type, kernel and expansion of each, and per exit: presence, depth 0 to 3, layers."""
+    """Blocks per stage (1 to 3), the type, kernel and expansion of each, and per exit: presence, depth 0 to 3, layers.
+
+    Parameters
+    ----------
+    num_classes
+        Number of classes.
+    """
 
     name = "digits"
     version = 2

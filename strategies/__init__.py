@@ -20,10 +20,15 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def create(name: str, **arguments: Any) -> AskTell:
-    """The strategy called ``name``, constructed with ``arguments``; ``ValueError`` when either is unknown."""
+def check_name(name: str) -> None:
+    """``ValueError`` with the nearest names unless ``name`` is that of a strategy."""
     if name not in names():
         raise unknown("strategy", name, names())
+
+
+def create(name: str, **arguments: Any) -> AskTell:
+    """The strategy called ``name``, constructed with ``arguments``; ``ValueError`` when either is unknown."""
+    check_name(name)
     strategy = importlib.import_module(f"{__name__}.{name}").Strategy
     try:
         return strategy(**arguments)

@@ -44,7 +44,7 @@ BELOW: Mapping[str, list[str]] = {
     "integration": [*GROUND, "evaluation"],
     "runtime": ["thresholds"],
     "deploy": [*GROUND, "evaluation", "runtime"],
-    "report": ["thresholds", "search", "search_spaces", "evaluation", "deploy"],
+    "report": ["thresholds", "search", "strategies", "nn", "space", "search_spaces", "data", "evaluation", "deploy"],
     "experiment": [*GROUND, "evaluation", "integration", "report"],
     "trial": [*GROUND, "evaluation", "integration"],
     "cli": [*GROUND, "evaluation", "integration", "report", "experiment", "runtime", "deploy"],

@@ -19,13 +19,15 @@ BEGIN, SEARCH, RESULTS, WITHOUT_NNI, HELPERS = (
     "Helpers",
 )
 COMMANDS = (
-    Entry("spaces", "list the search spaces with their size and costs", BEGIN),
+    Entry("spaces", "list the search spaces with their size, costs and arguments", BEGIN),
+    Entry("strategies", "list the search strategies with their arguments", BEGIN),
     Entry("data", "look through a data set, or clear the cache of decoded images", BEGIN),
     Entry("space", "print NNI's search space file of a space", BEGIN),
     Entry("latency", "measure a space's blocks on this machine, for latency as a cost", BEGIN),
     Entry("check", "check an NNI experiment file", SEARCH),
     Entry("run", "run an NNI experiment file, show progress and write the front", SEARCH),
     Entry("front", "judge and write the front of an experiment's finished trials", RESULTS),
+    Entry("report", "write experiments as one HTML file that opens offline, with --live while they run", RESULTS),
     Entry("thresholds", "fit cutoffs to stored outputs, without training", RESULTS),
     Entry("finetune", "train networks of an experiment further, and write its front anew", RESULTS),
     Entry("export", "write a network of an experiment as a bundle that runs elsewhere", RESULTS),
@@ -34,6 +36,7 @@ COMMANDS = (
     Entry("exits", "find exits for a trained network, which keeps its weights", WITHOUT_NNI),
     Entry("supernet", "train the weights of every network of a space at once", WITHOUT_NNI),
     Entry("settings", "print every option of trial, tuner and assessor as Markdown tables", HELPERS),
+    Entry("doctor", "look at the environment, and say how to mend what is wrong", HELPERS),
     Entry("register", "make the EarlyExit tuner and assessor known to this environment's NNI", HELPERS),
 )
 CODES = (

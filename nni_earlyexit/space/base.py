@@ -21,6 +21,7 @@ from nni_earlyexit.space.exit_form import ExitForm
 from nni_earlyexit.space.exit_rules import ExitRules
 from nni_earlyexit.space.extremes import Number
 from nni_earlyexit.space.resolution import nearest
+from nni_earlyexit.utils.arguments import Argument, arguments_of
 from nni_earlyexit.utils.checks import unknown
 from torch import Tensor, nn
 
@@ -198,6 +199,14 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def takes(cls, argument: str) -> bool:
         """``True`` if the space has this ``argument``, such as ``num_classes``."""
         return argument in cls._argument_defaults()
+
+    @classmethod
+    def described_arguments(cls) -> list[Argument]:
+        """Every argument of the space with its default and its meaning, those of its own first."""
+        own = arguments_of(cls.parts, cls)
+        names = {argument.name for argument in own}
+        of_exits = [*arguments_of(ExitRules, ExitRules), *arguments_of(ExitForm, ExitForm)]
+        return [*own, *(argument for argument in of_exits if argument.name not in names)]
 
     @classmethod
     def check_resolution(cls, resolution: int, **arguments: Any) -> None:

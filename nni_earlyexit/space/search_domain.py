@@ -69,8 +69,19 @@ def check_limits(space: EarlyExitSpace, limits: Limits, latencies: Latencies | N
         if least > limit:
             raise ValueError(
                 f"{name}: {format_amount(limit)} is below the cheapest network of space {space.identity()}, "
-                f"whose {'last' if exit else 'first'} exit costs {format_amount(least)} ({least} {unit})"
+                f"whose {'last' if exit else 'first'} exit costs {format_amount(least)} ({least} {unit}){_narrower(space)}"
             )
+
+
+NARROWING = ("width", "channels")
+"""Arguments of spaces that make every network cheaper where they are smaller."""
+
+
+def _narrower(space: EarlyExitSpace) -> str:
+    """The end of a sentence: the argument that makes the networks of ``space`` cheaper, if it has one."""
+    own = {argument.name: argument.default for argument in space.described_arguments()}
+    values = {name: space.arguments.get(name, own[name]) for name in NARROWING if name in own}
+    return "".join(f"; a space with a smaller {name}= has cheaper ones (it is {v})" for name, v in values.items())
 
 
 def _cost(

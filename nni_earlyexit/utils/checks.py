@@ -112,10 +112,20 @@ def list_of(check: Check, wanted: str) -> Check:
     return Check(wanted, lambda v: isinstance(v, (tuple, list)) and all(map(check.holds, v)), check.parse, "are")
 
 
+MOST_NAMES = 20
+"""Names that a sentence lists all of, at most."""
+
+
 def unknown(what: str, name: object, names: Collection[str]) -> ValueError:
     """The error for an unknown ``name``: names the field, the value and what would be right."""
     near = difflib.get_close_matches(str(name), names, n=3)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {', '.join(sorted(names))}"
+    if not near and len(names) > MOST_NAMES:
+        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.3)
+    many = len(names) > MOST_NAMES
+    listed = (
+        f"{', '.join(sorted(names)[:3] if many else sorted(names))}{f' and {len(names) - 3:,} more' if many else ''}"
+    )
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"known: {listed}"
     return ValueError(f"{what}: {name!r} is unknown; {hint}")
 
 

@@ -35,16 +35,6 @@ def test_a_space_with_arguments_is_written_as_in_the_file(monkeypatch, capsys):
     assert "exit0_present" not in printed
 
 
-def test_spaces_lists_every_space_with_size_and_costs(monkeypatch, capsys):
-    monkeypatch.setattr(search_spaces, "names", lambda: ["digits", "text"])
-    call(monkeypatch, "spaces")
-    heads, _, digits, text = capsys.readouterr().out.splitlines()
-    assert heads.split()[:3] == ["space", "input", "networks"]
-    assert digits.split()[:5] == ["digits/2", "1x8x8", "3.5e+18", "34", "4"]
-    assert "89.2k to 4.93M" in digits
-    assert text.startswith("text/1")
-
-
 def test_latency_writes_a_table_that_can_be_used(monkeypatch, capsys, tmp_path):
     from nni_earlyexit.space import latency_table
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from nni_earlyexit import search_spaces, strategies
 from nni_earlyexit.integration.nas_strategy import SearchStrategy
 from nni_earlyexit.search.limits import Limits
-from nni_earlyexit.space.search_domain import domain
+from nni_earlyexit.space.search_domain import check_limits, domain
 
 
 def exits(space, sample):
@@ -110,3 +112,12 @@ def test_strategies_search_spaces_that_are_not_ours():
     strategy = SearchStrategy(strategies.create("random", seed=0)).strategy
     strategy.start(plain_domain(NasBench201(num_labels=10)))
     assert len({str(strategy.ask()) for _ in range(5)}) == 5
+
+
+def test_a_limit_that_is_too_low_names_the_argument_that_makes_networks_cheaper():
+    for space, argument in (
+        ("mobilenetv3 halvings=5", "width= has cheaper ones (it is 1.0)"),
+        ("vit channels=64", "channels= has cheaper ones (it is 64)"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"; a space with a smaller {argument}")):
+            check_limits(search_spaces.create(space), Limits(max_full_macs=1000))
