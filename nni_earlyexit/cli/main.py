@@ -27,7 +27,9 @@ COMMANDS = (
     Entry("check", "check an NNI experiment file", SEARCH),
     Entry("run", "run an NNI experiment file, show progress and write the front", SEARCH),
     Entry("front", "judge and write the front of an experiment's finished trials", RESULTS),
-    Entry("report", "write experiments as one HTML file that opens offline, with --live while they run", RESULTS),
+    Entry(
+        "report", "write a report of experiments: one HTML file, which opens in a browser without a network", RESULTS
+    ),
     Entry("thresholds", "fit cutoffs to stored outputs, without training", RESULTS),
     Entry("finetune", "train networks of an experiment further, and write its front anew", RESULTS),
     Entry("export", "write a network of an experiment as a bundle that runs elsewhere", RESULTS),

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from nni_earlyexit.cli import again
-from nni_earlyexit.cli.options import AllowSpace, takes
+from nni_earlyexit.cli.options import AllowSpace, AsCsv, AsJson, takes
+from nni_earlyexit.cli.output import print_rows, progress
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.progress import say
 
 MOST_CLASSES = 20
 """Most classes that a table is printed of."""
@@ -35,14 +35,17 @@ def command(
         Path | None, typer.Option(metavar="FOLDER", help="with --pick: folder for the front that they are on (results)")
     ] = None,
     allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     **given: Any,
 ) -> int:
     """Train one network of a space, and judge each of its exits; with --pick, networks of an experiment.
 
     Example: nni-earlyexit train digits --sample largest --epochs 12 --output network
     """
+    say = progress(as_json, as_csv)
     if pick is not None:
-        for name, value in (("sample", sample), ("output", output)):
+        for name, value in (("sample", sample), ("output", output), ("json", as_json or None), ("csv", as_csv or None)):
             if value is not None:
                 raise ValueError(
                     f"{name}: it has no place beside pick, which says what is trained, and where it stands"
@@ -64,6 +67,8 @@ def command(
     chosen = choose_sample(made, sample or "largest", settings.training.seed)
     say(made.describe(chosen))
     result = train_one(made, chosen, settings, output, say, bar=again.bar())
+    if as_json or as_csv:
+        print_rows(result.rows(), as_json)
     say(result.table())
     if result.network.num_classes <= MOST_CLASSES:
         say(result.class_table())

@@ -84,11 +84,18 @@ class Judgement:
     test: Sequence[float]
     by_class: Mapping[str, Sequence[float]]
 
-    def table(self) -> str:
-        """A table of the exits."""
-        rows = [
-            [str(exit), f"{cost:,}", f"{valid:.2%}", f"{test:.2%}"]
+    def rows(self) -> list[dict[str, Any]]:
+        """Costs (MACs) and accuracies of the exits, as plain data."""
+        return [
+            {"exit": exit, "macs": int(cost), "validation_accuracy": float(valid), "test_accuracy": float(test)}
             for exit, (cost, valid, test) in enumerate(zip(self.exit_costs, self.validation, self.test, strict=True))
+        ]
+
+    def table(self) -> str:
+        """The :meth:`rows` as text."""
+        rows = [
+            [f"{row['exit']}", f"{row['macs']:,}", f"{row['validation_accuracy']:.2%}", f"{row['test_accuracy']:.2%}"]
+            for row in self.rows()
         ]
         return aligned(["exit", "MACs", "validation", "test"], rows)
 

@@ -44,7 +44,12 @@ def complaint(folder: Path, trial_job: str) -> str:
 
 
 def first_complaint(folder: Path) -> str:
-    """The last thing that the first failed trial wrote, if anything."""
+    """The last thing that the first failed trial wrote, if anything, or where to look where there are no trials at all."""
+    if not (folder / "environments").is_dir():
+        return (
+            "; there is no folder 'environments' in it, where trials write: those of trials on other machines lie there, and "
+            f"'nni-earlyexit front {folder}' reads them once they are copied here"
+        )
     for trial_folder in trial_folders(folder):
         if said := complaint(folder, trial_folder.name):
             return f"; a trial said: {said}"

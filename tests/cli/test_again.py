@@ -42,6 +42,16 @@ def test_a_network_is_trained_from_scratch_beside_the_others(experiment, tmp_pat
     assert "epoch 2 of 2" in capsys.readouterr().out
 
 
+def test_programs_get_the_exits_of_a_trained_network(experiment, tmp_path, capsys):
+    sample = experiment / "environments" / "local-env" / "trials" / "own"
+    options = ("--sample", sample, "--epochs", 1, "--threads", 1, "--output", tmp_path / "network", "--json")
+    assert execute("train", record.load(sample).space, *options) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["exit"] for row in rows] == list(range(len(rows)))
+    assert all(0 <= row["test_accuracy"] <= 1 for row in rows)
+    assert rows[-1]["macs"] == record.load(tmp_path / "network").metrics["full_macs"]
+
+
 def test_one_that_diverges_is_left_out_and_the_front_is_written(experiment, tmp_path, capsys):
     options = ("--optimizer", "sgd", "--learning-rate", "1e12", "--epochs", 2, "--threads", 1, "--results", tmp_path)
     assert execute("finetune", experiment, "--pick", "own", *options) == 1
