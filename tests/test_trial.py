@@ -132,9 +132,10 @@ def test_parameters_outside_the_space_are_refused_in_one_sentence(run, parameter
     with pytest.raises(SystemExit) as end:
         run({**parameters, **change})
     assert end.value.code == 2
-    said = capsys.readouterr().err
+    log, said = capsys.readouterr()
     assert said.startswith(f"nni-earlyexit: {sentence}")
     assert said.count("\n") == 1
+    assert log == said.replace("nni-earlyexit:", "failed:")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import Arguments
 from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.errors import sentence
 
 if TYPE_CHECKING:
     from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
@@ -35,7 +36,18 @@ def outcome(metrics: Mapping[str, Any]) -> str:
 
 
 def run(arguments: Arguments, ready: Ready | None = None) -> None:
-    """Do the work of the trial, with what is ``ready`` if it is what the trial needs."""
+    """Do the work of the trial, with what is ``ready`` if it is what the trial needs.
+
+    Where it fails, its log, which the web UI shows, says why, beside the standard error.
+    """
+    try:
+        _run(arguments, ready)
+    except Exception as error:
+        print(f"failed: {sentence(error) or type(error).__name__}", flush=True)
+        raise
+
+
+def _run(arguments: Arguments, ready: Ready | None) -> None:
     from nni_earlyexit.integration import trial_guards
 
     if os.environ.get("NNI_OUTPUT_DIR"):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import requests
 from nni_earlyexit.search.goal import BORDER
 
 pytestmark = pytest.mark.nni
@@ -44,4 +45,6 @@ def test_parameters_outside_the_space_fail_the_trial_with_one_sentence(start):
     (trial,) = running.wait()
     assert trial["status"] == "FAILED"
     said = (running.trial_folders / trial["trialJobId"] / "trial.stderr").read_text()
+    shown = requests.get(f"{running.manager.address}/api/v1/nni/trial-file/{trial['trialJobId']}/trial.log", timeout=30)
+    assert shown.text.splitlines()[-1].endswith(said.removeprefix("nni-earlyexit: ").strip())
     assert said == "nni-earlyexit: sample: stage1_depth=7 is not possible in space digits/2; it can be 1, 2, 3\n"
