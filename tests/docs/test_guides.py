@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import pytest
 from nni_earlyexit import search_spaces
-from nni_earlyexit.cli import main
 from nni_earlyexit.data import registry
 from nni_earlyexit.thresholds import confidence
 
@@ -99,10 +98,10 @@ def test_the_code_about_cutoffs_runs_and_its_commands_exist(monkeypatch, capsys)
         exec(block, names)
     assert names["safe"].certificate_.certified > 0
     assert "optimism None" in capsys.readouterr().out
-    commands = re.findall(r"^nni-earlyexit .*", (GUIDES / "thresholds.md").read_text(), flags=re.M)
+    commands = command_line.lines((GUIDES / "thresholds.md").read_text())
     assert len(commands) == 3
-    for command in commands:
-        main.parser().parse_args(shlex.split(command)[1:])
+    for line in commands:
+        command_line.check_line(line)
 
 
 def test_the_guide_to_strategies_runs_as_it_stands(tmp_path):
@@ -150,10 +149,10 @@ def test_the_guide_to_data_runs_as_it_stands_and_names_every_kind(tmp_path):
     text = (GUIDES / "data.md").read_text()
     for name in registry.names().values():
         assert f"`{name}`" in text
-    commands = re.findall(r"^nni-earlyexit .*", text, flags=re.M)
+    commands = command_line.lines(text)
     assert len(commands) == 2
-    for command in commands:
-        main.parser().parse_args(shlex.split(command)[1:])
+    for line in commands:
+        command_line.check_line(line)
 
 
 @pytest.mark.parametrize("guide", ["exits.md", "supernet.md"])
@@ -161,7 +160,7 @@ def test_guides_to_weights_that_are_trained_once_run_as_they_stand(guide, tmp_pa
     (own,) = code(guide)
     done = run(tmp_path, "-c", own)
     assert done.returncode == 0, done.stderr
-    commands = re.findall(r"^nni-earlyexit .*", (GUIDES / guide).read_text(), flags=re.M)
+    commands = command_line.lines((GUIDES / guide).read_text())
     assert len(commands) >= 2
-    for command in commands:
-        main.parser().parse_args(shlex.split(command, comments=True)[1:])
+    for line in commands:
+        command_line.check_line(line)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 from nni_earlyexit import search_spaces
-from nni_earlyexit.cli import main
 from nni_earlyexit.evaluation.one_network import choose_sample, train_one
 from nni_earlyexit.training.settings import Settings
 from sklearn.datasets import load_digits
@@ -36,12 +35,10 @@ def test_its_python_runs(tmp_path):
 
 
 def test_its_commands_exist():
-    commands = [
-        line.partition("#")[0].partition(">")[0] for line in README.splitlines() if line.startswith("nni-earlyexit ")
-    ]
-    assert len(commands) >= 2
-    for command in commands:
-        main.parser().parse_args(shlex.split(command)[1:])
+    lines = command_line.lines(README)
+    assert len(lines) >= 2
+    for line in lines:
+        command_line.check_line(line)
 
 
 @pytest.mark.parametrize(
