@@ -32,16 +32,25 @@ def best_so_far(trials: Mapping[str, Mapping[str, Any]]) -> BestSoFar:
     archive, points = Archive(2), Archive(2)
     for name, metrics in feasible.items():
         archive.add(name, [(metrics["avg_macs"], -metrics["accuracy"])])
-        front = metrics.get(FRONT) or {}
-        costs = (*front.get("avg_macs", ()), metrics["avg_macs"])
-        points.add(name, [*zip(costs, (-a for a in (*front.get("accuracy", ()), metrics["accuracy"])), strict=True)])
+        points.add(name, trade_off(metrics))
     order = sorted(range(len(archive.owners)), key=lambda i: archive.points[i, 0])
     dearest = max(metrics.get("full_macs", metrics["avg_macs"]) for metrics in feasible.values())
-    return BestSoFar([archive.owners[i] for i in order], _share(points.points.tolist(), dearest))
+    return BestSoFar([archive.owners[i] for i in order], hypervolume(points.points.tolist(), dearest))
 
 
-def _share(points: Sequence[Sequence[float]], dearest: float) -> float:
+def trade_off(metrics: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Average MACs and negative accuracy of every point of a trial's trade-off, the reported one included."""
+    front = metrics.get(FRONT) or {}
+    costs = (*front.get("avg_macs", ()), metrics["avg_macs"])
+    return [*zip(costs, (-a for a in (*front.get("accuracy", ()), metrics["accuracy"])), strict=True)]
+
+
+def hypervolume(points: Sequence[Sequence[float]], dearest: float) -> float:
+    """The share of the box of :func:`best_so_far` that non-dominated ``points`` of trade-offs dominate."""
     # accuracy rises with cost along non-dominated points: each holds until the next one begins
-    places = [(max(0.0, 1 + math.log10(max(cost, 1) / dearest) / DECADES), -loss) for cost, loss in sorted(points)]
+    places = [
+        (max(0.0, 1 + math.log10(max(cost, 1) / dearest) / DECADES), -loss)
+        for cost, loss in sorted((p[0], p[1]) for p in points)
+    ]
     ends = [min(place, 1.0) for place, _ in places[1:]] + [1.0]
     return sum(accuracy * max(end - place, 0.0) for (place, accuracy), end in zip(places, ends, strict=True))

@@ -1,0 +1,49 @@
+"""The report of searches that run: written anew whenever a trial has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.evaluation.record import SUMMARY
+from nni_earlyexit.evaluation.trial_folders import trial_folders
+from nni_earlyexit.report.html import database
+from nni_earlyexit.report.html.page import write_report
+from nni_earlyexit.utils.progress import Say
+
+
+def follow(
+    folders: Sequence[Path],
+    path: Path,
+    say: Say = print,
+    *,
+    every_s: float,
+    judged: Path | None = None,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> None:
+    """Write the report until as many trials have ended as the experiments were to have, or until Ctrl-C.
+
+    It looks every ``every_s`` seconds, and the page loads itself again as often. The last report stays as it is.
+    """
+    written: object = None
+    try:
+        while True:
+            stored = [database.read(folder) for folder in folders]
+            if written != (now := _results(folders, stored)):
+                write_report(folders, path, say, refresh_s=every_s, judged=judged)
+                written = now
+            if all(own.complete for own in stored):
+                break
+            sleep(every_s)
+    finally:
+        if written is not None:
+            write_report(folders, path, say, judged=judged)
+
+
+def _results(folders: Sequence[Path], stored: Sequence[database.Database]) -> object:
+    """All that makes another report: which trials have a result, and which have ended without."""
+    finished = [own.name for folder in folders for own in trial_folders(folder) if (own / SUMMARY).is_file()]
+    over = [name for own in stored for name, job in own.jobs.items() if job.over]
+    return finished, over
