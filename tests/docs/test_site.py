@@ -88,3 +88,8 @@ def test_every_public_name_is_described(site, pages):
             place = ".".join(filter(None, ("nni_earlyexit", wing, node.module)))
             missing += [f"{place}.{name.name}" for name in node.names if f"{place}.{name.name}" not in anchors]
     assert missing == []
+
+
+def test_pages_stand_where_others_say(site):
+    for page in ("index", "start/nni-user", "start/data-only", "start/trained-network", "glossary", "commands"):
+        assert (site / f"{page}.html").is_file(), page
