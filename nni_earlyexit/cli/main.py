@@ -19,13 +19,24 @@ BEGIN, SEARCH, RESULTS, WITHOUT_NNI, HELPERS = (
     "Helpers",
 )
 COMMANDS = (
+    Entry("init", "write the files of a new experiment, for a data set, a space and a budget", BEGIN),
     Entry("spaces", "list the search spaces with their size, costs and arguments", BEGIN),
-    Entry("strategies", "list the search strategies with their arguments", BEGIN),
+    Entry(
+        "strategies",
+        "list the search strategies with their arguments, which are strategy_arguments in an experiment file",
+        BEGIN,
+    ),
     Entry("data", "look through a data set, or clear the cache of decoded images", BEGIN),
     Entry("space", "print NNI's search space file of a space", BEGIN),
     Entry("latency", "measure a space's blocks on this machine, for latency as a cost", BEGIN),
     Entry("check", "check an NNI experiment file", SEARCH),
     Entry("run", "run an NNI experiment file, show progress and write the front", SEARCH),
+    Entry(
+        "status",
+        "show experiments, or one of them: its trials, the best networks so far, hypervolume and the time left",
+        SEARCH,
+    ),
+    Entry("resume", "go on with an experiment that was stopped or killed, show progress and write the front", SEARCH),
     Entry("front", "judge and write the front of an experiment's finished trials", RESULTS),
     Entry(
         "report", "write a report of experiments: one HTML file, which opens in a browser without a network", RESULTS
@@ -38,7 +49,7 @@ COMMANDS = (
     Entry("exits", "find exits for a trained network, which keeps its weights", WITHOUT_NNI),
     Entry("supernet", "train the weights of every network of a space at once", WITHOUT_NNI),
     Entry("settings", "print every option of trial, tuner and assessor as Markdown tables", HELPERS),
-    Entry("doctor", "look at the environment, and say how to mend what is wrong", HELPERS),
+    Entry("doctor", "look at the environment: what an experiment needs, and how to mend what is wrong", HELPERS),
     Entry("register", "make the EarlyExit tuner and assessor known to this environment's NNI", HELPERS),
 )
 CODES = (

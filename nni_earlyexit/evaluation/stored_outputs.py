@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.checks import lookup, unknown
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,19 @@ def source(name: str, trial: str | None) -> Source:
     return Source(finished.file(record.OUTPUTS), finished.folder, "", arguments)
 
 
+def experiments() -> dict[str, Path]:
+    """The folders of the experiments that NNI knows on this machine, by their IDs."""
+    home = Path.home() / "nni-experiments"
+    listed: dict[str, Any] = {}
+    if (home / ".experiment").is_file():
+        listed = json.loads((home / ".experiment").read_text())
+    inside = {path.name: path for path in sorted(home.glob("[!._]*")) if path.is_dir()}
+    elsewhere = {name: Path(entry["logDir"]) / name for name, entry in listed.items() if "logDir" in entry}
+    return {**inside, **{name: folder for name, folder in elsewhere.items() if folder.is_dir()}}
+
+
 def experiment_folder(name: str) -> Path:
     """The folder of an experiment, by its path or by the ID that NNI knows it by."""
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
-    home = Path.home() / "nni-experiments"
-    experiments: dict[str, Any] = {}
-    if (home / ".experiment").is_file():
-        experiments = json.loads((home / ".experiment").read_text())
-    entry = experiments.get(name, {})
-    folder = Path(entry["logDir"]) / name if "logDir" in entry else home / name
-    if not folder.is_dir():
-        raise unknown("experiment", name, sorted({*experiments, *(p.name for p in home.glob("[!._]*") if p.is_dir())}))
-    return folder
+    return lookup(experiments(), name, "experiment")

@@ -40,8 +40,21 @@ class Manager:
 
         Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails.
         """
+        return cls._launched(["create", "--config", str(config)], port, config)
+
+    @classmethod
+    def resume(cls, folder: Path, port: int) -> Manager:
+        """Go on with the stopped experiment in ``folder``, called as its ID, with ``nnictl resume``; errors as :meth:`start`.
+
+        None of its old processes may run any more: the old tuner would connect to the new manager.
+        """
+        place = folder.resolve()
+        return cls._launched(["resume", place.name, "--experiment_dir", str(place.parent)], port)
+
+    @classmethod
+    def _launched(cls, arguments: list[str], port: int, config: Path | None = None) -> Manager:
         program = [sys.executable, "-m", "nni_earlyexit.experiment.patient_nnictl"]
-        command = [*program, "create", "--config", str(config), "--port", str(port)]
+        command = [*program, *arguments, "--port", str(port)]
         with _starting_on(port):
             check_port(port)
             # its own session: Ctrl-C ends this process, which then stops the experiment in order
@@ -54,7 +67,7 @@ class Manager:
                 return cls(match.group(1), port)
             if "is not idle" in said or "EADDRINUSE" in said:
                 check_port(port)  # somebody else was faster
-            raise OSError(f"nnictl create failed: {said.splitlines()[-1] if said else 'it said nothing'}")
+            raise OSError(f"nnictl {arguments[0]} failed: {said.splitlines()[-1] if said else 'it said nothing'}")
 
     @classmethod
     def all_from(cls, config: Path) -> list[Manager]:

@@ -1,0 +1,31 @@
+"""What is refused before an experiment goes on; that one does is shown in ``tests/end_to_end/test_begin_and_resume.py``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from nni_database import write
+from nni_earlyexit.experiment import resuming
+from nni_earlyexit.experiment.overview import overview
+from nni_earlyexit.experiment.resuming import resume
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"status": "RUNNING", "port": 8080}, "runs on port 8080; go on with 'nni-earlyexit run --attach "),
+        ({"status": "DONE"}, "is done; 'nni-earlyexit front "),
+    ],
+)
+def test_an_experiment_that_runs_or_is_done_is_not_resumed(monkeypatch, tmp_path, changes, sentence):
+    folder = write(tmp_path / "e", [], [])
+    monkeypatch.setattr(resuming, "overview", lambda folder: replace(overview(folder), **changes))
+    with pytest.raises(ValueError, match=sentence):
+        resume(str(folder), port=8080, results=tmp_path)
+
+
+def test_an_experiment_that_nobody_knows_has_the_nearest_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="experiment: 'nothing' is unknown"):
+        resume("nothing", port=8080, results=tmp_path)
