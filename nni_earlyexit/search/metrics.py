@@ -6,7 +6,6 @@ an axis and offers a chart for each (:func:`flat`); whoever reads from NNI puts 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -38,7 +37,7 @@ class Metric(NamedTuple):
 
 SAMPLE, FRONT = "sample", "front"
 DETAILS = "details"
-"""The one key under which NNI gets everything that its web UI shall not show, as JSON in a string."""
+"""The one key under which NNI gets everything that its web UI shall not show."""
 SHOWN = ("default", "accuracy", "avg_macs", "full_macs", "params", "latency_s")
 """Metrics that NNI's web UI shows of a final result; of one after an epoch, it shows ``default`` and each exit's accuracy."""
 
@@ -86,26 +85,17 @@ def is_final(metrics: object) -> bool:
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """``metrics`` in the form in which NNI gets them: those that its web UI shows, and all others under ``DETAILS``.
-
-    They are a string there: the web UI's comparison of trials ends with an error on a mapping.
-    """
+    """``metrics`` in the form in which NNI gets them: those that its web UI shows, and all others under ``DETAILS``."""
     final = is_final(metrics)
     shown = {name: value for name, value in metrics.items() if _is_shown(name, final)}
-    return {**shown, DETAILS: json.dumps({name: value for name, value in metrics.items() if name not in shown})}
+    return {**shown, DETAILS: {name: value for name, value in metrics.items() if name not in shown}}
 
 
 def whole(reported: Any) -> Any:
     """All metrics of what :func:`flat` gave; anything else, such as a result of an older version, as it is."""
-    if not isinstance(reported, Mapping) or not isinstance(reported.get(DETAILS), str):
+    if not isinstance(reported, Mapping) or not isinstance(reported.get(DETAILS), Mapping):
         return reported
-    try:
-        details = json.loads(reported[DETAILS])
-    except ValueError:
-        return reported
-    if not isinstance(details, dict):
-        return reported
-    return {**{name: value for name, value in reported.items() if name != DETAILS}, **details}
+    return {**{name: value for name, value in reported.items() if name != DETAILS}, **reported[DETAILS]}
 
 
 def _is_shown(name: str, final: bool) -> bool:

@@ -128,6 +128,7 @@ def test_few_axes_are_drawn_under_hyper_parameters_and_the_others_can_be_added(p
     dialog = wait(page).until(lambda d: d.find_element(By.CSS_SELECTOR, ".ms-Dialog-main"))
     offered = [text(box) for box in dialog.find_elements(By.CSS_SELECTOR, ".ms-Checkbox-text")]
     assert {*names, "exit0_head", "stage0_block0", "default"} < set(offered)
+    assert "details" not in offered
 
 
 def test_trials_can_be_compared(page):
