@@ -3,21 +3,18 @@
 A name such as ``mb_k3_e4_se`` says everything: the timm block and its arguments. A name means the same in a backbone, in
 an exit branch, in NNI's web UI and in a saved result.
 
-=================== ===================== =============================== ==============================================
-name                example               timm block                      arguments
-=================== ===================== =============================== ==============================================
-``conv``            ``conv_k3``           ``ConvNormAct``                 kernel
-``ds``              ``ds_k5_se``          ``DepthwiseSeparableConv``      kernel, squeeze-excite
-``mb``              ``mb_k3_e4_se``       ``InvertedResidual``            kernel, expansion, squeeze-excite
-``fused``           ``fused_k3_e2``       ``EdgeResidual``                kernel, expansion, squeeze-excite
-``uib``             ``uib_s3_m5_e4``      ``UniversalInvertedResidual``   kernel at the start and in the middle (0: none),
-                                                                          expansion
-``mqa``             ``mqa_h4``            ``MobileAttention``             heads; multi-query, stride 1 only
-``basic``           ``basic_w50``         ``BasicBlock``                  inner width in percent of the usual one
-``bottleneck``      ``bottleneck_w100``   ``Bottleneck``                  inner width in percent of the usual one
-``attn``            ``attn_h4_r2_pad``    ``Block`` of vision transformer heads, MLP ratio; tokens only, which may be padded
-``mlp``             ``mlp_r2_pad``        ``Mlp``                         ratio; normalised and residual, as in ``attn``
-=================== ===================== =============================== ==============================================
+| name         | example           | timm block                    | arguments                                          |
+| ------------ | ----------------- | ----------------------------- | -------------------------------------------------- |
+| `conv`       | `conv_k3`         | `ConvNormAct`                 | kernel                                             |
+| `ds`         | `ds_k5_se`        | `DepthwiseSeparableConv`      | kernel, squeeze-excite                             |
+| `mb`         | `mb_k3_e4_se`     | `InvertedResidual`            | kernel, expansion, squeeze-excite                  |
+| `fused`      | `fused_k3_e2`     | `EdgeResidual`                | kernel, expansion, squeeze-excite                  |
+| `uib`        | `uib_s3_m5_e4`    | `UniversalInvertedResidual`   | kernels at start and middle (0: none), expansion   |
+| `mqa`        | `mqa_h4`          | `MobileAttention`             | heads; multi-query, stride 1 only                  |
+| `basic`      | `basic_w50`       | `BasicBlock`                  | inner width in percent of the usual one            |
+| `bottleneck` | `bottleneck_w100` | `Bottleneck`                  | inner width in percent of the usual one            |
+| `attn`       | `attn_h4_r2_pad`  | `Block` of vision transformer | heads, MLP ratio; tokens only, which may be padded |
+| `mlp`        | `mlp_r2_pad`      | `Mlp`                         | ratio; normalised and residual, as in `attn`       |
 """
 
 from __future__ import annotations
