@@ -19,6 +19,7 @@ from nni_earlyexit.deploy.quantise import quantise_segments
 from nni_earlyexit.deploy.segments import TorchSegments
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.metrics import FittedCutoffs, fit_cutoffs
+from nni_earlyexit.evaluation.network_front import accuracy_interval
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.runtime.bundle import FLOAT32, INT8, Architecture, Bundle, Fitted, PolicyFamily
@@ -108,9 +109,9 @@ def export(
     chosen = fit_cutoffs(settings, logits, labels, costs)
     policy = chosen.policy
     every = keep_exits or guarantee is not None
-    kept = tuple(range(len(policy.cutoffs))) if every else _worth(policy, logits)
+    kept = tuple(range(len(policy.cutoffs))) if every else policy.in_use(logits)
     network = whole.keep(kept).eval()
-    say(f"keeps {len(kept)} of {len(whole.exit_stages)} exits: {', '.join(map(str, kept))}")
+    say(_what_is_kept(kept, whole))
 
     from nni_earlyexit import data, search_spaces
 
@@ -195,10 +196,15 @@ def _certified(
     return fitted
 
 
-def _worth(policy: ExitPolicy, logits: NDArray[np.floating]) -> tuple[int, ...]:
-    """The exits that ``policy`` keeps, up to the last one at which an input leaves."""
-    last = int(policy.exits(logits).max())
-    return tuple(exit for exit in policy.kept if exit <= last)
+def _what_is_kept(kept: Sequence[int], whole: EarlyExitNetwork) -> str:
+    """A sentence on the exits that are kept of ``whole``, and on what goes."""
+    exits = len(whole.exit_stages)
+    behind = exits - 1 - kept[-1]
+    if len(kept) == 1 < exits:
+        rest = "and the rest of it is left out" if behind else "and the other exits are left out"
+        return f"every input leaves at exit {kept[0]}: this is a small static network, {rest}"
+    sentence = f"keeps {len(kept)} of {exits} exits: {', '.join(map(str, kept))}"
+    return sentence + (f"; nothing arrives behind exit {kept[-1]}, so the network ends there" if behind else "")
 
 
 def _cut(policy: ExitPolicy, kept: Sequence[int]) -> ExitPolicy:
@@ -267,8 +273,6 @@ def _fitted(
     guarantee: Guarantee | None,
 ) -> Fitted:
     """Every policy along the trade-off on calibration data, and the judgement of ``policy`` by test data."""
-    from scipy.stats import binomtest
-
     labels = splits["calibration"].y
     optimizer = settings.goal.optimizer(None).set_params(guarantee=guarantee)
     with warnings.catch_warnings():
@@ -288,11 +292,10 @@ def _fitted(
     exits = policy.exits(logits)
     right = logits[np.arange(len(y)), exits].argmax(axis=-1) == y
     spent = np.asarray(policy.costs_without_dropped(costs.macs, costs.branch_macs or [0] * len(costs.macs)))
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
     test = {
         "inputs": len(y),
         "accuracy": float(right.mean()),
-        "interval": [float(interval.low), float(interval.high)],
+        "interval": list(accuracy_interval(right)),
         "avg_macs": float(spent[exits].mean()),
         "shares": (np.bincount(exits, minlength=len(spent)) / len(exits)).tolist(),
         "exit_accuracies": (logits.argmax(axis=-1) == y[:, None]).mean(axis=0).tolist(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nni_earlyexit.deploy.wish import BEST, Wish
+from nni_earlyexit.deploy.wish import Wish
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.again import picked
+from nni_earlyexit.evaluation.again import EVERY, picked
+from nni_earlyexit.evaluation.held_out import recommended
 from nni_earlyexit.evaluation.network_front import finished
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
@@ -22,7 +23,8 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
     name
         ID or folder of an experiment, or the folder of one trained network.
     pick
-        A wish (:class:`Wish`), a number on the front, or the ID of a trial; ``None`` is the network that dominates most.
+        A wish (:class:`Wish`), a number on the front, or the ID of a trial; ``None`` is the network that the table of the
+        front recommends.
     say
         Hears of trials that cannot be read.
 
@@ -42,8 +44,10 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
         trials = [trial]
     elif wish is not None:
         trials = [own for own in finished(experiment_folder(name), say) if own.policy is not None]
+    elif pick is None:
+        trials = [recommended(picked(experiment_folder(name), EVERY, say, with_again=True))]
     else:
-        trials = picked(experiment_folder(name), pick or BEST, say, with_again=True)
+        trials = picked(experiment_folder(name), pick, say, with_again=True)
     if wish is not None:
         trial = wish.pick(trials)
         return trial, wish.settings(trial.settings)

@@ -25,6 +25,8 @@ from nni_earlyexit.training.phases import phases
 from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.tables import as_html
 from numpy.typing import NDArray
 
 Train: TypeAlias = Callable[[EarlyExitNetwork, Data, Recipe, AfterEpoch], None]
@@ -74,6 +76,39 @@ class Evaluation:
     calibration: Outputs | None = None
     diagnostics: Sequence[Diagnostic] = ()
     history: Sequence[Mapping[str, Any]] = ()
+
+    def __repr__(self) -> str:
+        if self.policy is None:
+            return "Evaluation of a network that misses a limit and was not trained"
+        own = self.metrics
+        concerns = sum(diagnostic.concern for diagnostic in self.diagnostics)
+        return (
+            f"Evaluation on validation data: accuracy {own['accuracy']:.4f} at {format_macs(own['avg_macs'])} average MACs, "
+            f"{own['avg_macs'] / self.costs.macs[-1]:.0%} of those of the last exit, after {own['epochs']} epochs"
+            + (f"; {concerns} concerns about its cutoffs, in .diagnostics" if concerns else "")
+        )
+
+    def _repr_html_(self) -> str:
+        if self.policy is None or self.validation is None:
+            return as_html(("MACs of the last exit",), [(format_macs(self.costs.macs[-1]),)], repr(self))
+        logits, labels = self.validation.logits, self.validation.labels
+        right = (logits.argmax(axis=-1) == labels[:, None]).mean(axis=0)
+        left = np.bincount(self.policy.exits(logits), minlength=len(right)) / len(labels)
+        rows = [
+            (
+                str(exit),
+                str(stage),
+                format_macs(cost),
+                f"{accuracy:.2%}",
+                f"{share:.1%}",
+                f"{cutoff:.4g}" if exit < len(right) - 1 else "",
+            )
+            for exit, (stage, cost, accuracy, share, cutoff) in enumerate(
+                zip(self.network.exit_stages, self.costs.macs, right, left, self.policy.cutoffs, strict=True)
+            )
+        ]
+        heads = ("exit", "after stage", "MACs to leave", "accuracy alone", "inputs that leave", "cutoff")
+        return as_html(heads, rows, repr(self))
 
 
 def evaluate(

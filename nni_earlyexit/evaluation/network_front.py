@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from nni_earlyexit.evaluation import record
@@ -18,12 +18,51 @@ from nni_earlyexit.evaluation.trial_folders import trial_folders
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, DIRECTIONS, check_objectives, to_losses
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.utils.errors import sentence
 from nni_earlyexit.utils.non_dominance import non_dominated
 from nni_earlyexit.utils.progress import Say
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from nni_earlyexit.evaluation.metrics import FittedCutoffs
+    from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import Diagnostic
+    from nni_earlyexit.training.settings import Settings
+
+Labelled: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.integer]]"
+"""Logits (inputs, exits, classes) of a split and its classes (inputs,)."""
+
+
+TRADE_OFF_POINTS = 5
+"""Most points of the trade-off of a network that are judged beside the one that its goal picks."""
+
+
+@dataclass(frozen=True)
+class JudgedPoint:
+    """A policy of the trade-off of a network.
+
+    Attributes
+    ----------
+    policy
+        The policy.
+    calibration, test
+        Its accuracy and average MACs on the split that it was fitted to, by which it was taken, and on the test split.
+    """
+
+    policy: ExitPolicy
+    calibration: TradeOff
+    test: TradeOff
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "policy": self.policy.to_dict(),
+            **{
+                name: {"accuracy": own.accuracy, "avg_macs": own.avg_cost, "shares": list(own.shares)}
+                for name, own in (("calibration", self.calibration), ("test", self.test))
+            },
+        }
 
 
 @dataclass(frozen=True)
@@ -48,6 +87,10 @@ class Member:
         Names of the classes.
     exit_accuracies
         Test accuracy of each exit alone.
+    in_use
+        The exits that are not dropped, up to the last one at which a calibration input leaves; no other is worth keeping.
+    trade_off
+        Some policies of the network within its limits, cheapest first, that of ``policy`` among them.
     """
 
     record: record.Record
@@ -60,6 +103,18 @@ class Member:
     diagnostics: tuple[Diagnostic, ...]
     class_names: tuple[str, ...]
     exit_accuracies: tuple[float, ...]
+    in_use: tuple[int, ...]
+    trade_off: tuple[JudgedPoint, ...]
+
+    @property
+    def trial(self) -> str:
+        """The ID of its trial."""
+        return self.record.folder.name
+
+    @property
+    def is_static(self) -> bool:
+        """``True`` if every calibration input leaves at the same exit: the network is a smaller one without early exits."""
+        return len(self.in_use) == 1
 
     @property
     def accuracy(self) -> float:
@@ -89,7 +144,10 @@ class Member:
             "test": {**self.test, "interval": list(self.interval), "shares": list(self.shares)},
             "exit_accuracies": list(self.exit_accuracies),
             "validation": {name: self.record.metrics[name] for name in self.test},
+            "in_use": list(self.in_use),
+            "trade_off": [point.to_dict() for point in self.trade_off],
             "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
+            "trial": self.trial,
             "trial_folder": str(self.record.folder),
         }
 
@@ -160,65 +218,84 @@ def judged(
 
 def judge(records: Sequence[record.Record]) -> list[Member]:
     """Fit the cutoffs of each network again on the calibration split, and judge it on the test split."""
+    return [_judge(trial) for trial in records]
+
+
+def _judge(trial: record.Record) -> Member:
     from nni_earlyexit import data, search_spaces
     from nni_earlyexit.evaluation.metrics import fit_cutoffs
     from nni_earlyexit.nn.logits import exit_logits
     from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
+
+    settings = trial.settings
+    network = trial.network()
+    task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(network)
+    data.check_fits(task, network)
+    costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
+    calibration = exit_logits(network, task.calibration.parts()), task.calibration.y.numpy()
+    fitted = fit_cutoffs(settings, *calibration, costs)
+    policy = fitted.policy
+    diagnostics = diagnose(
+        settings.goal.optimizer(settings.limits.max_avg_macs),
+        *calibration,
+        costs.macs,
+        policy=policy,
+        branch_costs=costs.branch_macs,
+    )
+    spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
+    logits, labels = exit_logits(network, task.test.parts()), task.test.y.numpy()
+    exits = policy.exits(logits)
+    right = policy.predict(logits) == labels
+    shares = np.bincount(exits, minlength=len(spent)) / len(exits)
+    test = {name: float(trial.metrics[name]) for name in DIRECTIONS if name in trial.metrics}  # costs of the network
+    test |= {"accuracy": float(right.mean()), "avg_macs": float(spent[exits].mean())}
+    if trial.exit_latency_s is not None:
+        test["latency_s"] = float(shares @ trial.exit_latency_s)
+    return Member(
+        record=trial,
+        policy=policy,
+        test=test,
+        interval=accuracy_interval(right),
+        shares=tuple(shares.tolist()),
+        exit_costs=tuple(network.exit_costs),
+        architecture=search_spaces.restore(trial.space).describe(trial.sample),
+        diagnostics=tuple(diagnostics),
+        class_names=task.class_names,
+        exit_accuracies=tuple((logits.argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
+        in_use=policy.in_use(calibration[0]),
+        trade_off=_trade_off(settings, fitted, costs, calibration, (logits, labels)),
+    )
+
+
+def accuracy_interval(right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Bounds of the accuracy on inputs to come, with 95% confidence, from those (inputs,) that were right (Wilson, 1927)."""
     from scipy.stats import binomtest
 
-    members = []
-    for trial in records:
-        settings = trial.settings
-        network = trial.network()
-        task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(
-            network
-        )
-        data.check_fits(task, network)
-        costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
-        calibration = exit_logits(network, task.calibration.parts()), task.calibration.y.numpy()
-        policy = fit_cutoffs(settings, *calibration, costs).policy
-        diagnostics = diagnose(
-            settings.goal.optimizer(settings.limits.max_avg_macs),
-            *calibration,
-            costs.macs,
-            policy=policy,
-            branch_costs=costs.branch_macs,
-        )
-        spent = np.array(policy.costs_without_dropped(network.exit_costs, network.branch_costs))
-        logits, labels = exit_logits(network, task.test.parts()), task.test.y.numpy()
-        exits = policy.exits(logits)
-        right = policy.predict(logits) == labels
-        shares = np.bincount(exits, minlength=len(spent)) / len(exits)
-        test = {
-            name: float(trial.metrics[name]) for name in DIRECTIONS if name in trial.metrics
-        }  # costs of the network
-        test |= {"accuracy": float(right.mean()), "avg_macs": float(spent[exits].mean())}
-        if trial.exit_latency_s is not None:
-            test["latency_s"] = float(shares @ trial.exit_latency_s)
-        interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-        members.append(
-            Member(
-                record=trial,
-                policy=policy,
-                test=test,
-                interval=(float(interval.low), float(interval.high)),
-                shares=tuple(shares.tolist()),
-                exit_costs=tuple(network.exit_costs),
-                architecture=search_spaces.restore(trial.space).describe(trial.sample),
-                diagnostics=tuple(diagnostics),
-                class_names=task.class_names,
-                exit_accuracies=tuple((logits.argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
-            )
-        )
-    return members
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _trade_off(
+    settings: Settings, fitted: FittedCutoffs, costs: ExitCosts, calibration: Labelled, test: Labelled
+) -> tuple[JudgedPoint, ...]:
+    """Some points of the trade-off, taken by calibration data, and what they are worth on test data."""
+    points = [point for point in fitted.within.thinned(TRADE_OFF_POINTS) if point.cutoffs != fitted.chosen.cutoffs]
+    points = sorted([*points, fitted.chosen], key=lambda point: point.avg_cost)
+    optimizer = settings.goal.optimizer(None)  # any goal will do, for all of its points are wanted
+    optimizer.fit_closest(*calibration, costs.macs, branch_costs=costs.branch_macs)
+    judged = optimizer.judge(*test, points=points)
+    return tuple(
+        JudgedPoint(optimizer.policy_of(point), point, there) for point, there in zip(points, judged, strict=True)
+    )
 
 
 def beaten_by(members: Sequence[Member], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES) -> list[int | None]:
-    """Position of a member that beats each of ``members`` on the test split in every objective, if there is one."""
+    """Position of a member that beats each of ``members`` on the test split in every objective, if there is one.
+
+    Of several, it is one that no other beats.
+    """
     losses = np.array([to_losses(member.test, objectives) for member in members]).reshape(len(members), -1)
-    positions: list[int | None] = []
-    for own in losses:
-        beats = (losses <= own).all(axis=1) & (losses < own).any(axis=1)
-        positions.append(int(beats.argmax()) if beats.any() else None)
-    return positions
+    beats = [(losses <= own).all(axis=1) & (losses < own).any(axis=1) for own in losses]
+    unbeaten = np.array([not own.any() for own in beats], dtype=bool)
+    return [int((own & unbeaten).argmax()) if own.any() else None for own in beats]

@@ -15,6 +15,8 @@ from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import example, inference
 from nni_earlyexit.nn.preprocessing import Inputs, Preprocessing
 from nni_earlyexit.thresholds.policy import ExitPolicy
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.tables import as_html
 from torch import Tensor, nn
 
 
@@ -117,6 +119,35 @@ class EarlyExitNetwork(nn.Module):
         from nni_earlyexit.evaluation import record
 
         return record.load_network(Path(folder))
+
+    def __repr__(self) -> str:
+        return f"{self._title()}; layers in .stem, .stages and .exits"
+
+    def _repr_html_(self) -> str:
+        branches = [sum(parameter.numel() for parameter in branch.parameters()) for branch in self.exits.values()]
+        heads, columns = (
+            ["exit", "after stage", "parameters of its branch"],
+            [
+                [str(exit) for exit in range(len(self.exits))],
+                [str(stage) for stage in self.exit_stages],
+                [f"{count:,}" for count in branches],
+            ],
+        )
+        if not any(parameter.is_meta for parameter in self.parameters()):
+            heads.append("MACs to leave")
+            columns.append([format_macs(cost) for cost in self.exit_costs])
+        return as_html(heads, list(zip(*columns, strict=True)), self._title())
+
+    def _title(self) -> str:
+        """The network in one line; nothing of it is run."""
+        where = ", ".join(map(str, self.exit_stages))
+        shape = " x ".join(map(str, self.input_shape))
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        policy = "" if self.policy is None else f"; {self.policy!r}"
+        return (
+            f"EarlyExitNetwork{'' if self.space is None else f' of {self.space}'}: {shape} to {self.num_classes} classes, "
+            f"{len(self.stages)} stages, exits after {where}, {parameters:,} parameters{policy}"
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:

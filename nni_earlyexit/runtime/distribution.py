@@ -37,7 +37,9 @@ MODULES = (
     "utils/amounts.py",
     "utils/checks.py",
     "utils/files.py",
+    "utils/optional.py",
     "utils/options.py",
+    "utils/tables.py",
 )
 PROJECT = """\
 [build-system]

@@ -16,6 +16,7 @@ import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.learned_confidence import LearnedConfidence
 from nni_earlyexit.utils.files import finite_or_none
+from nni_earlyexit.utils.tables import as_html
 from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
@@ -69,10 +70,38 @@ class ExitPolicy:
                 if self.models[exit] is None:
                     raise ValueError(f"models: exit {exit} has a cutoff and no model")
 
+    def _rules(self) -> list[str]:
+        """A few words on each exit: the confidence from which inputs leave there."""
+        early = ["dropped" if cutoff == math.inf else f"from {cutoff:.4g}" for cutoff in self.cutoffs[:-1]]
+        return [*early, "takes the rest"]
+
+    def __repr__(self) -> str:
+        rules = ", ".join(f"exit {exit} {rule}" for exit, rule in enumerate(self._rules()))
+        scaled = "" if self.temperatures is None else ", with temperatures"
+        return f"ExitPolicy by {self.confidence}{scaled}: {rules}"
+
+    def _repr_html_(self) -> str:
+        heads, columns = (
+            ["exit", f"leave by {self.confidence}"],
+            [[str(exit) for exit in range(len(self.cutoffs))], self._rules()],
+        )
+        if self.temperatures is not None:
+            heads.append("temperature")
+            columns.append([f"{temperature:.3g}" for temperature in self.temperatures])
+        return as_html(heads, list(zip(*columns, strict=True)), "ExitPolicy")
+
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The exits that are not dropped, the last one included."""
         return tuple(exit for exit, cutoff in enumerate(self.cutoffs) if cutoff < math.inf)
+
+    def in_use(self, logits: ArrayLike) -> tuple[int, ...]:
+        """The exits that are not dropped, up to the last one at which one of these inputs leaves.
+
+        What lies behind it is dead weight for inputs such as these. ``logits`` is (inputs, exits, classes).
+        """
+        last = int(self.exits(logits).max())
+        return tuple(exit for exit in self.kept if exit <= last)
 
     @property
     def looks_back(self) -> bool:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from nni_earlyexit.utils.amounts import format_amount
 from nni_earlyexit.utils.files import finite_or_none
+from nni_earlyexit.utils.optional import pandas
+from nni_earlyexit.utils.tables import as_html
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SHOWN = 12
+"""Most policies of a front that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +96,34 @@ class Front(Sequence[TradeOff]):
         return (
             f"Front of {len(self)} policies: accuracy {self.accuracy[0]:.4f} at {self.avg_cost[0]:.4g} "
             f"to {self.accuracy[-1]:.4f} at {self.avg_cost[-1]:.4g}"
+        )
+
+    def _repr_html_(self) -> str:
+        part = self.thinned(SHOWN)
+        rows = [
+            (
+                f"{point.accuracy:.4f}",
+                format_amount(point.avg_cost),
+                " ".join(f"{share:.0%}" for share in point.shares),
+                " ".join(f"{cutoff:.3g}" for cutoff in point.cutoffs[:-1]),
+            )
+            for point in part
+        ]
+        caption = repr(self) + (f"; {len(part)} of them" if len(part) < len(self) else "")
+        return as_html(("accuracy", "average cost", "share per exit", "cutoffs"), rows, caption)
+
+    def to_pandas(self) -> DataFrame:
+        """A data frame with a row for each policy, cheapest first.
+
+        Its columns are ``accuracy``, ``avg_cost``, and for each exit ``cutoff0``, ... and ``share0``, ...
+        ``ModuleNotFoundError`` with the command that helps where pandas is not installed.
+        """
+        exits = range(self.cutoffs.shape[1])
+        return pandas().DataFrame(
+            {
+                "accuracy": self.accuracy,
+                "avg_cost": self.avg_cost,
+                **{f"cutoff{exit}": self.cutoffs[:, exit] for exit in exits},
+                **{f"share{exit}": self.shares[:, exit] for exit in exits},
+            }
         )

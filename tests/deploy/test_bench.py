@@ -162,13 +162,17 @@ def test_the_peer_is_the_cheapest_network_without_exits_that_is_as_accurate_on_t
             assert peer is None
             continue
         assert peer.candidates == len(alone)
-        assert peer.macs == min(enough.values())
-        assert (peer.accuracies["calibration"], peer.bundle_accuracies["calibration"]) == (
-            alone[peer.trial.folder.name, peer.exit][1],
+        assert peer.static.macs == min(enough.values())
+        assert (peer.static.accuracies["calibration"], peer.bundle_accuracies["calibration"]) == (
+            alone[peer.static.trial.folder.name, peer.static.exit][1],
             own,
         )
-        assert alone[peer.trial.folder.name, peer.exit][0] == peer.macs == peer.network().exit_costs[-1]
-        winners.add(peer.macs)
+        assert (
+            alone[peer.static.trial.folder.name, peer.static.exit][0]
+            == peer.static.macs
+            == peer.network().exit_costs[-1]
+        )
+        winners.add(peer.static.macs)
     assert len(winners) > 1
 
 
@@ -292,7 +296,7 @@ def test_the_command_measures_beside_the_peer_and_the_table(bundle_folder, bundl
     [
         (["--batch-sizes", "1,many"], "batch_sizes: '1,many' is not possible; numbers from 1, such as 1,8,64, are"),
         (["--batch-sizes", "64", "--inputs", "8"], "batch_sizes: 64 is not possible with 8 test inputs"),
-        (["--inputs", "0"], "inputs: 0 is not possible"),
+        (["--inputs", "0"], "inputs: '0' is not possible"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(bundle_folder, tmp_path, words, sentence):

@@ -116,6 +116,33 @@ def test_exits_that_do_not_pay_are_left_out(trial, tmp_path, right, kept):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("right", "exits", "sentence"),
+    [
+        (
+            (1.0, 1.0, 1.0),
+            1,
+            "every input leaves at exit 0: this is a small static network, and the rest of it is left out",
+        ),
+        (
+            (0.0, 0.0, 1.0),
+            1,
+            "every input leaves at exit 2: this is a small static network, and the other exits are left out",
+        ),
+        ((0.8, 1.0, 1.0), 2, "keeps 2 of 3 exits: 0, 1; nothing arrives behind exit 1, so the network ends there"),
+        ((0.8, 0.9, 1.0), 3, "keeps 3 of 3 exits: 0, 1, 2"),
+    ],
+)
+def test_what_is_left_out_is_said_in_one_line(trial, tmp_path, right, exits, sentence):
+    said = []
+    settings = Wish.parse("max accuracy").settings(trial.settings)
+    bundle = export(saying(trial, tmp_path / "trial", right), tmp_path / "small", settings, say=said.append)
+    assert sentence in said
+    assert len(bundle.architecture.exit_costs) == exits
+    last = bundle.architecture.kept[-1]
+    assert len(load_network(bundle).stages) == EarlyExitNetwork.load(trial.folder).exit_stages[last] + 1
+
+
 def test_the_card_says_what_was_measured(bundle, bundle_folder):
     card, test = (bundle_folder / CARD).read_text(), bundle.fit().test
     assert card.startswith("---\nlibrary_name: nni-earlyexit\n")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from nni_earlyexit import EarlyExitEvaluator
 from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import network_front as front
@@ -17,27 +16,10 @@ from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation import stored_outputs as refit
 from nni_earlyexit.experiment import run
 from nni_earlyexit.nn.logits import exit_logits
-from nni_earlyexit.report import front_plot as plot
 from nni_earlyexit.report import front_report
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.utils import files
 from PIL import Image
-
-
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory, digits_space, two_exits):
-    """The folder of an experiment with three really trained networks and one over the limit."""
-    folder = tmp_path_factory.mktemp("experiment")
-    trials = folder / "environments" / "local-env" / "trials"
-    for name, change, epochs in (("a", {}, 1), ("b", {"stage1_depth": 2}, 3), ("c", {"exit1_present": "yes"}, 2)):
-        evaluator = EarlyExitEvaluator(epochs=epochs, threads=1, seed=1)
-        torch.manual_seed(0)
-        evaluation = evaluator.evaluate(digits_space.freeze({**two_exits, **change}))
-        record.save(evaluation, trials / name, evaluator.settings)
-    evaluator = EarlyExitEvaluator(max_full_macs=90_000)
-    record.save(evaluator.evaluate(digits_space.freeze(two_exits)), trials / "d", evaluator.settings)
-    (trials / "running").mkdir()
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +71,6 @@ def test_members_say_within_which_interval_their_accuracy_lies(records):
         assert 0 <= low < member.accuracy < high <= 1
         assert high - low < 0.11  # 359 test inputs
         assert member.to_dict()["test"]["interval"] == [low, high]
-        assert f"{member.accuracy:.4f} ({low:.3f} to {high:.3f})" in front_report.table([member])
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -203,6 +184,8 @@ def test_a_network_whose_data_are_others_now_is_left_out(tmp_path, digits_space)
     assert "has inputs (3, 8, 8) of 10 classes, the network takes (1, 8, 8)" in said[-1]
 
 
+SPLITS = ("calibration", "test")
+
 RUNS = "from pathlib import Path; Path({!r}).touch()"
 
 
@@ -272,11 +255,11 @@ def test_cutoffs_are_fitted_on_calibration_data_and_judged_on_test_data(records)
 
 def test_it_is_said_how_far_the_cutoffs_of_its_networks_can_be_trusted(records):
     members = front.judge(records[:3])
-    lines = front_report.concerns(members)
-    for number, member in enumerate(members, 1):
+    for member in members:
+        lines = front_report.concerns(member)
         assert member.diagnostics[0].name == "optimism"
         for diagnostic in member.diagnostics:
-            assert (f"network {number}: {diagnostic.message}" in lines) == diagnostic.concern
+            assert (f"concern: {diagnostic.message}" in lines) == diagnostic.concern
             assert diagnostic.to_dict() in member.to_dict()["diagnostics"]
 
 
@@ -287,14 +270,32 @@ def test_it_is_written_as_json_and_picture_and_said_as_a_table(experiment, tmp_p
     assert (written["experiment"], written["trials"]) == (experiment.name, 4)
     assert len(written["front"]) == len(front.best_of(front.finished(experiment)))
     table = next(text for text in said if "test acc" in text)
-    assert all(f"{member['test']['accuracy']:.4f}" in table for member in written["front"])
+    for member in written["front"]:
+        low, high = member["test"]["interval"]
+        assert f"{member['test']['accuracy']:.4f} ({low:.3f} to {high:.3f})" in table
+        assert f"trial {member['trial']}" in table
+        assert len(member["trade_off"]) > 1
+    assert [member["trial"] for member in written["front"] if member["recommended"]] == [written["recommended"]]
     with Image.open(tmp_path / "results" / "front.png") as picture:
         assert picture.format == "PNG"
 
 
-def test_a_single_network_can_be_drawn(records, tmp_path):
-    plot.save(front.judge(records[:1]), records[:1], tmp_path / "one.png")
-    assert (tmp_path / "one.png").stat().st_size > 10_000
+def test_other_cutoffs_of_a_network_are_taken_by_calibration_data_and_judged_on_test_data(records):
+    (member,) = front.judge(records[1:2])
+    task = data_sets.load("digits", records[1].settings.training.seed)
+    network = records[1].network()
+    outputs = {
+        name: (exit_logits(network, split.x), split.y.numpy()) for name, split in vars(task).items() if name in SPLITS
+    }
+    assert [point.policy == member.policy for point in member.trade_off].count(True) == 1
+    assert len(member.trade_off) > 2
+    for point in member.trade_off:
+        paid = np.array(point.policy.costs_without_dropped(network.exit_costs, network.branch_costs))
+        for own, (logits, labels) in zip((point.calibration, point.test), outputs.values(), strict=True):
+            assert own.accuracy == pytest.approx((point.policy.predict(logits) == labels).mean())
+            assert own.avg_cost == pytest.approx(paid[point.policy.exits(logits)].mean())
+    costs = [point.calibration.avg_cost for point in member.trade_off]
+    assert costs == sorted(costs)
 
 
 def test_an_experiment_without_finished_trials_writes_nothing(tmp_path):

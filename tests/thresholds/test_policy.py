@@ -147,3 +147,22 @@ def test_a_policy_that_cannot_work_is_refused_with_the_field(arguments, sentence
 def test_logits_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match="logits: shape .* does not fit"):
         ExitPolicy((0.5, 0.5, -INF)).exits(np.zeros(shape))
+
+
+def test_exits_in_use_are_those_that_are_not_dropped_up_to_the_last_at_which_an_input_leaves():
+    logits = np.zeros((4, 4, 2))
+    logits[:, :, 0] = np.array([[5, 5, 5, 5], [0, 0, 5, 5], [0, 0, 5, 5], [0, 0, 5, 5]])
+    assert ExitPolicy((0.9, np.inf, 0.9, -np.inf)).in_use(logits) == (0, 2)
+    assert ExitPolicy((0.9, 0.9, np.inf, -np.inf)).in_use(logits) == (0, 1, 3)
+    assert ExitPolicy((0.9, 0.9, 0.9, -np.inf)).in_use(logits[:1]) == (0,)
+
+
+def test_a_policy_says_in_words_where_inputs_leave():
+    policy = ExitPolicy((0.8437, math.inf, -math.inf), temperatures=(1.5, 1.0, 1.0))
+    assert repr(policy) == (
+        "ExitPolicy by max_prob, with temperatures: exit 0 from 0.8437, exit 1 dropped, exit 2 takes the rest"
+    )
+    html = policy._repr_html_()
+    for cell in ("from 0.8437", "dropped", "takes the rest", "1.5", "leave by max_prob"):
+        assert f">{cell}<" in html
+    assert html.count("<tr>") == 4
