@@ -14,7 +14,7 @@ from nni_earlyexit.cli.options import (
     GuaranteeProbability,
     guarantee_of,
 )
-from nni_earlyexit.deploy.wish import BEST, EXAMPLE
+from nni_earlyexit.deploy.wish import EXAMPLE
 from nni_earlyexit.utils.progress import say
 
 
@@ -27,7 +27,7 @@ def command(
         str | None,
         typer.Option(
             help=f"the network: {EXAMPLE!r} (validation data choose it), its number on the front, or the ID of its "
-            f"trial; by default {BEST}, the one that dominates most"
+            "trial; by default the one that 'nni-earlyexit front' recommends"
         ),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="for onnxruntime too, which needs no torch")] = False,

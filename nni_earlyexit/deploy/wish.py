@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # the command line shows what is below, and starts without to
     from nni_earlyexit.training.settings import Settings
 
 EXAMPLE = "max accuracy, avg_macs <= 2.5M"
-BEST = "best:1"
-"""The name of the network for those who wish nothing: the one that dominates most."""
 _OBJECTIVE = re.compile(r"(max|min)\s+(\w+)")
 _LIMIT = re.compile(r"(\w+)\s*(<=|>=)\s*(\S+)")
 
