@@ -6,10 +6,11 @@ Every strategy is an ask/tell object (see :mod:`nni_earlyexit.search.ask_tell`) 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.checks import check_known, unknown
 
 if TYPE_CHECKING:
     from nni_earlyexit.search.ask_tell import AskTell
@@ -29,9 +30,6 @@ def check_name(name: str) -> None:
 def create(name: str, **arguments: Any) -> AskTell:
     """The strategy called ``name``, constructed with ``arguments``; ``ValueError`` when either is unknown."""
     check_name(name)
-    strategy = importlib.import_module(f"{__name__}.{name}").Strategy
-    try:
-        return strategy(**arguments)
-    except TypeError as error:
-        # an argument that the strategy does not take
-        raise ValueError(f"strategy_arguments: {name} does not accept them: {error}") from None
+    strategy: type[AskTell] = importlib.import_module(f"{__name__}.{name}").Strategy
+    check_known(f"strategy_arguments: {name}", arguments, inspect.signature(strategy).parameters)
+    return strategy(**arguments)

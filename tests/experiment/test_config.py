@@ -64,7 +64,7 @@ BAD = {
     "unknown class argument": ({"tuner": tuner(max_macs=5)}, "classArgs: 'max_macs' is unknown; did you mean"),
     "strategy argument": (
         {"tuner": tuner(strategy_arguments={"population": 3})},
-        "strategy_arguments: surrogate does not accept them: .*'population'",
+        "strategy_arguments: surrogate: 'population' is unknown; known: .*initial_random",
     ),
     "population": (
         {"tuner": tuner(strategy="nsga2", strategy_arguments={"population_size": 1})},
