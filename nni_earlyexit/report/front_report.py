@@ -175,7 +175,7 @@ def advice(front: ExperimentFront) -> str:
         sentences.append("No network of this search is as accurate when no input leaves early.")
     else:
         sentences.append(
-            f"The static network beside it takes {gain:.2g} times its average MACs"
+            f"The static network beside it takes {gain:.2g} times its average MACs and has test accuracy {static.accuracy:.4f}"
             + ("." if gain > 1 else ": here, leaving early gains nothing.")
         )
     return "\n".join(
