@@ -110,7 +110,7 @@ def about(front: ExperimentFront, position: int) -> str:
     return "\n".join(
         [
             f"network {position + 1}, trial {member.trial}",
-            *_wrapped(f"architecture: {member.architecture}"),
+            f"  architecture: {member.architecture}",  # in one line, so that it can be copied and searched for
             f"  cutoffs: {cutoffs}",
             *(_trade_off(member) if len(member.trade_off) > 1 else []),
             *(line for sentence in (*static_advice(member), *concerns(member)) for line in _wrapped(sentence)),
