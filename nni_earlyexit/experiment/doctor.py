@@ -150,7 +150,22 @@ def nnictl() -> Finding:
     if isinstance(done, str):
         hint = "run 'pip install \"setuptools<81\"'" if "pkg_resources" in done else "run 'pip install nni==3.0'"
         return Finding("nnictl", State.BROKEN, f"it does not start: {done}", hint)
-    return Finding("nnictl", State.OK, f"starts; NNI {done.stdout.strip().splitlines()[-1]}")
+    node = _run([str(_node()), "--version"])
+    if isinstance(node, str):
+        return Finding(
+            "nnictl", State.BROKEN, f"NNI's own Node.js does not start: {node}", "run 'pip install nni==3.0'"
+        )
+    return Finding(
+        "nnictl", State.OK, f"starts; NNI {done.stdout.strip().splitlines()[-1]}, Node.js {node.stdout.strip()}"
+    )
+
+
+def _node() -> Path:
+    """The program that runs NNI's manager, which lies in a package of NNI's."""
+    files = metadata.files("nni") or ()
+    return next(
+        (Path(file.locate()) for file in files if file.parts[-2:] == ("nni_node", "node")), Path("nni_node/node")
+    )
 
 
 def registered() -> Finding:

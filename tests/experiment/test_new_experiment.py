@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from images import class_folders
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.experiment import new_experiment
 from nni_earlyexit.experiment.config import check
-from nni_earlyexit.experiment.new_experiment import Plan, draft, settings_of, write
+from nni_earlyexit.experiment.new_experiment import Plan, check_budget, draft, settings_of, write
 from nni_earlyexit.search.limits import Limits
 
 
@@ -33,12 +34,12 @@ def test_the_file_for_digits_passes_the_check_with_what_was_asked_for(digits_dra
 
 @pytest.mark.slow
 def test_resolution_and_classes_follow_a_folder_of_images(tmp_path):
-    images = class_folders(tmp_path / "my images: 1", ("a", "b", "c"), 20, size=(40, 48))
-    wanted = plan(f"folder:{images}", "mobilenetv3 halvings=5 width=0.5", {"max_full_macs": 5e6})
+    images = class_folders(tmp_path / "my images: 1", ("a", "b", "c"), 20, size=(60, 64))
+    wanted = plan(f"folder:{images}", "mobilenetv3 halvings=5 width=0.5", {"max_full_macs": 15e6})
     checked = check(write(draft(wanted), tmp_path / "new"))
     assert checked.settings.data.source == f"folder:{images}"
     space = json.loads((tmp_path / "new" / "search_space.json").read_text())["space"]["_value"]
-    assert space == ["mobilenetv3/1 halvings=5 num_classes=3 resolution=32 width=0.5"]
+    assert space == ["mobilenetv3/1 halvings=5 num_classes=3 resolution=64 width=0.5"]
 
 
 def test_the_file_for_own_arrays_passes_the_check(tmp_path, rng):
@@ -71,9 +72,9 @@ def test_each_limit_stands_once_and_comments_say_the_range(digits_draft):
         ({"max_params": 10}, "max_params: 10 is below the cheapest network"),
     ],
 )
-def test_a_budget_outside_of_the_space_is_said_with_its_range(limits, sentence):
+def test_a_budget_outside_of_the_space_is_said_with_its_range(digits_draft, limits, sentence):
     with pytest.raises(ValueError, match=sentence):
-        draft(plan(limits=limits))
+        check_budget(digits_draft.space, digits_draft.reach, Limits(**limits))
 
 
 def test_data_that_the_space_does_not_take_are_said(tmp_path, rng):
@@ -120,8 +121,8 @@ def test_a_disk_that_is_full_leaves_nothing(digits_draft, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_with_signs_of_yaml_stays_what_it_is():
-    made = draft(plan(limits={"max_avg_macs": 123457}, name="my: # 1"))
+def test_a_name_with_signs_of_yaml_stays_what_it_is(digits_draft):
+    made = replace(digits_draft, plan=plan(limits={"max_avg_macs": 123457}, name="my: # 1"))
     fields = yaml.safe_load(made.experiment())
     assert fields["experimentName"] == "my: # 1"
     assert "--max-avg-macs 123457" in fields["trialCommand"]
