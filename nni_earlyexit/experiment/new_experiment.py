@@ -110,7 +110,7 @@ class Draft:
 def sentence_on(seen: Outline) -> str:
     """Inputs and classes of a data set, in words."""
     if seen.pixels is not None:
-        return f"images of typically {seen.pixels} pixels in {seen.num_classes} classes"
+        return f"images of {seen.pixels} pixels on a side, typically, in {seen.num_classes} classes"
     if seen.tokens is not None:
         return f"sentences of {seen.tokens} tokens in {seen.num_classes} classes"
     return f"inputs that are no images, in {seen.num_classes} classes"
@@ -120,7 +120,8 @@ def fitting_space(settings: DataSettings, seen: Outline) -> str:
     """The space to begin with."""
     if seen.tokens is not None:
         return "text"
-    return "digits" if seen.pixels == 8 else "mobilenetv3"
+    in_files = registry.parse(settings.source).module.RESIZES
+    return "digits" if seen.pixels == 8 and not in_files else "mobilenetv3"
 
 
 def space_of(space: str, settings: DataSettings) -> EarlyExitSpace:

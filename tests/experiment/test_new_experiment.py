@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from images import class_folders
+from nni_earlyexit.data.outline import Outline
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.experiment import new_experiment
 from nni_earlyexit.experiment.config import check
@@ -126,3 +127,16 @@ def test_a_name_with_signs_of_yaml_stays_what_it_is(digits_draft):
     fields = yaml.safe_load(made.experiment())
     assert fields["experimentName"] == "my: # 1"
     assert "--max-avg-macs 123457" in fields["trialCommand"]
+
+
+@pytest.mark.parametrize(
+    ("source", "seen", "space"),
+    [
+        ("digits", Outline(8, None, 10), "digits"),
+        ("folder:images", Outline(8, None, 10), "mobilenetv3"),
+        ("folder:images", Outline(200, None, 3), "mobilenetv3"),
+        ("tsv:films.tsv", Outline(None, 64, 2), "text"),
+    ],
+)
+def test_the_space_to_begin_with_is_one_for_such_inputs(source, seen, space):
+    assert new_experiment.fitting_space(DataSettings(source), seen) == space
