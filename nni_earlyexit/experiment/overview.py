@@ -110,8 +110,7 @@ class Overview:
 def overview(folder: Path) -> Overview:
     """The experiment in ``folder``; ``ValueError`` where there is none that can be read."""
     folder = folder.resolve()
-    profile, trials = _stored(folder)
-    params: Mapping[str, Any] = json.loads(profile["params"])
+    profile, params, trials = _stored(folder)
     most, time = params.get("maxTrialNumber"), params.get("maxExperimentDuration")
     limit_s = None if time is None else parse_duration(time)
     elapsed_s = float(profile["execDuration"])
@@ -143,8 +142,8 @@ def overviews() -> Iterator[Overview]:
     yield from sorted(readable, key=lambda each: each.started, reverse=True)
 
 
-def _stored(folder: Path) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
-    """The latest profile, and the trials as :meth:`Manager.trials` gives them."""
+def _stored(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], list[dict[str, Any]]]:
+    """The latest profile, the configuration in it, and the trials as :meth:`Manager.trials` gives them."""
     path = folder / DATABASE
     if not path.is_file():
         raise ValueError(f"experiment: {str(folder)!r} is not the folder of an experiment, which has {DATABASE}")
@@ -159,12 +158,23 @@ def _stored(folder: Path) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         if profile is None:
             raise ValueError("it has no experiment")
         latest = {trial: status for trial, status in events if status in STATUSES}
-        metrics = {trial: rest.unpack(reported) for trial, reported in results}
+        metrics = {trial: _metrics(reported) for trial, reported in results}
+        params = json.loads(profile["params"])
+        if not isinstance(params, Mapping):
+            raise ValueError("its configuration is none")
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise ValueError(f"experiment: {str(path)!r} cannot be read: {error}") from None
-    return dict(profile), [
-        {"trialJobId": trial, "status": status, "metrics": metrics.get(trial)} for trial, status in latest.items()
-    ]
+    return (
+        dict(profile),
+        params,
+        [{"trialJobId": trial, "status": status, "metrics": metrics.get(trial)} for trial, status in latest.items()],
+    )
+
+
+def _metrics(reported: str) -> Mapping[str, Any]:
+    """The result of a trial; that of a trial of other people's may be a number alone."""
+    result = rest.unpack(reported)
+    return result if isinstance(result, Mapping) else {"default": result}
 
 
 def _status(manager: nni_processes.ManagerProcess) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import sys
 
 import pytest
@@ -62,6 +63,21 @@ def test_a_folder_that_is_none_of_an_experiment_is_said(tmp_path):
     (tmp_path / "db" / "nni.sqlite").write_text("damaged, and long enough to be looked at")
     with pytest.raises(ValueError, match="experiment: .*nni.sqlite' cannot be read: file is not a database"):
         overview.overview(tmp_path)
+
+
+def test_an_experiment_of_another_kind_has_trials_and_no_best_network(tmp_path):
+    seen = overview.overview(write(tmp_path / "other", [("A", "SUCCEEDED")], [("A", 0.5)]))
+    assert overview.cells(seen)[:5] == ["other", "a search", "STOPPED", "1/4", ""]
+    assert seen.to_dict()["best"] == []
+
+
+def test_a_configuration_that_is_none_is_said(tmp_path):
+    folder = write(tmp_path / "e", [], [])
+    with sqlite3.connect(folder / "db" / "nni.sqlite") as connection:
+        connection.execute("update ExperimentProfile set params = '[]'")
+    connection.close()
+    with pytest.raises(ValueError, match="experiment: .*nni.sqlite' cannot be read: its configuration is none"):
+        overview.overview(folder)
 
 
 @pytest.fixture
