@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -142,11 +143,7 @@ def page(content: Mapping[str, Any]) -> str:
         "plotly": _plotly(),
         "script": script,
     }
-    text = _asset("page.html")
-    for name, part in parts.items():
-        before, after = text.split(f"{{{{{name}}}}}")
-        text = before + part + after
-    return text
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset("page.html"))
 
 
 def _escaped(text: str) -> str:

@@ -134,7 +134,6 @@ function metricAxes(t, rows) {
     .filter(([name]) => t[name]).map(([name, say]) => {
       const values = t[name];
       const own = rows.map(i => values[i]);
-      // by rank from the tenth percentile of accuracy down, a few bad ones would take the whole axis
       const [low, high] = [Math.min(...own), Math.max(...own)];
       return { name, values, low, high, say, discrete: false, range: null, ticks: [[low, say(low)], [high, say(high)]] };
     });
