@@ -224,9 +224,12 @@ def experiment_front(experiment: Path, say: Say = print) -> ExperimentFront | No
     networks: list[StaticNetwork] = []
     unseen: dict[Path, HeldOut] = {}
     for trial, outputs in trained_outputs(trials, say):
-        networks += static_networks(trial, outputs)
-        if any(trial is member.record for member in members):
-            unseen[trial.folder] = held_out(trial, outputs)
+        try:
+            if any(trial is member.record for member in members):
+                unseen[trial.folder] = held_out(trial, outputs)
+            networks += static_networks(trial, outputs)
+        except (ValueError, LookupError) as error:
+            say(f"left out {trial.folder.name}: its outputs are not those of a trial: {sentence(error)}")
     return ExperimentFront(
         experiment,
         trials,
@@ -246,7 +249,7 @@ def _static_beside(
     beside = []
     for folder in [member.record.folder for member in members]:
         labels = next((own.labels for own in networks if own.trial.folder == folder), None)
-        candidates = [] if labels is None else comparable(networks, labels)
+        candidates = [] if labels is None or folder not in unseen else comparable(networks, labels)
         chosen = None
         while chosen is None and candidates:
             static = cheapest(candidates, unseen[folder].accuracy, by=lambda own: own.accuracy)

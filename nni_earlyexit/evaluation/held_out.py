@@ -16,6 +16,8 @@ from nni_earlyexit.thresholds.outputs_file import OutputsFile
 from nni_earlyexit.thresholds.outputs_file import load as load_outputs
 from numpy.typing import NDArray
 
+SPLITS = ("validation", "calibration")
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -43,7 +45,10 @@ class HeldOut:
 
 
 def held_out(trial: Record, outputs: OutputsFile) -> HeldOut:
-    """The network of ``trial`` on the splits of its ``outputs``, with the cutoffs that its goal picks on calibration data."""
+    """The network of ``trial`` on the splits of its ``outputs``, with the cutoffs that its goal picks on calibration data.
+
+    ``ValueError`` or ``LookupError`` for outputs that are not those of a trial.
+    """
     from nni_earlyexit.evaluation.metrics import fit_cutoffs
     from nni_earlyexit.search.costs import ExitCosts
 
@@ -52,10 +57,10 @@ def held_out(trial: Record, outputs: OutputsFile) -> HeldOut:
     costs = ExitCosts(exit_costs, latency_s=trial.exit_latency_s, branch_macs=branches)
     policy = fit_cutoffs(trial.settings, outputs.logits["calibration"], outputs.labels["calibration"], costs).policy
     spent = np.array(policy.costs_without_dropped(exit_costs, branches))
-    right = {name: policy.predict(logits) == outputs.labels[name] for name, logits in outputs.logits.items()}
+    right = {name: policy.predict(outputs.logits[name]) == outputs.labels[name] for name in SPLITS}
     return HeldOut(
         {name: float(own.mean()) for name, own in right.items()},
-        {name: float(spent[policy.exits(logits)].mean()) for name, logits in outputs.logits.items()},
+        {name: float(spent[policy.exits(outputs.logits[name])].mean()) for name in SPLITS},
         together(right),
     )
 
@@ -79,5 +84,5 @@ def recommended(trials: Sequence[Record]) -> Record:
 def _readable(trial: Record) -> HeldOut | None:
     try:
         return held_out(trial, load_outputs(trial.file(record.OUTPUTS)))
-    except (Damaged, ValueError, FileNotFoundError):
+    except (Damaged, ValueError, LookupError, FileNotFoundError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.held_out import together
+from nni_earlyexit.evaluation.held_out import SPLITS, together
 from nni_earlyexit.evaluation.record import Damaged, Record
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.thresholds.outputs_file import OutputsFile
@@ -71,14 +71,15 @@ def trained_outputs(trials: Sequence[Record], say: Say) -> Iterator[tuple[Record
 
 
 def static_networks(trial: Record, outputs: OutputsFile) -> list[StaticNetwork]:
-    """The network of ``trial`` cut off at each of its exits, by its stored outputs alone."""
+    """The network of ``trial`` cut off at each of its exits, by its stored outputs alone.
+
+    ``ValueError`` or ``LookupError`` for outputs that are not those of a trial.
+    """
     branches = np.zeros(len(outputs.exit_costs)) if outputs.branch_costs is None else outputs.branch_costs
     earlier = np.cumsum(branches) - branches
     networks = []
     for exit, macs in enumerate(outputs.exit_costs - earlier):
-        right = {
-            name: logits[:, exit].argmax(axis=-1) == outputs.labels[name] for name, logits in outputs.logits.items()
-        }
+        right = {name: outputs.logits[name][:, exit].argmax(axis=-1) == outputs.labels[name] for name in SPLITS}
         accuracies = {name: float(own.mean()) for name, own in right.items()}
         labels = outputs.labels["calibration"]
         networks.append(StaticNetwork(trial, exit, int(macs), accuracies, together(right), labels))

@@ -167,6 +167,8 @@ def advice(front: ExperimentFront) -> str:
         f"{MARK} Take network {number}: the best by validation data, where halving the average MACs is worth one point of "
         "accuracy."
     ]
+    if take.is_static and len(take.shares) > 1:
+        sentences.append(f"Every input leaves at its exit {take.in_use[0]}: export makes a small static network of it.")
     if better is not None:
         sentences.append(
             f"Network {front.number(better)} beats it on test data: that may be chance, and test data are not for choosing."

@@ -134,6 +134,9 @@ def test_a_network_at_whose_first_exit_everything_leaves_is_named_in_plain_words
     assert "leaves out all that follows that exit" in said
     assert "static network" not in about(shown, 1)
     assert [row["is_static"] for row in shown.rows()] == [True, False]
+    assert "Every input leaves at its exit 0: export makes a small static network of it." in " ".join(
+        advice(front(static_one)).split()
+    )
 
 
 def test_a_network_that_was_trained_again_is_marked():
