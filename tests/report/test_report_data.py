@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from nni_earlyexit.cli.report import command
 from nni_earlyexit.evaluation import network_front, record
 from nni_earlyexit.evaluation.best_so_far import best_so_far
 from nni_earlyexit.report.html import database, failures, network, trials
@@ -215,21 +214,21 @@ def test_live_writes_anew_when_a_trial_has_ended_and_ends_with_the_search(folder
 
 
 def test_the_command_says_in_one_sentence_what_cannot_be(tmp_path):
-    def run(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "nni_earlyexit.cli", "report", *map(str, words)], capture_output=True, text=True
-        )
-        return done.returncode, done.stderr.strip()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(
+        ValueError, match="experiment: there are no trials in .*; the folder of an experiment is needed"
+    ):
+        command([str(empty)], tmp_path / "report.html")
+    with pytest.raises(ValueError, match="output: .* is not possible; the name of an HTML file is"):
+        command([str(empty)], empty)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
-    (tmp_path / "empty").mkdir()
-    code, said = run(tmp_path / "empty", "--output", tmp_path / "report.html")
-    assert code == 2
-    assert said == (
-        f"nni-earlyexit: experiment: there are no trials in {str(tmp_path / 'empty')!r}; the folder of an experiment is needed"
-    )
-    code, said = run(tmp_path / "empty", "--output", tmp_path)
-    assert (code, "is not possible; the name of an HTML file is" in said) == (2, True)
-    assert not (tmp_path / "report.html").exists()
+
+def test_the_command_writes_the_report(folder, tmp_path, capsys):
+    command([str(folder)], tmp_path / "new" / "report.html")
+    assert content(tmp_path / "new" / "report.html")["experiments"][0]["name"] == folder.name
+    assert "wrote" in capsys.readouterr().out
 
 
 def test_a_trial_that_runs_is_no_failure(experiment):
