@@ -149,18 +149,18 @@ def drawn(state: State) -> RenderableType:
     parts: list[RenderableType] = [head]
     if running:
         parts.append(Text(f"running: {running}", style="dim"))
-    found = best_so_far(state.metrics)
-    if found.names:
-        parts.append(Text(f"best networks so far (validation data), hypervolume {found.hypervolume:.4f}", style="bold"))
+    best = best_so_far(state.metrics)
+    if best.names:
+        parts.append(Text(f"best networks so far (validation data), hypervolume {best.hypervolume:.4f}", style="bold"))
         table = Table(box=None, padding=(0, 2), header_style="dim")
         for name in ("trial", "accuracy", "avg MACs", "full MACs"):
             table.add_column(name, justify="left" if name == "trial" else "right")
-        for name in _spread(found.names, MOST_ROWS):
+        for name in _spread(best.names, MOST_ROWS):
             metrics = state.metrics[name]
             costs = (format_macs(metrics[cost]) for cost in ("avg_macs", "full_macs"))
             table.add_row(name, f"{metrics['accuracy']:.4f}", *costs)
-        if len(found.names) > MOST_ROWS:
-            table.caption = f"{MOST_ROWS} of {len(found.names)}, over the whole range of costs"
+        if len(best.names) > MOST_ROWS:
+            table.caption = f"{MOST_ROWS} of {len(best.names)}, over the whole range of costs"
         parts.append(table)
     return Group(*parts)
 

@@ -27,7 +27,7 @@ class Ready:
 
 
 def outcome(metrics: Mapping[str, Any]) -> str:
-    """What came out of a trial, for its log."""
+    """The outcome of a trial, for its log."""
     full = f"{format_macs(metrics['full_macs'])} to the last exit"
     if not metrics["feasible"]:
         return f"not trained, as it is over the limits by {metrics['excess']:.1%}; {full}"
