@@ -106,7 +106,7 @@ def network(experiment: Experiment, fitted: Fitted, members: NDArray[np.intp]) -
         "points": {
             "accuracy": _rounded(points.accuracy, 6),
             "avg_macs": _rounded(points.avg_cost, 1),
-            "shares": [_rounded(row, 5) for row in points.shares],
+            "shares": [_rounded(row, 8) for row in points.shares],
             "cutoffs": [
                 [None if c is None else float(f"{c:.6g}") for c in finite_or_none(row)] for row in points.cutoffs
             ],

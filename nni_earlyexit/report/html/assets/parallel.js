@@ -86,7 +86,8 @@ function parallelCoordinates(experiment, colour, heard) {
     const area = node.querySelector("svg").getBoundingClientRect();
     const value = moved => {
       const share = 1 - (moved.clientY - area.top - TOP) / (HEIGHT - TOP - 24);
-      return axis.low + Math.min(1, Math.max(0, share)) * (axis.high - axis.low);
+      // the outermost trials lie on the ends, which a pointer hardly hits
+      return axis.low + (share > 0.97 ? 1 : share < 0.03 ? 0 : share) * (axis.high - axis.low);
     };
     const start = value(event);
     const drag = moved => {
