@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nni_earlyexit.cli.options import AllowSpace, Experiment, Results
+from nni_earlyexit.cli.options import AllowSpace, AsCsv, AsJson, Experiment, Results
+from nni_earlyexit.cli.output import print_rows, progress
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.progress import say
 
 
 def command(
     experiment: Experiment,
     results: Results = Path("results"),
     allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> int:
     """Judge and write the front of an experiment's finished trials.
 
@@ -23,12 +25,22 @@ def command(
     """
     from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 
+    say = progress(as_json, as_csv)
     check_writable(results, "results")
     folder = experiment_folder(experiment)
 
     from nni_earlyexit import search_spaces
-    from nni_earlyexit.report.front_report import write_front
+    from nni_earlyexit.evaluation.experiment_front import experiment_front
+    from nni_earlyexit.report import front_report
 
     for name in allow_space:
         search_spaces.allow(name)
-    return 0 if write_front(folder, results, say) else 1
+    front = experiment_front(folder, say)
+    if front is None:
+        return 1
+    if as_json or as_csv:
+        print_rows(front.rows(), as_json, front.to_dict())
+    else:
+        say("\n" + front_report.text(front) + "\n")
+    front_report.save(front, results, say)
+    return 0

@@ -24,7 +24,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, whole: Any = No
     In CSV, lists and mappings are cells of JSON.
     """
     if as_json:
-        print(json.dumps(list(rows) if whole is None else whole, indent=2))
+        print(json.dumps(list(rows) if whole is None else whole, indent=2, allow_nan=False))
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 
@@ -50,6 +52,17 @@ def test_programs_get_the_exits_of_a_trained_network(experiment, tmp_path, capsy
     assert [row["exit"] for row in rows] == list(range(len(rows)))
     assert all(0 <= row["test_accuracy"] <= 1 for row in rows)
     assert rows[-1]["macs"] == record.load(tmp_path / "network").metrics["full_macs"]
+
+
+def test_programs_get_the_front_as_json_and_csv(experiment, tmp_path, capsys):
+    assert execute("front", experiment, "--results", tmp_path, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "front.json").read_text())
+    assert said["front"] == [{name: v for name, v in member.items() if name != "remark"} for member in written["front"]]
+    assert execute("front", experiment, "--results", tmp_path, "--csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["trial"] for row in rows] == [member["trial"] for member in said["front"]]
+    assert execute("front", tmp_path, "--results", tmp_path, "--csv") == 1
 
 
 def test_one_that_diverges_is_left_out_and_the_front_is_written(experiment, tmp_path, capsys):
