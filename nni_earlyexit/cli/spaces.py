@@ -11,7 +11,7 @@ from nni_earlyexit.cli.output import print_rows, progress
 
 def command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[SPACE]...", help="names of spaces (all)", show_default=False)
+        list[str] | None, typer.Argument(metavar="SPACE", help="names of spaces (all)", show_default=False)
     ] = None,
     fresh: Annotated[
         bool,

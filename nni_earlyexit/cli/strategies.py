@@ -11,7 +11,7 @@ from nni_earlyexit.cli.output import print_rows, progress
 
 def command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[STRATEGY]...", help="names of strategies (all)", show_default=False)
+        list[str] | None, typer.Argument(metavar="STRATEGY", help="names of strategies (all)", show_default=False)
     ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,

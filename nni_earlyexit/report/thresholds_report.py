@@ -49,6 +49,12 @@ def refit(
         if point is not None:
             cost = f"{format_macs(point.avg_cost)} average MACs ({point.avg_cost / float(costs[-1]):.0%} of the full network)"
             say(f"{name}: accuracy {point.accuracy:.4f} at {cost}")
+    certificate, guarantee = optimizer.certificate_, optimizer.guarantee
+    if certificate is not None and guarantee is not None:
+        say(
+            f"guarantee: {certificate.certified} of {certificate.tested} policies, tested on {certificate.inputs:,} inputs, keep "
+            f"the drop at most {guarantee.max_drop:.2%}, with probability {guarantee.confidence:.0%}"
+        )
     for warning in warned:
         say(f"concern: {warning.message}")
     for diagnostic in diagnostics:

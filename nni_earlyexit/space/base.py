@@ -367,7 +367,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
         parts = []
         for stage in range(len(self.network.stages)):
-            parts.append(chosen(f"stage{stage}_"))
+            parts.append(chosen(f"stage{stage}_") or f"stage{stage}")  # one of a given backbone has no choices
             if sample.get(f"exit{stage}_present") == PRESENT:
                 parts.append(f"[{chosen(f'exit{stage}_') or 'classifier'}]")
         return " | ".join(parts).replace("| [", "[")

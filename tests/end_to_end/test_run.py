@@ -48,7 +48,9 @@ def test_the_web_server_listens_on_loopback_only(finished):
 
 
 def test_it_shows_trials_done_best_so_far_and_time_left(finished):
-    assert re.search(r"[1-4]/4 trials, best so far 0\.\d+ at \S+ average MACs, (about \d+:\d\d left|the last)", finished[3])
+    assert re.search(
+        r"[1-4]/4 trials, best so far 0\.\d+ at \S+ average MACs, (about \d+:\d\d left|the last)", finished[3]
+    )
 
 
 def test_it_writes_the_front_as_table_json_and_picture(finished):
