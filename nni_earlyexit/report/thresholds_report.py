@@ -52,8 +52,8 @@ def refit(
     certificate, guarantee = optimizer.certificate_, optimizer.guarantee
     if certificate is not None and guarantee is not None:
         say(
-            f"guarantee: {certificate.certified} of {certificate.tested} policies, tested on {certificate.inputs:,} inputs, keep "
-            f"the drop at most {guarantee.max_drop:.2%}, with probability {guarantee.confidence:.0%}"
+            f"guarantee: with probability {guarantee.confidence:.0%}, the drop is at most {guarantee.max_drop:.2%}; kept by "
+            f"{certificate.certified} of {certificate.tested} policies, tested on {certificate.inputs:,} inputs"
         )
     for warning in warned:
         say(f"concern: {warning.message}")
