@@ -41,6 +41,7 @@ COMMANDS = (
     Entry(
         "report", "write a report of experiments: one HTML file, which opens in a browser without a network", RESULTS
     ),
+    Entry("view", "show an experiment that is over in NNI's web UI, on this machine only", RESULTS),
     Entry("thresholds", "fit cutoffs to stored outputs, without training", RESULTS),
     Entry("finetune", "train networks of an experiment further, and write its front anew", RESULTS),
     Entry("export", "write a network of an experiment as a bundle that runs elsewhere", RESULTS),

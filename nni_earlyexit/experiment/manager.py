@@ -48,8 +48,18 @@ class Manager:
 
         None of its old processes may run any more: the old tuner would connect to the new manager.
         """
-        place = folder.resolve()
-        return cls._launched(["resume", place.name, "--experiment_dir", str(place.parent)], port)
+        return cls._launched(["resume", *_stored(folder)], port)
+
+    @classmethod
+    def view(cls, folder: Path, port: int) -> Manager:
+        """Show the stopped experiment in ``folder``, called as its ID, with ``nnictl view``; errors as :meth:`start`.
+
+        ``ValueError`` for one whose manager runs.
+        """
+        for manager in nni_processes.managers():
+            if manager.id == folder.resolve().name:
+                raise ValueError(f"experiment: {manager.id!r} is shown on port {manager.port} already")
+        return cls._launched(["view", *_stored(folder)], port)
 
     @classmethod
     def _launched(cls, arguments: list[str], port: int, config: Path | None = None) -> Manager:
@@ -158,6 +168,12 @@ class Manager:
         except (rest.NoAnswer, rest.Refused):
             return False
         return True
+
+
+def _stored(folder: Path) -> list[str]:
+    """The words by which ``nnictl`` finds the experiment in ``folder``."""
+    place = folder.resolve()
+    return [place.name, "--experiment_dir", str(place.parent)]
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def _follow(
         except KeyboardInterrupt:
             say(f"interrupted; the front can still be written: nni-earlyexit front {folder} --results {results}")
             code = 130
-    say(f"stopped. To see the experiment again: nnictl view {manager.id}")
+    say(f"stopped. To see the experiment again: nni-earlyexit report {manager.id}, or nni-earlyexit view {manager.id}")
     return code if wrote or code else 1
 
 

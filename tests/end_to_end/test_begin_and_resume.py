@@ -8,6 +8,8 @@ import signal
 import subprocess
 
 import pytest
+import requests
+from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import overview
 from nni_earlyexit.integration import nni_processes
 from support import PROGRAM, eventually, free_port, left_behind, lines_until, start_program
@@ -41,3 +43,19 @@ def test_what_init_writes_runs_and_goes_on_after_its_manager_was_killed(tmp_path
     assert overview(manager.folder).status == "DONE"
     eventually(lambda: not nni_processes.of_experiment(manager.id))
     assert not [command for command in left_behind(tmp_path) if "resume" not in command]
+
+    shown = subprocess.run(
+        [PROGRAM, "view", manager.id, "--port", str(port)], check=True, capture_output=True, text=True
+    )
+    viewer = Manager(manager.id, port)
+    try:
+        assert viewer.address in shown.stdout
+        assert viewer.status() == "VIEWED"
+        page = requests.get(f"{viewer.address}/detail", timeout=30).text
+        assert "noteFewAxes" in page
+        again = subprocess.run([PROGRAM, "view", manager.id], check=False, capture_output=True, text=True)
+        assert again.returncode == 2
+        assert f"is shown on port {port} already" in again.stderr
+    finally:
+        viewer.stop()
+    eventually(lambda: not nni_processes.of_experiment(manager.id))

@@ -1,0 +1,26 @@
+"""``nni-earlyexit view``: an experiment that is over, in NNI's web UI."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from nni_earlyexit.cli.options import Experiment, number
+from nni_earlyexit.utils.progress import say
+
+
+def command(
+    experiment: Experiment,
+    port: Annotated[int, number("port of NNI's web UI, on this machine only", most=65535)] = 8080,
+) -> None:
+    """Show an experiment that is over in NNI's web UI, on this machine only.
+
+    It is 'nnictl view' with the pages as 'run' shows them. 'nnictl stop ID' ends it.
+
+    Example: nni-earlyexit view EXPERIMENT
+    """
+    from nni_earlyexit.evaluation.stored_outputs import experiment_folder
+    from nni_earlyexit.experiment.manager import Manager
+
+    manager = Manager.view(experiment_folder(experiment), port)
+    say(f"NNI's web UI: {manager.address}")
+    say(f"'nnictl stop {manager.id}' ends it")
