@@ -64,6 +64,15 @@ Results: TypeAlias = Annotated[Path, typer.Option(metavar="FOLDER", help="folder
 AllowSpace: TypeAlias = Annotated[
     list[str], typer.Option("--allow-space", metavar="MODULE", help="module of your own that files may name")
 ]
+Port: TypeAlias = Annotated[int, number("port of NNI's web UI, on this machine only", most=65535)]
+Grace: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TIME",
+        parser=duration,
+        help="time that trials may go on after maxExperimentDuration, such as 5m (a tenth of it, at least a minute)",
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 AsCsv: TypeAlias = Annotated[bool, typer.Option("--csv", help="print CSV, for programs and spreadsheets")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nni_earlyexit.cli.options import duration, number
+from nni_earlyexit.cli.options import Grace, Port
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
@@ -17,19 +17,12 @@ def command(
     attach: Annotated[
         str | None, typer.Option(metavar="ID", help="go on with an experiment that runs, in place of starting one")
     ] = None,
-    port: Annotated[int, number("port of NNI's web UI, on this machine only", most=65535)] = 8080,
+    port: Port = 8080,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="folder for front.json and front.png (results beside the file)"),
     ] = None,
-    grace: Annotated[
-        float | None,
-        typer.Option(
-            metavar="TIME",
-            parser=duration,
-            help="time that trials may go on after maxExperimentDuration, such as 5m (a tenth of it, at least a minute)",
-        ),
-    ] = None,
+    grace: Grace = None,
     trial_options: Annotated[
         str,
         typer.Option(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from nni_earlyexit.cli.options import Experiment, number
+from nni_earlyexit.cli.options import Experiment, Port
 from nni_earlyexit.utils.progress import say
 
 
 def command(
     experiment: Experiment,
-    port: Annotated[int, number("port of NNI's web UI, on this machine only", most=65535)] = 8080,
+    port: Port = 8080,
 ) -> None:
     """Show an experiment that is over in NNI's web UI, on this machine only.
 
