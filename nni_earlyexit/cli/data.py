@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +17,12 @@ from nni_earlyexit.utils.progress import say
 from nni_earlyexit.utils.tables import aligned
 
 if TYPE_CHECKING:
+    import numpy as np
     from nni_earlyexit.data.image_files import ImageFiles
     from nni_earlyexit.data.inspection import Findings
     from nni_earlyexit.data.raw import Raw
     from nni_earlyexit.data.splits import Data
+    from numpy.typing import NDArray
 
 SUSPICIOUS = 1
 app = typer.Typer(cls=Sentences, rich_markup_mode="markdown", add_completion=False, context_settings=HELP)
@@ -57,7 +59,11 @@ def check(
     source = parse(settings.source)
     files = source.module.listing(settings, source.path) if source.module.RESIZES else None
     if files is not None:
-        say(_sizes(files))
+        headers = images.sizes(files)
+        say(f"{len(files):,} files, {_sizes(headers[:, 1:])}")
+        if settings.input_shape is None and (headers[:, 1:] != headers[0, 1:]).any():
+            settings = replace(settings, input_shape=images.usual_shape(headers))
+            say(f"looked at as {_by(settings.input_shape or ())}; --input-shape is another one")
     raw = read_raw(replace(settings, skip_unreadable=True), say)  # to name all of them
     for sentence in raw.unreadable:
         say(sentence)
@@ -69,7 +75,7 @@ def check(
     if as_json or as_csv:
         content = {"input_shape": list(task.input_shape), "classes": rows, "suspicious": list(findings.suspicious)}
         print_rows(rows, as_json, content)
-    say(f"inputs {'x'.join(map(str, task.input_shape))}, {task.num_classes} classes")
+    say(f"inputs {_by(task.input_shape)}, {task.num_classes} classes")
     say(_table(rows))
     for line in _rates(files, raw, task):
         say(line)
@@ -98,15 +104,15 @@ def clear(
     say(f"{number} data sets removed from {cache.folder()}, {format_bytes(freed)} freed")
 
 
-def _sizes(files: ImageFiles) -> str:
-    from nni_earlyexit.data.images import sizes
+def _sizes(sides: NDArray[np.int64]) -> str:
+    """Heights and widths (images, 2) in words."""
+    middle = sides[sides.prod(axis=1).argsort()[len(sides) // 2]]
+    least, typical, most = (_by(size.tolist()) for size in (sides.min(axis=0), middle, sides.max(axis=0)))
+    return f"height x width {least}" + (f" to {most}, typically {typical}" if least != most else "")
 
-    headers = sizes(files)[:, 1:]
-    middle = headers[headers.prod(axis=1).argsort()[len(headers) // 2]]
-    least, typical, most = ("x".join(map(str, size)) for size in (headers.min(axis=0), middle, headers.max(axis=0)))
-    return f"{len(files):,} files, height x width {least}" + (
-        f" to {most}, typically {typical}" if least != most else ""
-    )
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _names(files: ImageFiles | None, raw: Raw) -> Callable[[int], str]:

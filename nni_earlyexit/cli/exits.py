@@ -59,6 +59,11 @@ def command(
         search_spaces.allow(name)
     space = space_for_data(_space(model, weights), settings.data)
     say(space.identity())
+    if len(space.input_shape) == 3 and not any(word.startswith("resolution=") for word in model):
+        side = "x".join(map(str, space.input_shape[1:]))
+        say(
+            f"images are taken at {side}, the size of the data; give resolution=SIDE behind a model that learned from another"
+        )
     settings = settings.with_whole_paths().for_network(space.input_shape)
     bank = open_bank(space, settings, bank_folder, say)
     outcome = find_exits(bank, settings, output, count=branches, jobs=jobs or free_jobs(), say=say)

@@ -11,7 +11,7 @@ import typer
 from nni_earlyexit.cli.options import duration, number, takes
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.search.limits import Limits
-from nni_earlyexit.utils.amounts import parse_amount, parse_duration
+from nni_earlyexit.utils.amounts import format_macs, parse_amount, parse_duration
 from nni_earlyexit.utils.options import build, options
 from nni_earlyexit.utils.progress import say
 
@@ -82,6 +82,9 @@ def command(
     reach = new_experiment.macs_range(made)
     say(f"{made.identity()}: networks take {reach}")
 
+    if len(made.input_shape) == 3:
+        say(f"images are scaled to {made.input_shape[1]}x{made.input_shape[2]}, where they are of another size")
+
     limits = {o.name: given[o.name] for o in options(Limits) if o.name in given}
 
     def read_limits(text: str) -> Limits:
@@ -92,6 +95,11 @@ def command(
         return settings
 
     kept = asked("limit on average MACs, such as 20M (empty: none)", "", read_limits, "" if limits else None)
+    if kept.max_avg_macs is not None and kept.max_avg_macs < reach.least:
+        say(
+            f"{format_macs(kept.max_avg_macs)} average MACs are less than any network takes to its last exit: most inputs have "
+            "to leave early; a space of smaller networks may do better"
+        )
     if trials is None and time is None:
         trials = asked("networks to try, at most (empty: no limit)", str(TRIALS), _count)
     if trials is None and time is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nni_earlyexit.utils.progress import say
+
 
 def command() -> None:
     """Make the EarlyExit tuner and assessor known to this environment's NNI.
@@ -12,4 +14,4 @@ def command() -> None:
     """
     from nni_earlyexit.experiment.registration import register
 
-    register()
+    say("NNI knows EarlyExit and EarlyExitHalving" + (" now" if register() else " already"))

@@ -52,13 +52,16 @@ def command(
         return run.attach(attach or "", **how)
     from nni_earlyexit.experiment.variation import QUICK_FIELDS, QUICK_OPTIONS, varied
 
-    options = _words(trial_options)
+    options, asked = _words(trial_options), str(config)
     if quick or options:
         how["results"] = results or config.parent / "results"
         check_writable(how["results"], "results")
         added = (QUICK_OPTIONS, QUICK_FIELDS) if quick else ((), {})
         config = varied(config, how["results"], options=[*added[0], *options], fields=added[1])
-    return run.run(config, port=port, **how)
+    code = run.run(config, port=port, **how)
+    if quick:
+        say(f"this was to try it out: four networks of two epochs; the search: nni-earlyexit run {shlex.quote(asked)}")
+    return code
 
 
 def _words(options: str) -> list[str]:

@@ -16,6 +16,7 @@ from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.streamed import FileInputs
 from nni_earlyexit.utils.progress import Say
+from numpy.typing import NDArray
 
 AT_ONCE = 2**23
 """Bytes of decoded images that a thread hands over at once."""
@@ -56,14 +57,19 @@ def common_shape(source: str, files: ImageFiles) -> tuple[int, int, int]:
     headers = sizes(files)
     channels, height, width = headers.max(axis=0).tolist()
     if (headers[:, 1:] != headers[0, 1:]).any():
-        # as large as the images are in the middle, and a multiple of what networks divide by
-        side = max(32, round(float(np.median(headers[:, 1:].min(axis=1))) / 32) * 32)
         least = headers[:, 1:].min(axis=0)
         raise ValueError(
             f"input_shape: the images of {source!r} differ in size, from {least[0]}x{least[1]} to {height}x{width}; "
-            f"one is needed, such as {channels} {min(side, 224)} {min(side, 224)}"
+            f"one is needed, such as --input-shape {' '.join(map(str, usual_shape(headers)))}"
         )
     return channels, height, width
+
+
+def usual_shape(headers: NDArray[np.int64]) -> tuple[int, int, int]:
+    """A (channels, height, width) for images of different :func:`sizes`: square, and as large as they are in the middle."""
+    # a multiple of what networks divide by
+    side = min(224, max(32, round(float(np.median(headers[:, 1:].min(axis=1))) / 32) * 32))
+    return int(headers[:, 0].max()), side, side
 
 
 def sizes(files: ImageFiles) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

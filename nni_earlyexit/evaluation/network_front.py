@@ -91,6 +91,8 @@ class Member:
         The exits that are not dropped, up to the last one at which a calibration input leaves; no other is worth keeping.
     trade_off
         Some policies of the network within its limits, cheapest first, that of ``policy`` among them.
+    guess
+        Share of the test inputs in the most frequent class: the accuracy of whoever always answers it.
     """
 
     record: record.Record
@@ -105,6 +107,12 @@ class Member:
     exit_accuracies: tuple[float, ...]
     in_use: tuple[int, ...]
     trade_off: tuple[JudgedPoint, ...]
+    guess: float = 0.0
+
+    @property
+    def guesses(self) -> bool:
+        """``True`` if it may be no better than the same answer for every input."""
+        return self.interval[0] <= self.guess
 
     @property
     def trial(self) -> str:
@@ -146,6 +154,7 @@ class Member:
             "validation": {name: self.record.metrics[name] for name in self.test},
             "in_use": list(self.in_use),
             "trade_off": [point.to_dict() for point in self.trade_off],
+            "guess": self.guess,
             "diagnostics": [diagnostic.to_dict() for diagnostic in self.diagnostics],
             "trial": self.trial,
             "trial_folder": str(self.record.folder),
@@ -265,6 +274,7 @@ def _judge(trial: record.Record) -> Member:
         exit_accuracies=tuple((logits.argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
         in_use=policy.in_use(calibration[0]),
         trade_off=_trade_off(settings, fitted, costs, calibration, (logits, labels)),
+        guess=float(np.bincount(labels).max() / len(labels)),
     )
 
 

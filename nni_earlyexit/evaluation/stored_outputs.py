@@ -62,3 +62,9 @@ def experiment_folder(name: str) -> Path:
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     return lookup(experiments(), name, "experiment")
+
+
+def short_name(folder: Path) -> str:
+    """The shortest name by which :func:`experiment_folder` finds an experiment in ``folder``: its ID, or else the path."""
+    usual = experiments().get(folder.name)
+    return folder.name if usual is not None and usual.resolve() == folder.resolve() else str(folder)

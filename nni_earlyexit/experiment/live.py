@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nni_earlyexit.evaluation.best_so_far import best_so_far
-from nni_earlyexit.integration.rest import CANCELED_TRIAL
+from nni_earlyexit.integration.rest import CANCELED_TRIAL, ENDED_TRIAL
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.progress import Say
 
@@ -55,7 +55,7 @@ class State:
     @property
     def ended(self) -> int:
         """The number of trials that do not run any more."""
-        return len(self.trials) - len(self.with_status("RUNNING", "WAITING", "UNKNOWN"))
+        return len(self.with_status(*ENDED_TRIAL))
 
     @property
     def counts(self) -> str:

@@ -23,11 +23,12 @@ def is_registered() -> bool:
     return True
 
 
-def register() -> None:
-    """Make tuner and assessor known to this environment's NNI with ``nnictl algo register``, unless they are."""
+def register() -> bool:
+    """Make tuner and assessor known to this environment's NNI with ``nnictl algo register``; ``False`` if they were."""
     if is_registered():
-        return
+        return False
     command = [str(programs() / "nnictl"), "algo", "register", "--meta", str(META)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     if done.returncode != 0:
         raise OSError(f"nnictl algo register failed: {done.stdout.strip()} {done.stderr.strip()}")
+    return True

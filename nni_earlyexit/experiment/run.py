@@ -21,7 +21,7 @@ from nni_earlyexit.experiment.live import Display, Lines, State, display
 from nni_earlyexit.experiment.manager import Manager, reasons
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration import trial_arguments
-from nni_earlyexit.integration.rest import PATIENCE_S, NoAnswer
+from nni_earlyexit.integration.rest import ENDED_TRIAL, PATIENCE_S, NoAnswer
 from nni_earlyexit.report.front_report import write_front
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.checks import check_port, check_writable
@@ -225,7 +225,9 @@ class _Watch:
         ):
             running = sum(trial["status"] == "RUNNING" for trial in look.trials)
             late = f"{now - self.over_since:.0f} s after the limit of {look.limit_s:.0f} s"
-            self.display.say(f"{running} trials still run {late}; they are stopped")
+            if running:
+                trials = "1 trial still runs" if running == 1 else f"{running} trials still run"
+                self.display.say(f"{trials} {late}; stopped")
             return 0
         return None
 
@@ -244,7 +246,10 @@ class _Watch:
                 self.display.say(f"trial {trial_job['trialJobId']} failed: {reason}")
 
     def _time_left(self, look: _Look, now: float) -> str:
+        running = any(trial["status"] not in ENDED_TRIAL for trial in look.trials)
         if self.over_since is not None and look.limit_s is not None:
+            if not running:
+                return "its time is over"
             return f"its time is over; what runs is stopped in {_clock(self._grace(look.limit_s) - (now - self.over_since))}"
         state = State(look.trials, look.most)
         if look.most is not None and len(look.trials) >= look.most:

@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from nni_earlyexit.evaluation.experiment_front import ExperimentFront, experiment_front
 from nni_earlyexit.evaluation.network_front import Member
+from nni_earlyexit.evaluation.stored_outputs import short_name
 from nni_earlyexit.evaluation.trial_folders import origin
 from nni_earlyexit.report import front_plot
 from nni_earlyexit.utils import files
@@ -72,6 +73,7 @@ def remark(front: ExperimentFront, position: int) -> str:
     words = (
         "take this" if member is front.take else "",
         "" if better is None else f"beaten by {front.number(better)}",
+        "no better than guessing" if member.guesses else "",
         "static" if member.is_static else "",
         origin(member.record.folder),
     )
@@ -153,14 +155,21 @@ def static_advice(member: Member) -> list[str]:
 
 
 def concerns(member: Member) -> list[str]:
-    """Reasons not to trust the cutoffs of a network, a sentence for each."""
-    return [f"concern: {diagnostic.message}" for diagnostic in member.diagnostics if diagnostic.concern]
+    """Reasons not to trust a network or its cutoffs, a sentence for each."""
+    guess = [
+        f"concern: whoever always answers the most frequent class is right for {member.guess:.0%} of the test inputs, and this "
+        "network may be no better; train it for longer"
+    ]
+    return [
+        *(guess if member.guesses else []),
+        *(f"concern: {diagnostic.message}" for diagnostic in member.diagnostics if diagnostic.concern),
+    ]
 
 
 def advice(front: ExperimentFront) -> str:
     """The network to take, the gain from leaving early, and the commands that come next."""
     take = front.take
-    number, experiment = front.number(take), shlex.quote(str(front.experiment))
+    number, experiment = front.number(take), shlex.quote(short_name(front.experiment))
     position = number - 1
     better, static, gain = front.beaten_by[position], front.static[position], front.gain(position)
     sentences = [
@@ -177,7 +186,7 @@ def advice(front: ExperimentFront) -> str:
         sentences.append("No network of this search is as accurate when no input leaves early.")
     else:
         sentences.append(
-            f"The static network beside it takes {gain:.2g} times its average MACs and has test accuracy {static.accuracy:.4f}"
+            f"The static network beside it takes {_times(gain)} its average MACs and has test accuracy {static.accuracy:.4f}"
             + ("." if gain > 1 else ": here, leaving early gains nothing.")
         )
     return "\n".join(
@@ -187,6 +196,11 @@ def advice(front: ExperimentFront) -> str:
             f"   nni-earlyexit thresholds {experiment} --trial {take.trial} --max-avg-macs MACS   # other cutoffs",
         ]
     )
+
+
+def _times(gain: float) -> str:
+    words = f"{gain:.2g}"
+    return "as much as" if words == "1" else f"{words} times"
 
 
 def remarks(front: ExperimentFront) -> Sequence[str]:

@@ -57,7 +57,10 @@ class Preparation:
             return np.zeros((0, *shape), np.int64 if self._tokens else np.float32)
         if isinstance(images, Sequence) and isinstance(images[0], str):
             return self._sentences(images)
-        x = np.asarray(images)
+        try:
+            x = np.asarray(images)
+        except ValueError:
+            raise ValueError("inputs: they differ in size, so they are no batch; give them one at a time") from None
         if self._tokens:
             x = np.atleast_2d(x).astype(np.int64)
         elif len(shape) == 3:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
-from nni_earlyexit.utils.amounts import parse_share
+from nni_earlyexit.utils.amounts import format_amount, parse_share
 from nni_earlyexit.utils.checks import boolean, number, optional, positive
 from nni_earlyexit.utils.options import check_options, option
 from numpy.typing import NDArray
@@ -72,8 +72,8 @@ class OperatingPoint(PointGoal):
             # costs are quotients, so are accuracies: tolerate their rounding
             affordable = int(np.searchsorted(front.avg_cost, self.max_cost * (1 + 1e-12), side="right"))
         if affordable == 0:
-            cheapest = f"; the cheapest policy costs {front.avg_cost[0]:g}" if len(front) else ""
-            raise Unreachable(f"max_cost: {self.max_cost} cannot be met{cheapest}", None)
+            cheapest = f"; the cheapest policy costs {format_amount(front.avg_cost[0])}" if len(front) else ""
+            raise Unreachable(f"max_cost: {format_amount(self.max_cost or 0)} cannot be met{cheapest}", None)
         accuracy, cost = front.accuracy[:affordable], front.avg_cost[:affordable]
         if self.weight is not None:
             return front[int(np.argmax(accuracy - self.weight * cost / full_cost))]
@@ -86,10 +86,8 @@ class OperatingPoint(PointGoal):
         asked = f"{name}: {getattr(self, name)}"
         beyond = int(np.searchsorted(front.accuracy, wanted - 1e-9))
         if beyond < len(front):
-            needed = f"{front.avg_cost[beyond]:g}"
-            raise Unreachable(
-                f"{asked} cannot be met within max_cost {self.max_cost}; it costs {needed}", front[position - 1]
-            )
+            needed, within = format_amount(front.avg_cost[beyond]), format_amount(self.max_cost or 0)
+            raise Unreachable(f"{asked} cannot be met within max_cost {within}; it costs {needed}", front[position - 1])
         reached = f"the most accurate policy reaches {front.accuracy[-1]:.4f}"
         if name == "max_drop":
             reached += f", the last exit {last_accuracy:.4f}"

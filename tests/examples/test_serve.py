@@ -234,7 +234,7 @@ JSON = {"headers": {"Content-Type": "application/json"}}
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"budget": "1k"}, "max_avg_macs: 1000.0 cannot be met; the cheapest policy costs"),
+        ({"budget": "1k"}, "max_avg_macs: 1k cannot be met; the cheapest policy costs"),
         ({"budget": "cheap"}, "max_avg_macs: 'cheap' is not a number; examples: 150000, 150k, 2M"),
         ({"budget": "nan"}, "max_avg_macs: nan is not possible; a positive number is"),
         ({"images": b"12345"}, "body: 5 bytes are no images of 1 x 8 x 8 = 64 bytes"),

@@ -54,6 +54,12 @@ def test_a_long_front_is_shown_in_part_with_both_ends(screen):
     assert f"{MOST_ROWS} of 30" in said
 
 
+@pytest.mark.parametrize("status", ["RUNNING", "WAITING", "UNKNOWN", "ADD_RESUMED", "ADD_CUSTOMIZED", "INIT"])
+def test_a_trial_that_waits_to_be_started_again_has_not_failed(status):
+    state = State([trial("a"), trial("b", status)], 4)
+    assert state.counts == "1/4 trials"
+
+
 def test_elsewhere_lines_say_what_is_new_and_only_that():
     lines = []
     with display(lines.append) as plain:

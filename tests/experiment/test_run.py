@@ -117,8 +117,8 @@ def test_trials_that_run_after_the_time_are_stopped_after_the_grace(watched, lim
     code, lines, ended = watched(answers, grace_s=grace_s)
     assert code == 0
     assert stops <= ended <= stops + 4
-    assert lines[-1].startswith("1 trials still run ")
-    assert lines[-1].endswith(f" s after the limit of {limit[:-1]} s; they are stopped")
+    assert lines[-1].startswith("1 trial still runs ")
+    assert lines[-1].endswith(f" s after the limit of {limit[:-1]} s; stopped")
     assert any("its time is over; what runs is stopped in " in line for line in lines) == (grace_s is None)
 
 

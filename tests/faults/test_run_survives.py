@@ -88,7 +88,7 @@ def test_a_trial_that_does_not_end_is_stopped_when_the_time_and_the_grace_are_ov
     nnictl("update", "duration", manager.id, "--value", "1s")
     said = "".join([*said, *process.stdout.readlines()])
     assert process.wait() == 0, said
-    assert re.search(r"1 trials still run \d+ s after the limit of 1 s; they are stopped", said)
+    assert re.search(r"1 trial still runs \d+ s after the limit of 1 s; stopped", said)
     assert front_of(tmp_path)["trials"] == 1
     assert left_behind(tmp_path) == []
     # it is looked at twenty times a second, and a program that does nothing else prints hundreds of megabytes in one

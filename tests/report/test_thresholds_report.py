@@ -159,7 +159,7 @@ def test_without_a_goal_it_is_that_of_the_trial(monkeypatch, capsys, experiment)
         (["abc123xy", "--trial", "runs3"], "trial: 'runs3' is not finished, so it has no outputs"),
         (
             ["abc123xy", "--trial", "good1", "--max-avg-macs", "1"],
-            "max_avg_macs: 1.0 cannot be met; the cheapest policy",
+            "max_avg_macs: 1 cannot be met; the cheapest policy",
         ),
         (
             ["abc123xy", "--trial", "good1", "--confidence", "max_pro"],
