@@ -16,7 +16,7 @@ from nni_earlyexit.report.html.importance import permutation
 from nni_earlyexit.report.html.live import follow
 from nni_earlyexit.report.html.page import write_report
 from nni_earlyexit.report.html.progress import progress
-from report.searches import CHANGES, FAILURES, OVER, RUNNING, write_database, write_search
+from searches import CHANGES, FAILURES, OVER, RUNNING, write_database, write_search
 
 pytestmark = pytest.mark.slow
 

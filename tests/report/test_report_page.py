@@ -15,7 +15,7 @@ from nni_earlyexit.report.html.network import fit
 from nni_earlyexit.report.html.page import write_report
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.utils.amounts import format_macs
-from report.searches import FAILURES, write_search
+from searches import FAILURES, write_search
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
