@@ -130,16 +130,16 @@ def mistake(error: Exception) -> str | None:
     if format_message is None:
         return None
     parameter = getattr(error, "param", None)
-    name = _name(parameter) if parameter is not None else ""
+    name, option = _name(parameter) if parameter is not None else "", getattr(error, "option_name", "")
     if type(error).__name__ == "NoSuchOption":
         near = getattr(error, "possibilities", None) or ()
         hint = f"; did you mean {' or '.join(map(repr, sorted(near)))}?" if near else "; --help lists what is"
-        return f"{error.option_name}: there is no such option{hint}"  # type: ignore[attr-defined]
+        return f"{option}: there is no such option{hint}"
     if type(error).__name__ == "MissingParameter" and name:
         help = getattr(parameter, "help", None)
         return f"{name}: it is missing{f'; {help}' if help else ''}"
     if type(error).__name__ == "BadOptionUsage":
-        return f"{error.option_name}: it needs a value"  # type: ignore[attr-defined]
+        return f"{option}: it needs a value"
     if name:
         message = str(getattr(error, "message", error)).rstrip(".")
         return f"{name}: {message}"
