@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "nni_earlyexit"
@@ -89,6 +90,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_content(html: str, page, config: MkDocsConfig, files: Files) -> str:  # type: ignore[no-untyped-def]
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Docstrings mark a name as Sphinx does; here it is code."""
     return ROLE.sub("", html)

@@ -139,9 +139,10 @@ def takes(
         own = inspect.signature(command, eval_str=True)
         kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         added = [_parameter(o, panel) for panel, o in described]
-        call.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in [*kept, *added]}
-        call.many = [_flag(o) for _, o in described if o.many]  # type: ignore[attr-defined]
+        # read by Typer, and by Command for the options that take several words
+        vars(call)["__signature__"] = own.replace(parameters=[*kept, *added])
+        vars(call)["many"] = [_flag(o) for _, o in described if o.many]
         return call
 
     return decorated

@@ -53,6 +53,12 @@ class State:
         return {trial["trialJobId"]: trial["metrics"] for trial in self.with_status("SUCCEEDED") if trial["metrics"]}
 
     @property
+    def best(self) -> Mapping[str, Any] | None:
+        """The metrics of the network with the largest ``default`` within the limits, if there is one."""
+        feasible = [metrics for metrics in self.metrics.values() if metrics.get("feasible")]
+        return max(feasible, key=lambda metrics: metrics["default"], default=None)
+
+    @property
     def ended(self) -> int:
         """The number of trials that do not run any more."""
         return len(self.with_status(*ENDED_TRIAL))
@@ -99,19 +105,13 @@ class Lines:
 
     def show(self, state: State) -> None:
         """Say what is new."""
-        news = ", ".join(filter(None, [state.counts, _best(state)]))
+        best = state.best
+        so_far = f"best so far {best['accuracy']:.4f} at {format_macs(best['avg_macs'])} average MACs" if best else ""
+        news = ", ".join(filter(None, [state.counts, so_far]))
         now = time.monotonic()
         if news != self._shown or now - self._shown_at > QUIET_S:
             self.say(", ".join(filter(None, [news, state.left])))
             self._shown, self._shown_at = news, now
-
-
-def _best(state: State) -> str:
-    feasible = [metrics for metrics in state.metrics.values() if metrics.get("feasible")]
-    if not feasible:
-        return ""
-    best = max(feasible, key=lambda metrics: metrics["default"])
-    return f"best so far {best['accuracy']:.4f} at {format_macs(best['avg_macs'])} average MACs"
 
 
 class Screen:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.best_so_far import best_so_far
+from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.evaluation.stored_outputs import experiments
 from nni_earlyexit.experiment.live import State
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes, rest
 from nni_earlyexit.utils.amounts import format_macs, parse_duration
 
-DATABASE = Path("db") / "nni.sqlite"
-STATUSES = ("WAITING", "RUNNING", "UNKNOWN", *rest.ENDED_TRIAL)
-"""Events in NNI's database that are the status of a trial from then on."""
 DONE, STOPPED, SILENT = "DONE", "STOPPED", "NO ANSWER"
 """Statuses beside NNI's own: where no manager runs, all trials or time were had, or it was stopped; where it says nothing."""
 INTERRUPTED = "INTERRUPTED"
@@ -110,22 +106,21 @@ class Overview:
 def overview(folder: Path) -> Overview:
     """The experiment in ``folder``; ``ValueError`` where there is none that can be read."""
     folder = folder.resolve()
-    profile, params, trials = _stored(folder)
-    most, time = params.get("maxTrialNumber"), params.get("maxExperimentDuration")
+    stored = nni_database.load(folder)
+    most, time = stored.config.get("maxTrialNumber"), stored.config.get("maxExperimentDuration")
     limit_s = None if time is None else parse_duration(time)
-    elapsed_s = float(profile["execDuration"])
     manager = next((manager for manager in nni_processes.managers() if manager.id == folder.name), None)
-    state = State(trials, most)
-    over = (most is not None and state.ended >= most) or (limit_s is not None and elapsed_s >= limit_s)
+    state = State(_trials(stored), most)
+    over = (most is not None and state.ended >= most) or (limit_s is not None and stored.elapsed_s >= limit_s)
     return Overview(
         id=folder.name,
-        name=str(params.get("experimentName") or ""),
+        name=str(stored.config.get("experimentName") or ""),
         folder=folder,
         status=_status(manager) if manager is not None else DONE if over else STOPPED,
         port=None if manager is None else manager.port,
         state=state,
-        started=datetime.fromtimestamp(profile["startTime"] / 1000).astimezone(),
-        elapsed_s=elapsed_s,
+        started=datetime.fromtimestamp(stored.started_s or 0).astimezone(),
+        elapsed_s=stored.elapsed_s,
         limit_s=limit_s,
     )
 
@@ -142,33 +137,12 @@ def overviews() -> Iterator[Overview]:
     yield from sorted(readable, key=lambda each: each.started, reverse=True)
 
 
-def _stored(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], list[dict[str, Any]]]:
-    """The latest profile, the configuration in it, and the trials as :meth:`Manager.trials` gives them."""
-    path = folder / DATABASE
-    if not path.is_file():
-        raise ValueError(f"experiment: {str(folder)!r} is not the folder of an experiment, which has {DATABASE}")
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
-            profile = connection.execute("SELECT * FROM ExperimentProfile ORDER BY revision DESC LIMIT 1").fetchone()
-            events = connection.execute("SELECT trialJobId, event FROM TrialJobEvent ORDER BY rowid").fetchall()
-            results = connection.execute(
-                "SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL' ORDER BY rowid"
-            ).fetchall()
-        if profile is None:
-            raise ValueError("it has no experiment")
-        latest = {trial: status for trial, status in events if status in STATUSES}
-        metrics = {trial: _metrics(reported) for trial, reported in results}
-        params = json.loads(profile["params"])
-        if not isinstance(params, Mapping):
-            raise ValueError("its configuration is none")
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        raise ValueError(f"experiment: {str(path)!r} cannot be read: {error}") from None
-    return (
-        dict(profile),
-        params,
-        [{"trialJobId": trial, "status": status, "metrics": metrics.get(trial)} for trial, status in latest.items()],
-    )
+def _trials(stored: Database) -> list[dict[str, Any]]:
+    """The trials as :meth:`Manager.trials` gives them."""
+    metrics = {trial: _metrics(result) for trial, result in stored.results.items()}
+    return [
+        {"trialJobId": trial, "status": job.state, "metrics": metrics.get(trial)} for trial, job in stored.jobs.items()
+    ]
 
 
 def _metrics(reported: str) -> Mapping[str, Any]:
@@ -190,8 +164,7 @@ HEADS = ("experiment", "name", "status", "trials", "best accuracy", "at average 
 def cells(each: Overview) -> list[str]:
     """The line of an experiment in the table of all, by :data:`HEADS`."""
     metrics = each.state.metrics
-    feasible = [m for m in metrics.values() if m.get("feasible")]
-    best = max(feasible, key=lambda m: m["default"], default=None)
+    best = each.state.best
     return [
         each.id,
         each.name,

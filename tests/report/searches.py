@@ -7,16 +7,10 @@ import sqlite3
 from contextlib import closing
 
 import torch
+from nni_database import TABLES
 from nni_earlyexit import EarlyExitEvaluator
 from nni_earlyexit.evaluation import record
 
-SCHEMA = """
-CREATE TABLE TrialJobEvent (timestamp integer, trialJobId text, event text, data text, logPath text, sequenceId integer,
-    message text, environmentId text);
-CREATE TABLE ExperimentProfile (params text, id text, execDuration integer, startTime integer, endTime integer, logDir text,
-    nextSequenceId integer, revision integer);
-"""
-"""Tables of NNI 3.0."""
 START_MS = 1_700_000_000_000
 CHANGES = {
     "aaaaa": {},
@@ -57,7 +51,7 @@ def write_database(folder, ends, most=20):
     }
     (folder / "db").mkdir(exist_ok=True)
     with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as connection, connection:
-        connection.executescript(SCHEMA)
+        connection.executescript(TABLES)
         connection.execute(
             "INSERT INTO ExperimentProfile VALUES (?, 'test', 0, ?, NULL, '', 0, 1)", (json.dumps(config), START_MS)
         )

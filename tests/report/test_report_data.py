@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from nni_earlyexit.cli.report import command
 from nni_earlyexit.evaluation import network_front, record
+from nni_earlyexit.evaluation import nni_database as database
 from nni_earlyexit.evaluation.best_so_far import best_so_far
-from nni_earlyexit.report.html import database, failures, network, trials
+from nni_earlyexit.report.html import failures, network, trials
 from nni_earlyexit.report.html.experiment import read
 from nni_earlyexit.report.html.importance import permutation
 from nni_earlyexit.report.html.live import follow

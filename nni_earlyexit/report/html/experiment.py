@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.network_front import best_of, finished, objectives_of
+from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.evaluation.record import SUMMARY, Record
 from nni_earlyexit.evaluation.trial_folders import is_again, trial_folders
 from nni_earlyexit.nn.mutables import PRESENT
-from nni_earlyexit.report.html import database
-from nni_earlyexit.report.html.database import Database
 from nni_earlyexit.utils.errors import sentence
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def read(folder: Path) -> Experiment:
     """The experiment in ``folder``; ``ValueError`` where no trial lies, finished or not."""
     said: list[str] = []
     trials = finished(folder, said.append)
-    stored = database.read(folder)
+    stored = nni_database.read(folder)
     folders = trial_folders(folder)
     if not folders:
         raise ValueError(f"experiment: there are no trials in {str(folder)!r}; the folder of an experiment is needed")

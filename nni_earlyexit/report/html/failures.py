@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from nni_earlyexit.evaluation.nni_database import FAILED
 from nni_earlyexit.evaluation.trial_folders import complaint
-from nni_earlyexit.report.html.database import FAILED
 from nni_earlyexit.report.html.experiment import Experiment
 
 SIGNATURES = {

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.record import SUMMARY
 from nni_earlyexit.evaluation.trial_folders import trial_folders
-from nni_earlyexit.report.html import database
 from nni_earlyexit.report.html.page import write_report
 from nni_earlyexit.utils.progress import Say
 
@@ -30,7 +30,7 @@ def follow(
     written: object = None
     try:
         while True:
-            stored = [database.read(folder) for folder in folders]
+            stored = [nni_database.read(folder) for folder in folders]
             if written != (now := _results(folders, stored)):
                 write_report(folders, path, say, refresh_s=every_s, judged=judged)
                 written = now
@@ -42,7 +42,7 @@ def follow(
             write_report(folders, path, say, judged=judged)
 
 
-def _results(folders: Sequence[Path], stored: Sequence[database.Database]) -> object:
+def _results(folders: Sequence[Path], stored: Sequence[nni_database.Database]) -> object:
     """All that makes another report: which trials have a result, and which have ended without."""
     finished = [own.name for folder in folders for own in trial_folders(folder) if (own / SUMMARY).is_file()]
     over = [name for own in stored for name, job in own.jobs.items() if job.over]

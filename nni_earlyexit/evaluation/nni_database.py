@@ -1,0 +1,108 @@
+"""The contents of NNI's database in an experiment's folder: its configuration, and the trials with times and results."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE = Path("db") / "nni.sqlite"
+WAITING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "WAITING", "RUNNING", "SUCCEEDED", "FAILED", "UNKNOWN"
+STATES = (WAITING, RUNNING, SUCCEEDED, FAILED, UNKNOWN, "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+"""Events that are the state of a trial from then on."""
+
+
+@dataclass
+class Job:
+    """A trial as NNI knows it; times in seconds since 1970, ``None`` where it has not got so far."""
+
+    number: int
+    state: str = WAITING
+    started_s: float | None = None
+    ended_s: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """``True`` once it has ended, however it did."""
+        return self.state not in (WAITING, RUNNING, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Database:
+    """An experiment as NNI knows it.
+
+    Attributes
+    ----------
+    config
+        Its configuration.
+    started_s, elapsed_s
+        The time at which it began, in seconds since 1970, and the seconds that it has run.
+    jobs
+        Its trials by their IDs.
+    results
+        The final results of trials by their IDs, as NNI stores them.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    started_s: float | None = None
+    elapsed_s: float = 0.0
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """``True`` if as many trials have ended as the experiment was to have."""
+        wanted = self.config.get("maxTrialNumber")
+        return wanted is not None and sum(job.over for job in self.jobs.values()) >= wanted
+
+
+def load(experiment: Path) -> Database:
+    """The database in the folder of an experiment; ``ValueError`` where there is none that can be read."""
+    path = experiment / FILE
+    if not path.is_file():
+        raise ValueError(f"experiment: {str(experiment)!r} is not the folder of an experiment, which has {FILE}")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            profile = connection.execute(
+                "SELECT params, startTime, execDuration FROM ExperimentProfile ORDER BY revision DESC LIMIT 1"
+            ).fetchone()
+            events = connection.execute(
+                "SELECT trialJobId, sequenceId, event, timestamp FROM TrialJobEvent ORDER BY rowid"
+            ).fetchall()
+            results = connection.execute(
+                "SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL' ORDER BY rowid"
+            ).fetchall()
+        if profile is None:
+            raise ValueError("it has no experiment")
+        config, started_ms, elapsed_s = json.loads(profile[0]), *profile[1:]
+        if not isinstance(config, Mapping):
+            raise ValueError("its configuration is none")
+        return Database(config, started_ms / 1000, float(elapsed_s), _jobs(events), dict(results))
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise ValueError(f"experiment: {str(path)!r} cannot be read: {error}") from None
+
+
+def read(experiment: Path) -> Database:
+    """The database in the folder of an experiment; an empty one where there is none that can be read."""
+    try:
+        return load(experiment)
+    except ValueError:
+        return Database()
+
+
+def _jobs(events: list[tuple[str, int | None, str, int]]) -> dict[str, Job]:
+    jobs: dict[str, Job] = {}
+    for name, number, event, time_ms in events:
+        if event not in STATES:
+            continue
+        job = jobs.setdefault(name, Job(len(jobs) if number is None else number))
+        job.state = event
+        if event == RUNNING:
+            job.started_s, job.ended_s = time_ms / 1000, None  # a resumed experiment starts a trial again
+        elif job.over:
+            job.ended_s = time_ms / 1000
+    return jobs
