@@ -78,7 +78,8 @@ def load(experiment: Path) -> Database:
             ).fetchall()
         if profile is None:
             raise ValueError("it has no experiment")
-        config, started_ms, elapsed_s = json.loads(profile[0]), *profile[1:]
+        params, started_ms, elapsed_s = profile
+        config = json.loads(params)
         if not isinstance(config, Mapping):
             raise ValueError("its configuration is none")
         return Database(config, started_ms / 1000, float(elapsed_s), _jobs(events), dict(results))
