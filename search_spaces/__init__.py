@@ -14,6 +14,7 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from nni_earlyexit.nn import timm_names
 from nni_earlyexit.space import identity
 from nni_earlyexit.utils.checks import unknown
 
@@ -25,6 +26,9 @@ GROUP = "nni_earlyexit.search_spaces"
 
 FUNCTION = "module"
 """The space whose model is a function of the user's own."""
+
+TIMM = "timm"
+"""The space whose model is one of timm's."""
 
 _allowed: set[str] = set()
 
@@ -58,6 +62,14 @@ def check_name(name: str) -> None:
     """``ValueError`` with the nearest names unless ``name`` is that of a space or, with a dot, of a module."""
     if "." not in name and name not in ready_made() and name not in installed():
         raise unknown("space", name, names())
+
+
+def check_early(space: str) -> None:
+    """``ValueError`` for an unknown space or model in the identity ``space``, before anything heavy is imported for it."""
+    wanted = identity.parse(space)
+    check_name(wanted.name)
+    if wanted.name == TIMM and "model" in wanted.arguments:
+        timm_names.check_early(str(wanted.arguments["model"]))
 
 
 def find(name: str) -> type[EarlyExitSpace]:

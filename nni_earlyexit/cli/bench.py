@@ -97,6 +97,8 @@ def command(
             + ("; equal static: the static network of equal accuracy, and its time / that with exits" if peer else "")
         )
         say(bench_report.accuracies(rows))
+        if len(loaded.architecture.exit_costs) == 1:
+            say("the bundle has no early exits: both sides are the same network, and 1.00 is what to expect")
     if latency_table is not None:
         say(bench_report.prediction(rows) or "latency_table: it is of a CPU, PyTorch used the GPU")
     say(f"wrote {results / 'bench.json'} and {results / 'bench.png'}")

@@ -31,6 +31,7 @@ def command(
 
     from nni_earlyexit import search_spaces
     from nni_earlyexit.evaluation.experiment_front import experiment_front
+    from nni_earlyexit.experiment import overview
     from nni_earlyexit.report import front_report
 
     for name in allow_space:
@@ -42,5 +43,7 @@ def command(
         print_rows(front.rows(), as_json, front.to_dict())
     else:
         say("\n" + front_report.text(front) + "\n")
+    if overview.is_searching(folder):
+        say("the search still runs: trials that end from now on are not in this front")
     front_report.save(front, results, say)
     return 0

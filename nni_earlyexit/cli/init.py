@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from nni_earlyexit import search_spaces
 from nni_earlyexit.cli.options import duration, number, takes
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.search.limits import Limits
@@ -59,6 +60,9 @@ def command(
     asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
     if "data" not in given and not asks:
         raise ValueError("data: it is missing; give --data, such as digits, cifar10, folder:PATH or npz:PATH")
+
+    if space is not None:
+        search_spaces.check_early(space)
 
     from nni_earlyexit.experiment import new_experiment
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
+from nni_earlyexit import search_spaces
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration, parse_share
 from nni_earlyexit.utils.checks import Check, whole_number
 from nni_earlyexit.utils.options import Option, options, parts
@@ -50,6 +51,12 @@ def number(help: str, least: int = 1, most: int | None = None) -> Any:
 
 amount, duration, share = parsed_by(parse_amount), parsed_by(parse_duration), parsed_by(parse_share)
 
+
+def _checked_space(words: list[str]) -> list[str]:
+    search_spaces.check_early(" ".join(words))
+    return words
+
+
 Experiment: TypeAlias = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="the ID of an experiment, or its folder")
 ]
@@ -57,6 +64,7 @@ Space: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SPACE",
+        callback=_checked_space,
         help="name of the space and its arguments, such as: mobilenetv3 resolution=224 num_classes=100 max_exits=2",
     ),
 ]

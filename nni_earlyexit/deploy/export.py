@@ -296,6 +296,7 @@ def _fitted(
         "inputs": len(y),
         "accuracy": float(right.mean()),
         "interval": list(accuracy_interval(right)),
+        "guess": float(np.bincount(y).max() / len(y)),
         "avg_macs": float(spent[exits].mean()),
         "shares": (np.bincount(exits, minlength=len(spent)) / len(exits)).tolist(),
         "exit_accuracies": (logits.argmax(axis=-1) == y[:, None]).mean(axis=0).tolist(),

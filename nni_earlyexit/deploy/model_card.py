@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nni_earlyexit.runtime.bundle import CARD, FLOAT32, Architecture, Bundle, Fitted
@@ -39,6 +40,7 @@ def text(architecture: Architecture, fits: Mapping[str, Fitted], files: Sequence
         f"It answers easy inputs from an early classifier. On {own.fitted_to['data']}: **{test['accuracy']:.2%}** of the test "
         f"inputs right ({low:.2%} to {high:.2%}, the 95% interval) with **{format_macs(test['avg_macs'])}** average MACs; the "
         f"last exit alone takes {format_macs(full)} and gets {test['exit_accuracies'][-1]:.2%} right.",
+        *_guessing(test),
         "",
         f"![Accuracy and average MACs of every policy]({PICTURE})",
         "",
@@ -127,6 +129,14 @@ def _budget(fitted: Fitted) -> float:
     """Some average MACs that can be kept: those in the middle of the trade-off."""
     costs = fitted.family.front.avg_cost
     return float(np.ceil(costs[len(costs) // 2]))
+
+
+def _guessing(test: Mapping[str, Any]) -> list[str]:
+    """A warning where the network's accuracy could be that of whoever always answers the most frequent class."""
+    guess = test.get("guess", 0.0)
+    if test["interval"][0] > guess:
+        return []
+    return ["", f"**No better than guessing**: who always answers the most frequent class gets {guess:.0%} right."]
 
 
 def _exits(architecture: Architecture, fitted: Fitted) -> list[str]:

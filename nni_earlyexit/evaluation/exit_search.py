@@ -100,8 +100,8 @@ def find_exits(
     start = time.monotonic()
     front = bank_front(bank, usable, settings.goal, settings.limits)
     say(
-        f"{front.possible:,} networks are possible with {len(usable)} branches: {front.valued:,} valued, the cutoffs of "
-        f"{front.searched} searched, {len(front.points)} points on the front, in {time.monotonic() - start:.0f} s"
+        f"{len(usable)} branches make {front.possible:,} networks: {front.valued:,} compared, cutoffs fitted for the best "
+        f"{front.searched}, {len(front.points)} points on their front, in {time.monotonic() - start:.0f} s"
     )
     write_known_front(bank.folder, bank.space.identity(), front.best_of_each(bank))
     position = front.pick(settings.goal, settings.limits.max_avg_macs)

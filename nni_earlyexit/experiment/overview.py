@@ -20,6 +20,8 @@ from nni_earlyexit.utils.amounts import format_macs, parse_duration
 
 DONE, STOPPED, SILENT = "DONE", "STOPPED", "NO ANSWER"
 """Statuses beside NNI's own: where no manager runs, all trials or time were had, or it was stopped; where it says nothing."""
+SEARCHING = ("INITIALIZED", "RUNNING", "TUNER_NO_MORE_TRIAL", "NO_MORE_TRIAL")
+"""NNI's statuses of an experiment whose trials run or are to come."""
 INTERRUPTED = "INTERRUPTED"
 """Status of a trial that ran when the manager ended; a resumed experiment runs it again."""
 PATIENCE_S = 3
@@ -123,6 +125,12 @@ def overview(folder: Path) -> Overview:
         elapsed_s=stored.elapsed_s,
         limit_s=limit_s,
     )
+
+
+def is_searching(folder: Path) -> bool:
+    """``True`` where trials of the experiment in ``folder`` are still to come."""
+    name = folder.resolve().name
+    return any(manager.id == name and _status(manager) in SEARCHING for manager in nni_processes.managers())
 
 
 def overviews() -> Iterator[Overview]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from huggingface_hub import ModelCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nni_earlyexit import EarlyExitNetwork
-from nni_earlyexit.deploy import EarlyExitPredictor, Wish, export, load_network
+from nni_earlyexit.deploy import EarlyExitPredictor, Wish, export, load_network, model_card
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, CARD, MANIFEST, POLICY, WEIGHTS, manifest_of
@@ -149,6 +150,15 @@ def test_the_card_says_what_was_measured(bundle, bundle_folder):
     assert f"**{test['accuracy']:.2%}**" in card
     assert "![Accuracy and average MACs of every policy](trade_off.png)" in card
     assert "With int8" in card
+    assert test["guess"] < test["interval"][0]
+    assert "guessing" not in card
+
+
+def test_the_card_of_a_network_that_guesses_says_so(bundle):
+    own = bundle.fit()
+    guessing = replace(own, test={**own.test, "interval": [0.08, 0.12], "guess": 0.102})
+    card = model_card.text(bundle.architecture, {"float32": guessing})
+    assert "**No better than guessing**: who always answers the most frequent class gets 10% right." in card
 
 
 def test_the_hub_can_read_the_card(bundle_folder):

@@ -26,14 +26,8 @@ def folder(tmp_path_factory, trained_digits):
 
 
 def start(folder: Path, *arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(PROGRAM), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
+    options = {"stderr": subprocess.STDOUT} | options
+    return subprocess.Popen([str(PROGRAM), *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, **options)
 
 
 FIND = ("exits", "backbone", "--epochs", "2", "--branches", "9", "--max-drop", "5%", "--output", "with-exits")
@@ -62,6 +56,14 @@ def test_a_killed_search_goes_on_with_what_the_bank_has(folder):
     stored = record.load(folder / "with-exits")
     assert network.policy == stored.policy
     assert json.loads((folder / "with-exits" / "trial.json").read_text())["space"].startswith("trained/1 folder=")
+
+
+def test_with_json_the_record_of_the_same_network_is_printed(folder):
+    again = start(folder, *FIND[:-1], "again", "--bank", "with-exits-bank", "--json", stderr=subprocess.DEVNULL)
+    said, _ = again.communicate(timeout=300)
+    printed = json.loads(said)
+    assert again.returncode == 0
+    assert printed["sample"] == record.load(folder / "with-exits").sample
 
 
 def test_its_experiment_takes_branches_from_the_bank(folder):

@@ -56,6 +56,17 @@ def test_the_time_left_is_that_of_the_limit_or_of_the_pace(stopped, monkeypatch)
     assert seen.left_s == pytest.approx(60 / 3)  # three of four in a minute
 
 
+@pytest.mark.parametrize(
+    ("status", "searches"), [("RUNNING", True), ("NO_MORE_TRIAL", True), ("DONE", False), ("VIEWED", False)]
+)
+def test_it_is_known_whether_a_search_still_runs(stopped, monkeypatch, status, searches):
+    assert not overview.is_searching(stopped)
+    manager = nni_processes.ManagerProcess(None, "exper1mt", 1234, stopped, None, None)
+    monkeypatch.setattr(nni_processes, "managers", lambda: [manager])
+    monkeypatch.setattr(Manager, "get", lambda self, path, patience_s: {"status": status})
+    assert overview.is_searching(stopped) is searches
+
+
 def test_a_folder_that_is_none_of_an_experiment_is_said(tmp_path):
     with pytest.raises(ValueError, match="experiment: .* is not the folder of an experiment, which has db/nni.sqlite"):
         overview.overview(tmp_path)

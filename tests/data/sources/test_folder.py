@@ -133,7 +133,8 @@ def test_images_of_different_sizes_need_a_shape_and_the_sentence_says_one(folder
     save(folder / "cat" / "large.png", 5, (90, 300))
     for i in range(25):
         save(folder / "dog" / f"larger{i}.png", (6, i), (70, 64))
-    with pytest.raises(ValueError, match=r"^input_shape: .* differ in size, from 8x8 to 90x300; .* such as 3 \d+ \d+$"):
+    sentence = r"^input_shape: .* differ in size, from 8x8 to 90x300; .* such as --input-shape 3 \d+ \d+$"
+    with pytest.raises(ValueError, match=sentence):
         data.load(f"folder:{folder}")
     images = data.load(f"folder:{folder}", input_shape=(3, 12, 10))
     assert images.train.x.shape[1:] == (3, 12, 10)
