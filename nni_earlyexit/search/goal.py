@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds.common_cutoff import CUTOFFS, TUNED
 from nni_earlyexit.thresholds.operating_point import TOLERANCE, OperatingPoint, PointGoal
-from nni_earlyexit.utils.checks import Check, optional, share
+from nni_earlyexit.utils.checks import Check, boolean, optional, share
 from nni_earlyexit.utils.options import option
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class Goal(PointGoal):
         Check("the name of a confidence measure", lambda v: isinstance(v, str)),
     )
 
+    cutoffs: str | float = option(
+        TUNED, "cutoffs of the exits: one for each, one for all that is searched, or one for all that is given", CUTOFFS
+    )
+    drop_exits: bool = option(
+        True, "leave out exits that do not pay, where cutoffs are tuned; false keeps all of them", boolean()
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("min_accuracy", "max_drop", "tolerance"):
@@ -54,7 +62,12 @@ class Goal(PointGoal):
         """The optimizer that finds a network's front and this point of it."""
         from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 
-        return ThresholdOptimizer(**vars(self.operating_point(max_cost)), confidence=self.confidence)
+        return ThresholdOptimizer(
+            **vars(self.operating_point(max_cost)),
+            confidence=self.confidence,
+            cutoffs=self.cutoffs,
+            drop_exits=self.drop_exits,
+        )
 
 
 def score(accuracy: float, avg_macs: float) -> float:

@@ -90,17 +90,23 @@ class Confidences:
 
 
 def search_policies(
-    confidences: Confidences, scores: Array, weights: Array, costs: Array, branch_costs: Array
+    confidences: Confidences,
+    scores: Array,
+    weights: Array,
+    costs: Array,
+    branch_costs: Array,
+    *,
+    drop_exits: bool = True,
 ) -> Front:
     """Every non-dominated policy by mean score (inputs, exits) and mean cost, over all sets of kept exits.
 
     ``costs`` (exits,) are those of leaving at each exit when all are run, of which dropping an exit saves its
-    ``branch_costs`` (exits,).
+    ``branch_costs`` (exits,). Without ``drop_exits``, all are kept, also those at which nothing leaves.
     """
     exits = scores.shape[1]
     every = tuple(range(exits))
     segments = np.diff(costs, prepend=0.0) - branch_costs
-    if confidences.independent:
+    if confidences.independent and drop_exits:
         problem, cutoffs = build_problem(confidences.of_exits(every), scores, weights, segments, branch_costs)
         return _front([(every, cutoff_search.search(problem), [np.append(c, np.inf) for c in cutoffs])], weights, exits)
 
@@ -111,9 +117,12 @@ def search_policies(
         return build_problem(confidences.of_exits(kept), scores[:, kept], weights, paid, np.zeros(len(kept)))
 
     fronts = []
-    for kept in _worth_a_search(
-        problem_of, confidences, scores=scores, weights=weights, costs=costs, branch_costs=branch_costs
-    ):
+    sets = [every]
+    if drop_exits:
+        sets = _worth_a_search(
+            problem_of, confidences, scores=scores, weights=weights, costs=costs, branch_costs=branch_costs
+        )
+    for kept in sets:
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
         fronts.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))

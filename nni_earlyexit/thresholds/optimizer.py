@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nni_earlyexit.thresholds import confidence as measures
+from nni_earlyexit.thresholds.common_cutoff import CUTOFFS, SHARED, TUNED, common_cutoffs
 from nni_earlyexit.thresholds.exit_outputs import Outputs, checked, checked_costs
 from nni_earlyexit.thresholds.exit_subsets import Array, Confidences, Kept, judge, kept_by, search_policies
 from nni_earlyexit.thresholds.guarantee import ALL, Certificate, Guarantee, certify
@@ -53,6 +54,10 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
     confidence : str, default="max_prob"
         Name of a measure: ``max_prob``, ``entropy``, ``margin``, ``energy``, ``patience``, ``learned``, or a registered one
         (:mod:`nni_earlyexit.thresholds.confidence`).
+    cutoffs : {"tuned", "shared"} or float, default="tuned"
+        One for each exit; one for all exits, as BranchyNet has it; or this one for all exits. Only tuned ones drop exits.
+    drop_exits : bool, default=True
+        Whether an exit may be dropped where that pays: its branch is then not run. ``False`` keeps all of them.
     temperature_scaling : bool, default=False
         Divide each exit's logits by the temperature that makes its probabilities most likely (arXiv 1706.04599).
     scoring : {"accuracy", "balanced_accuracy"} or array of shape (classes, classes), default="accuracy"
@@ -112,6 +117,8 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         weight: float | None = None,
         knee: bool = False,
         confidence: str = "max_prob",
+        cutoffs: str | float = TUNED,
+        drop_exits: bool = True,
         temperature_scaling: bool = False,
         scoring: str | ArrayLike = "accuracy",
         guarantee: Guarantee | None = None,
@@ -124,6 +131,8 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         self.weight = weight
         self.knee = knee
         self.confidence = confidence
+        self.cutoffs = cutoffs
+        self.drop_exits = drop_exits
         self.temperature_scaling = temperature_scaling
         self.scoring = scoring
         self.guarantee = guarantee
@@ -202,6 +211,9 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
         goal = {field.name: getattr(self, field.name) for field in fields(OperatingPoint)}
         wanted = OperatingPoint(**goal)
         measures.check(self.confidence)
+        CUTOFFS("cutoffs", self.cutoffs)
+        if self.guarantee is not None and (self.cutoffs != TUNED or not self.drop_exits):
+            raise ValueError("guarantee: it needs tuned cutoffs and exits that may be dropped")
         if not isinstance(self.guarantee, (Guarantee, type(None))):
             raise ValueError(f"guarantee: {self.guarantee!r} is not a Guarantee; Guarantee(max_drop=0.01) is one")
         if guarantee_data is not None and self.guarantee is None:
@@ -228,7 +240,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
 
         certificate = None
         if self.guarantee is None:
-            front = search_policies(confidences, fitted.scores, fitted.weights, exit_costs, branches)
+            front = self._front(confidences, fitted, exit_costs, branches)
         else:
             front, certificate = certify(
                 self.guarantee,
@@ -317,6 +329,13 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
             as_percent=isinstance(self.scoring, str),
             ax=ax,
         )
+
+    def _front(self, confidences: Confidences, fitted: Outputs, costs: Array, branch_costs: Array) -> Front:
+        scores, weights = fitted.scores, fitted.weights
+        if self.cutoffs == TUNED:
+            return search_policies(confidences, scores, weights, costs, branch_costs, drop_exits=self.drop_exits)
+        every = confidences.of_exits(tuple(range(len(costs))))
+        return common_cutoffs(every, scores, weights, costs, None if self.cutoffs == SHARED else float(self.cutoffs))
 
     def _policy(self, cutoffs: Array) -> ExitPolicy:
         models = self._models[kept_by(cutoffs)]
