@@ -77,7 +77,7 @@ class EarlyExitEvaluator(Lightning):
             train = named_function("train", recipe.train)
         self._latencies: dict[str, Latencies | None] = {}
         self._banks: dict[str, Bank] = {}
-        self._supernets: dict[str, Supernet] = {}  # read once for all networks of the process
+        self._supernet: Supernet | None = None  # read once for all networks of the process
         self._goes_on = True
         if train is not None and recipe.bank is not None:
             raise ValueError(
@@ -172,10 +172,9 @@ class EarlyExitEvaluator(Lightning):
         recipe = self.settings.training
         if recipe.weights is None:
             return self._train or usual
-        space = str(model.space)
-        if space not in self._supernets:
-            self._supernets[space] = read_supernet(recipe.weights, model, self.data)
-        return taking_weights(self._supernets[space], (self._train or usual) if recipe.finetune else None)
+        if self._supernet is None:
+            self._supernet = read_supernet(recipe.weights, model, self.data)
+        return taking_weights(self._supernet, (self._train or usual) if recipe.finetune else None)
 
     def _bank(self, model: EarlyExitNetwork) -> Bank:
         """The bank of the space that ``model`` is of."""

@@ -12,7 +12,7 @@ import numpy as np
 from nni.mutable import Categorical, Sample
 from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.space import model_context
-from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
+from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.space import extremes, identity
@@ -22,7 +22,7 @@ from nni_earlyexit.space.exit_rules import ExitRules
 from nni_earlyexit.space.extremes import Number
 from nni_earlyexit.space.resolution import nearest
 from nni_earlyexit.utils.arguments import Argument, arguments_of
-from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.checks import is_whole, unknown
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -323,6 +323,30 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         self.check(sample)
         active = set(self.active(sample))
         return {label: sample[label] if label in active else values[0] for label, values in self.choices.items()}
+
+    def widened(self, sample: Mapping[str, Any], narrower: EarlyExitSpace) -> dict[str, Any]:
+        """The sample of this space that means the network of ``sample`` in a ``narrower`` one, which limits exits further.
+
+        Raises ``ValueError`` when that is none: a space with other arguments of its own, or exits that are not possible here.
+        """
+        if narrower.own_identity() != self.own_identity():
+            raise ValueError(f"sample: space {narrower.identity()} is no part of space {self.identity()}")
+        _, form, _ = narrower._split(narrower.arguments)
+        given = narrower.canonical(sample)
+        for label, values in self.choices.items():
+            if label in given:
+                continue
+            exit, _, what = label.partition("_")
+            if what == "present":
+                given[label] = PRESENT if int(exit.removeprefix("exit")) in narrower.rules.fixed_exits else ABSENT
+            else:
+                given[label] = form.exit_depth if what == "depth" and is_whole(form.exit_depth) else values[0]
+        wide = self.canonical(given)
+        if list(self.exit_costs(wide)) != list(narrower.exit_costs(sample)):
+            raise ValueError(
+                f"sample: space {self.identity()} does not have this network of space {narrower.identity()}"
+            )
+        return wide
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A random point, every choice drawn uniformly from those that are valid together, in canonical form."""

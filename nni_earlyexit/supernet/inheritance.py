@@ -23,22 +23,32 @@ STATISTICS = 1024
 BATCH = 128
 
 
-def inherit(network: EarlyExitNetwork, supernet: nn.Module) -> None:
+def inherit(network: EarlyExitNetwork, supernet: nn.Module, sample: Mapping[str, Any] | None = None) -> None:
     """Give ``network``, one of the space of ``supernet``, the weights that it has there.
 
-    What a supernet's running statistics are, is those of no network in it: they must be estimated again.
+    What a supernet's running statistics are, is those of no network in it: they must be estimated again. ``sample`` is the
+    network's in the supernet's space, where that is another than its own.
 
     Raises ``ValueError`` for a network without a sample and one of another space.
     """
-    if network.sample is None:
+    if sample is None:
+        sample = network.sample
+    if sample is None:
         raise ValueError("network: it has no sample, so that its place in the supernet is not known")
     with torch.no_grad():
-        _take(network, supernet, network.sample)
+        _take(network, supernet, sample)
 
 
-def take_weights(network: EarlyExitNetwork, supernet: nn.Module, data: Data, inputs: int = STATISTICS) -> None:
-    """Let ``network`` inherit, and estimate its statistics on so many training ``inputs``; on the GPU, if there is one."""
-    inherit(network, supernet)
+def take_weights(
+    network: EarlyExitNetwork,
+    supernet: nn.Module,
+    data: Data,
+    inputs: int = STATISTICS,
+    *,
+    sample: Mapping[str, Any] | None = None,
+) -> None:
+    """Let ``network`` :func:`inherit`, and estimate its statistics on so many training ``inputs``, on a GPU if there is one."""
+    inherit(network, supernet, sample)
     in_channels_last(network).to(best_device())
     estimate_statistics(network, some_inputs(data, inputs))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from nni_earlyexit import EarlyExitNetwork, data, search_spaces
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.evaluation.from_supernet import read_supernet
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.supernet.inheritance import inherit, some_inputs, take_weights
@@ -116,6 +117,41 @@ def test_exits_of_one_form_are_no_hindrance(rng):
     network = space.freeze(space.sample(rng))
     inherit(network, Supernet(space).network)
     assert network.exit_costs
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        "digits max_exits=0",
+        "digits exit_depth=0 exit_heads=avg",
+        "digits exit_depth=1 exit_layers=ds_k3 fixed_exits=0",
+        "digits banned_exits=1",
+    ],
+)
+def test_a_narrower_space_takes_its_weights_from_the_same_supernet(file, digits_space, digits, tmp_path, narrower, rng):
+    space = search_spaces.create(narrower)
+    sample = space.sample(rng)
+    wide = digits_space.widened(sample, space)
+    assert digits_space.exit_costs(wide) == space.exit_costs(sample)
+    supernet, _ = Supernet.load(file, digits_space)
+    settings = Settings.from_options(weights=str(file), threads=1)
+    train_one(space, sample, settings, tmp_path / "taken", say=lambda line: None)
+    own = exit_logits(EarlyExitNetwork.load(tmp_path / "taken"), digits.test.parts())
+    np.testing.assert_allclose(own, exit_logits(inherited(supernet, wide, digits), digits.test.parts()), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ("digits exit_layers=conv_k5 exit_depth=1", "exit._layer0='conv_k5' is not possible in space digits/2"),
+        ("resnet channels=8 resolution=8", "is no part of space digits/2"),
+    ],
+)
+def test_a_space_that_is_no_part_of_the_supernets_is_said(file, digits, other, sentence):
+    space = search_spaces.create(other)
+    network = space.freeze(space.extreme(space.exit_costs, exit=-1, most=True)[0])
+    with pytest.raises(ValueError, match=f"^weights: the supernet is one of 'digits/2', not of .*{sentence}"):
+        read_supernet(str(file), network, digits)
 
 
 def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two_exits, tmp_path, digits):
