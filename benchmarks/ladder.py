@@ -1,0 +1,147 @@
+"""Table and picture of the ladder from a static network to searched exits, from the results of examples/cifar10/ladder.py.
+
+    python benchmarks/ladder.py benchmarks/results/ladder.json [--picture docs/images/ladder.png]
+
+Accuracy is that on test data of the most accurate policy within the target, as calibration data say; "mean +- half" is the mean
+over the seeds with half its 95% interval (Student's t), with one seed half the interval of its accuracy (Wilson). "MACs at its
+accuracy" are the fewest average MACs at which any network of a row, of the same seed and whatever its target, reaches what the
+row ``constrained`` has within the target: both by calibration data, and the MACs then counted on test data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.tables import aligned
+
+PEER = "constrained"
+"""The row that others are compared with."""
+
+Result = Mapping[str, Any]
+
+
+def mean(values: Sequence[float]) -> str:
+    """Mean of percentages and half its interval."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.2f} +- {half:.2f}"
+
+
+def accuracy(own: Sequence[Result]) -> str:
+    """Test accuracy of a row's results for one target, in percent."""
+    if not own:
+        return "none"
+    values = [100 * result["test"]["accuracy"] for result in own]
+    if len(values) == 1:
+        low, high = own[0]["test"]["interval"]
+        return f"{values[0]:.2f} +- {50 * (high - low):.2f}"
+    return mean(values)
+
+
+def points(results: Sequence[Result], row: str, seed: int) -> Iterator[Result]:
+    """Judged policies of all networks of a row."""
+    for result in results:
+        if (result["row"], result["seed"]) == (row, seed):
+            yield from result["trade_off"]
+
+
+def promised(result: Result) -> float:
+    """Accuracy on calibration data of the policy that was chosen."""
+    return next(float(p["calibration"]["accuracy"]) for p in result["trade_off"] if p["policy"] == result["policy"])
+
+
+def fewest(results: Sequence[Result], row: str, peer: Result) -> float | None:
+    """The fewest MACs of a row at the accuracy of ``peer``, as a share of those of ``peer``."""
+    reached = [p for p in points(results, row, peer["seed"]) if p["calibration"]["accuracy"] >= promised(peer)]
+    if not reached:
+        return None
+    cheapest = min(reached, key=lambda point: point["calibration"]["avg_macs"])
+    return float(cheapest["test"]["avg_macs"] / peer["test"]["avg_macs"])
+
+
+def table(results: Sequence[Result], target: float) -> str:
+    """The rows for one target."""
+    peers = [result for result in results if (result["row"], result["target"]) == (PEER, target)]
+    lines = []
+    for row in dict.fromkeys(result["row"] for result in results):
+        own = [result for result in results if (result["row"], result["target"]) == (row, target)]
+        pairs = [(result, peer) for result in own for peer in peers if result["seed"] == peer["seed"]]
+        gains = [100 * (result["test"]["accuracy"] - peer["test"]["accuracy"]) for result, peer in pairs]
+        shares = [share for peer in peers if (share := fewest(results, row, peer)) is not None]
+        lines.append(
+            [
+                row,
+                accuracy(own),
+                format_macs(statistics.mean(r["test"]["avg_macs"] for r in own)) if own else "",
+                format_macs(statistics.mean(r["full_macs"] for r in own)) if own else "",
+                mean(gains) if gains and row != PEER else "",
+                f"{mean([100 * share for share in shares])}%" if shares and row != PEER else "",
+            ]
+        )
+    heads = ["row", "accuracy (%)", "average MACs", "full MACs", f"over {PEER} (points)", "MACs at its accuracy"]
+    return f"within {format_macs(target)} average MACs\n{aligned(heads, lines)}"
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """Accuracy against average MACs on test data: a mark for each target, a line for all policies of the networks."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.subplots()
+    rows = list(dict.fromkeys(result["row"] for result in results))
+    for number, row in enumerate(rows):
+        colour = colormaps["tab10"](number)
+        own = [result for result in results if result["row"] == row]
+        targets = sorted({result["target"] for result in own})
+        groups = [[result["test"] for result in own if result["target"] == target] for target in targets]
+        axes.plot(
+            [statistics.mean(test["avg_macs"] for test in group) / 1e6 for group in groups],
+            [100 * statistics.mean(test["accuracy"] for test in group) for group in groups],
+            marker="os^Dv<>P"[number % 8],
+            color=colour,
+            label=row,
+        )
+        for group in groups:
+            axes.scatter(
+                [test["avg_macs"] / 1e6 for test in group],
+                [100 * test["accuracy"] for test in group],
+                color=colour,
+                alpha=0.3,
+                s=14,
+            )
+    axes.set_xlabel("average MACs of a test input (millions)")
+    axes.set_ylabel("test accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Print the tables and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="ladder.json")
+    parser.add_argument("--picture", type=Path, help="PNG file to write")
+    arguments = parser.parse_args()
+    content = json.loads(arguments.results.read_text())
+    every = content["results"]
+    judged = [result for result in every if "test" in result]
+    about = {name: value for name, value in content.items() if name != "results"}
+    print(", ".join(f"{name}: {value}" for name, value in about.items()))
+    for target in sorted({result["target"] for result in every}):
+        print(f"\n{table(judged, target)}")
+    if arguments.picture:
+        draw(judged, arguments.picture)
+
+
+if __name__ == "__main__":
+    main()
