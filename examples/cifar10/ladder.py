@@ -43,7 +43,7 @@ class Row:
     goal
         Settings of the cutoffs, in the search and after it.
     searches
-        ``"each"`` target within its limit, all targets ``"once"`` without one, or a row whose networks are taken.
+        ``"each"`` target within its limit, all targets ``"once"`` without one, or the row whose trained networks are taken.
     """
 
     about: str
@@ -57,14 +57,18 @@ ROWS = {
     "static": Row("no exits", "max_exits=0", searches="once"),
     "by hand": Row(
         "static backbone, two exits by hand, one shared cutoff (BranchyNet)",
-        "fixed_exits=0,2 max_exits=2 exit_depth=1 exit_layers=conv_k3 exit_heads=avg",
+        "fixed_exits=0,2 max_exits=2 exit_depth=1 exit_heads=avg exit_layers={layer}",
         {"cutoffs": "shared"},
-        searches="static",
+        searches="static",  # and trained anew, with its exits
     ),
     "positions": Row("backbone and positions searched (EDANAS)", CLASSIFIERS, {"cutoffs": "shared"}, "once"),
     "constrained": Row("the same within the target (NACHOS)", CLASSIFIERS, {"cutoffs": "shared"}),
     "branches": Row("exit branches searched, cutoffs fixed", goal={"cutoffs": 0.9}),
+    "tuned after": Row(
+        "the same networks, cutoffs tuned after the search", goal={"drop_exits": False}, searches="branches"
+    ),
     "tuned": Row("exit branches searched, cutoffs tuned (AEBNAS)", goal={"drop_exits": False}),
+    "untuned": Row("the same networks, one shared cutoff after all", goal={"cutoffs": "shared"}, searches="tuned"),
     "learned": Row("confidence learned, too", goal={"drop_exits": False, "confidence": "learned"}, searches="tuned"),
     "dropped": Row("exits that do not pay left out, too", goal={"confidence": "learned"}, searches="tuned"),
 }
@@ -80,6 +84,7 @@ class Plan:
     targets: tuple[float, ...]
     seeds: int
     networks: int
+    layer: str
     epochs: int
 
     @property
@@ -96,7 +101,7 @@ class Plan:
         """The space of a row."""
         from nni_earlyexit import search_spaces
 
-        return search_spaces.create(f"{self.space} {ROWS[row].arguments}")
+        return search_spaces.create(f"{self.space} {ROWS[row].arguments.format(layer=self.layer)}")
 
     def settings(self, row: str, **more: Any) -> Any:
         """The settings of a trial of a row; of its trade-off, the most accurate point within the limit counts."""
@@ -163,17 +168,22 @@ def best(plan: Plan, row: str, target: float, seed: int) -> tuple[dict[str, Any]
 
 def chosen(plan: Plan, row: str, target: float, seed: int) -> dict[str, Any] | None:
     """The sample of a row for a target; ``None`` where its search has none."""
-    source = ROWS[row].searches
     if row == "by hand":
-        static = best(plan, source, BACKBONE * target, seed)
+        static = best(plan, "static", BACKBONE * target, seed)
         if static is None:
             return None
         space = plan.made(row)
         backbone = {label: value for label, value in static[0].items() if not label.startswith("exit")}
         others = {label: "no" if label.endswith("_present") else values[0] for label, values in space.choices.items()}
         return dict(space.canonical({**others, **backbone}))
-    found = best(plan, source if source in ROWS else row, target, seed)
+    found = best(plan, trained_as(row), target, seed)
     return None if found is None else found[0]
+
+
+def trained_as(row: str) -> str:
+    """The row whose trained networks a row judges, most often itself."""
+    source = ROWS[row].searches
+    return source if source in ROWS and row != "by hand" else row
 
 
 def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str, Any]:
@@ -189,7 +199,7 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
         return dict(json.loads(file.read_text()))
     sample = chosen(plan, row, target, seed)
     if sample is not None:
-        own = ROWS[row].searches if ROWS[row].searches == "tuned" else row
+        own = trained_as(row)
         folder = plan.results / "trained" / f"{own}-{target:g}-{seed}"
         settings = plan.settings(own, finetune=True, epochs=plan.epochs)
         train_one(plan.made(own), sample, settings, folder, lambda line: say(f"{folder.name}: {line}"))
@@ -229,6 +239,7 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[2.7e6, 4e6, 6e6], help="average MACs")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each row")
     parser.add_argument("--networks", type=int, default=200, help="networks of a search")
+    parser.add_argument("--layer", default="conv_k3", help="layer of the exits by hand")
     parser.add_argument("--supernet-epochs", type=int, default=18)
     parser.add_argument("--epochs", type=int, default=20, help="of further training")
     parser.add_argument("--jobs", type=int, default=2, help="searches and trainings at once, each with one thread")
@@ -247,6 +258,7 @@ def main() -> None:
         tuple(given.targets[:1] if given.quick else given.targets),
         given.seeds,
         given.networks,
+        given.layer,
         given.epochs,
     )
     for folder in ("searches", "trained", "judged"):
@@ -270,7 +282,7 @@ def main() -> None:
     ]
     at_once(joblib.delayed(search)(plan, *step) for step in searches)
     steps = [(row, target, seed) for seed in range(plan.seeds) for row in ROWS for target in plan.targets]
-    first = [step for step in steps if ROWS[step[0]].searches != "tuned"]  # the others take what these have trained
+    first = [step for step in steps if trained_as(step[0]) == step[0]]  # the others take what these have trained
     at_once(joblib.delayed(train_and_judge)(plan, *step) for step in first)
     results = at_once(joblib.delayed(train_and_judge)(plan, *step) for step in steps)
     about = {

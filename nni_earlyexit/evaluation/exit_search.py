@@ -108,7 +108,8 @@ def find_exits(
     branches = front.networks[position]
     # the very point that was picked, not the one that the goal would pick of this network's points alone
     least = max(0.0, front.points[position].accuracy - 1e-9)
-    picked = replace(settings, goal=Goal(min_accuracy=least, confidence=settings.goal.confidence))
+    same = {name: getattr(settings.goal, name) for name in ("confidence", "cutoffs", "drop_exits")}
+    picked = replace(settings, goal=Goal(min_accuracy=least, **same))
     latencies = latency_table.latencies(settings.limits.latency_table, bank.space)
     sample = bank.branches.sample([own.branch for own in branches])
     result = evaluate_in_bank(bank, sample, picked, latency_s=None if latencies is None else latencies(sample))

@@ -15,6 +15,7 @@ FILE = "varied-experiment.yml"
 QUICK_FIELDS: Mapping[str, Any] = {"maxTrialNumber": 4, "maxExperimentDuration": "120s"}
 QUICK_OPTIONS = (
     *("--epochs", "2", "--most-inputs", "1000"),
+    *("--start", "warm"),  # four starts of Python, torch and NNI would take longer than the trainings
     *("--batch-size", "32", "--optimizer", "sgd", "--learning-rate", "0.05", "--precision", "float32"),
 )
 """Fields of an experiment file and options of its trials that make an experiment end within three minutes on two cores."""

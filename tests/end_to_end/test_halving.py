@@ -27,7 +27,7 @@ STOPPED = ("EARLY_STOPPED", "USER_CANCELED")
 @pytest.fixture(scope="module")
 def experiment(start):
     running = start(
-        trialCommand=f"python -m nni_earlyexit.trial --epochs {EPOCHS} --batch-size 128 --threads 1",
+        trialCommand=f"python -m nni_earlyexit.trial --epochs {EPOCHS} --batch-size 128 --threads 1 --start warm",
         maxTrialNumber=TRIALS,
         tuner={"name": "EarlyExit", "classArgs": {"space": "digits", "strategy": "random", "seed": 0}},
         assessor={"name": "EarlyExitHalving", "classArgs": {"epochs": EPOCHS, "factor": FACTOR}},

@@ -23,7 +23,7 @@ EPOCHS = 3
 @pytest.fixture(scope="module")
 def experiment(start):
     running = start(
-        trialCommand=f"python -m nni_earlyexit.trial --epochs {EPOCHS} --threads 1",
+        trialCommand=f"python -m nni_earlyexit.trial --epochs {EPOCHS} --threads 1 --start warm",
         maxTrialNumber=TRIALS,
         tuner={"name": "EarlyExit", "classArgs": {"space": "digits"}},
     )

@@ -37,7 +37,8 @@ def first(command):
 
 def test_every_row_is_judged_within_its_rules(first):
     _, rows = first
-    assert list(rows) == ["static", "by hand", "positions", "constrained", "branches", "tuned", "learned", "dropped"]
+    searched = ["static", "by hand", "positions", "constrained", "branches", "tuned after", "tuned"]
+    assert list(rows) == [*searched, "untuned", "learned", "dropped"]
     judged = {name: row for name, row in rows.items() if "test" in row}
     assert {"by hand", "constrained", "tuned", "learned", "dropped"} <= set(
         judged
@@ -54,6 +55,8 @@ def test_every_row_is_judged_within_its_rules(first):
         assert chosen["calibration"]["avg_macs"] <= TARGET * 1.000001, name
         assert row["policy"]["confidence"] == ("learned" if name in ("learned", "dropped") else "max_prob")
     assert judged["tuned"]["sample"] == judged["learned"]["sample"] == judged["dropped"]["sample"]
+    assert rows["branches"].get("sample") == rows["tuned after"].get("sample")
+    assert len(set(judged["untuned"]["policy"]["cutoffs"][:-1])) == 1
     for name in ("tuned", "learned"):
         assert None not in judged[name]["policy"]["cutoffs"][:-1]  # every exit is kept
 
