@@ -21,7 +21,7 @@ def test_what_init_writes_runs_and_goes_on_after_its_manager_was_killed(tmp_path
     options = ["--data", "digits", "--max-avg-macs", "600k", "--trials", "4", "--time", "5m", "--epochs", "1"]
     subprocess.run([PROGRAM, "init", *options, "--out", str(tmp_path)], check=True)
     port = free_port()
-    quick = "--trial-options=--threads 1"
+    quick = "--trial-options=--threads 1 --start warm"
     process = start_program(["run", str(tmp_path / "experiment.yml"), "--port", str(port), quick])
     lines_until(process, r"[12]/4 trials")
     (manager,) = [manager for manager in nni_processes.managers() if manager.port == port]

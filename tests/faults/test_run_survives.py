@@ -196,11 +196,11 @@ def test_a_run_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder of two megabytes."""
+    """A folder of one megabyte."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mount.returncode != 0:
         pytest.skip("needs the right to mount")
