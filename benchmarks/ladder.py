@@ -1,6 +1,8 @@
 """Table and picture of the ladder from a static network to searched exits, from the results of examples/cifar10/ladder.py.
 
-    python benchmarks/ladder.py benchmarks/results/ladder.json [--picture docs/images/ladder.png]
+    python benchmarks/ladder.py LADDER.json [--picture FILE.png] [--keep benchmarks/results/NAME.json]
+
+``--keep`` writes what table and picture need, which is small, to a file of which both can be made again.
 
 Accuracy is that on test data of the most accurate policy within the target, as calibration data say; "mean +- half" is the mean
 over the seeds with half its 95% interval (Student's t), with one seed half the interval of its accuracy (Wilson). "MACs at its
@@ -54,14 +56,42 @@ def points(results: Sequence[Result], row: str, seed: int) -> Iterator[Result]:
             yield from result["trade_off"]
 
 
-def promised(result: Result) -> float:
-    """Accuracy on calibration data of the policy that was chosen."""
-    return next(float(p["calibration"]["accuracy"]) for p in result["trade_off"] if p["policy"] == result["policy"])
+def small(result: Result) -> Result:
+    """What table and picture need of ``result``; one that is small already stays."""
+    if "test" not in result or "promised" in result:
+        return result
+    names = (
+        "row",
+        "target",
+        "seed",
+        "space",
+        "architecture",
+        "exit_costs",
+        "full_macs",
+        "exit_accuracies",
+        "validation",
+    )
+    chosen = next(point for point in result["trade_off"] if point["policy"] == result["policy"])
+    points = [{part: values(point[part]) for part in ("calibration", "test")} for point in result["trade_off"]]
+    return {
+        **{name: result[name] for name in names},
+        "cutoffs": result["policy"]["cutoffs"],
+        "test": {name: result["test"][name] for name in ("accuracy", "avg_macs", "interval", "shares")},
+        "promised": values(chosen["calibration"]),
+        "trade_off": points,
+    }
+
+
+def values(point: Result) -> dict[str, float]:
+    """Accuracy and average MACs."""
+    return {name: point[name] for name in ("accuracy", "avg_macs")}
 
 
 def fewest(results: Sequence[Result], row: str, peer: Result) -> float | None:
     """The fewest MACs of a row at the accuracy of ``peer``, as a share of those of ``peer``."""
-    reached = [p for p in points(results, row, peer["seed"]) if p["calibration"]["accuracy"] >= promised(peer)]
+    reached = [
+        p for p in points(results, row, peer["seed"]) if p["calibration"]["accuracy"] >= peer["promised"]["accuracy"]
+    ]
     if not reached:
         return None
     cheapest = min(reached, key=lambda point: point["calibration"]["avg_macs"])
@@ -131,14 +161,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="ladder.json")
     parser.add_argument("--picture", type=Path, help="PNG file to write")
+    parser.add_argument("--keep", type=Path, help="small JSON file to write")
     arguments = parser.parse_args()
     content = json.loads(arguments.results.read_text())
-    every = content["results"]
+    every = [small(result) for result in content["results"]]
     judged = [result for result in every if "test" in result]
     about = {name: value for name, value in content.items() if name != "results"}
     print(", ".join(f"{name}: {value}" for name, value in about.items()))
     for target in sorted({result["target"] for result in every}):
         print(f"\n{table(judged, target)}")
+    if arguments.keep:
+        arguments.keep.parent.mkdir(parents=True, exist_ok=True)
+        arguments.keep.write_text(json.dumps({**about, "results": every}) + "\n")
     if arguments.picture:
         draw(judged, arguments.picture)
 

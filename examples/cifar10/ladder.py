@@ -8,7 +8,7 @@ fitted to calibration data; and it is judged on the test split, once. Seeds are 
 of batches are the same for all. With the same results folder, all of it goes on where it was after whatever ended it.
 
 ``ladder.json`` holds the results; ``python benchmarks/ladder.py ladder.json`` makes table and picture of it. ``--quick`` shows
-all of it in two minutes; its networks have learned next to nothing.
+all of it in some minutes; its networks have learned next to nothing.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--supernet-epochs", type=int, default=18)
     parser.add_argument("--epochs", type=int, default=20, help="of further training")
     parser.add_argument("--jobs", type=int, default=2, help="searches and trainings at once, each with one thread")
-    parser.add_argument("--quick", action="store_true", help="two minutes, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="some minutes, to see that it works")
     given = parser.parse_args()
     options: dict[str, Any] = {"data": given.data}
     if given.data == "cifar10":

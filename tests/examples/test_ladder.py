@@ -65,7 +65,10 @@ def test_the_table_is_made_of_the_results(first, run_command, examples, place):
     said, rows = first
     assert f"{rows['tuned']['test']['accuracy']:.2%}" in said
     script = examples.parent / "benchmarks" / "ladder.py"
-    table = run_command(sys.executable, script, "ladder/ladder.json", "--picture", "ladder.png", folder=place)
+    words = ("ladder/ladder.json", "--picture", "ladder.png", "--keep", "small.json")
+    table = run_command(sys.executable, script, *words, folder=place)
+    assert run_command(sys.executable, script, "small.json", folder=place) == table
+    assert (place / "small.json").stat().st_size < 30_000
     line = next(line for line in table.splitlines() if line.startswith("tuned "))
     gain = 100 * (rows["tuned"]["test"]["accuracy"] - rows["constrained"]["test"]["accuracy"])
     assert f"{100 * rows['tuned']['test']['accuracy']:.2f} +- " in line
