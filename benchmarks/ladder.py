@@ -1,4 +1,4 @@
-"""Table and picture of the ladder from a static network to searched exits, from the results of examples/cifar10/ladder.py.
+"""Table and picture of the ladder from a static network to searched exits, from the results of the ladders in examples.
 
     python benchmarks/ladder.py LADDER.json [--picture FILE.png] [--keep benchmarks/results/NAME.json]
 
@@ -122,7 +122,7 @@ def table(results: Sequence[Result], target: float) -> str:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Accuracy against average MACs on test data: a mark for each target, a line for all policies of the networks."""
+    """Accuracy against average MACs on test data: a mark for the mean of each target, a faint one for each seed."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -137,7 +137,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         axes.plot(
             [statistics.mean(test["avg_macs"] for test in group) / 1e6 for group in groups],
             [100 * statistics.mean(test["accuracy"] for test in group) for group in groups],
-            marker="os^Dv<>P"[number % 8],
+            marker="os^Dv<>P*X"[number % 10],
             color=colour,
             label=row,
         )

@@ -57,7 +57,7 @@ class Memory(threading.Thread):
         return self.most
 
 
-def step(*words: object, folder: Path, output: Path | None = None) -> list[str]:
+def step(*words: object, folder: Path) -> list[str]:
     """Run a command; its name, seconds and memory."""
     command = list(map(str, words))
     say(f"$ nni-earlyexit {shlex.join(command)}")
@@ -71,8 +71,6 @@ def step(*words: object, folder: Path, output: Path | None = None) -> list[str]:
     say(f"{seconds:.0f} s, {format_bytes(most)}")
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
-    if output is not None:
-        output.write_text(done.stdout)
     return [command[0], f"{seconds:.0f}", format_bytes(most)]
 
 

@@ -117,10 +117,14 @@ def search(plan: Plan, row: str, target: float | None, seed: int) -> None:
     """Look at networks with the weights of the supernet; those that the file has are not looked at again."""
     from nni_earlyexit import EarlyExitEvaluator, strategies
     from nni_earlyexit.space import domain
+    from nni_earlyexit.utils.files import write_whole
     from nni_earlyexit.utils.progress import say
 
     file = plan.searched(row, target, seed)
     lines = read(file)
+    if file.is_file() and not file.read_text().endswith("\n"):  # the run before was ended in the middle of a line
+        whole = "".join(json.dumps(line) + "\n" for line in lines)
+        write_whole(file, lambda temporary: temporary.write_text(whole))
     if len(lines) >= plan.networks or {} in lines:
         return
     space, settings = plan.made(row), plan.settings(row, max_avg_macs=target)
@@ -146,12 +150,10 @@ def search(plan: Plan, row: str, target: float | None, seed: int) -> None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The lines of ``file``; the last one may have been cut by what ended the run before."""
+    """The whole lines of ``file``; the last one may have been cut by what ended the run before."""
     if not file.is_file():
         return []
-    whole = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    file.write_text("".join(whole))
-    return [json.loads(line) for line in whole]
+    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def best(plan: Plan, row: str, target: float, seed: int) -> tuple[dict[str, Any], float] | None:
@@ -191,6 +193,7 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
     from nni_earlyexit.evaluation import record
     from nni_earlyexit.evaluation.network_front import judge
     from nni_earlyexit.evaluation.one_network import train_one
+    from nni_earlyexit.utils.files import write_json
     from nni_earlyexit.utils.progress import say
 
     result: dict[str, Any] = {"row": row, "target": target, "seed": seed}
@@ -207,9 +210,7 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
         (member,) = judge([replace(record.load(folder), settings=goal)])
         result |= {"sample": sample, **member.to_dict()}
         del result["trial_folder"]
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(result))
-    part.rename(file)
+    write_json(file, result)
     return result
 
 

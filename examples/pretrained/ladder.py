@@ -21,6 +21,7 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.exit_search import find_exits, open_bank
 from nni_earlyexit.report.exits_report import exits_report
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.files import write_json
 from nni_earlyexit.utils.progress import say
 
 BY_HAND = "fixed_exits=0,2 banned_exits=1 exit_depth=1 exit_layers=conv_k3 exit_heads=avg"
@@ -65,7 +66,7 @@ def result(given: argparse.Namespace, row: str, target: float, seed: int) -> dic
     say(f"{name}\n{exits_report(found)}\n")
     judged = {"row": row, "target": target, "seed": seed, **found.member.to_dict()}
     del judged["trial_folder"], judged["class_names"]
-    file.write_text(json.dumps(judged))
+    write_json(file, judged)
     return judged
 
 
