@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import yaml
 
-SUPERNET = "--batch-size 256 --learning-rate 0.025 --precision float32"
+SUPERNET = "batch_size=256 learning_rate=0.025 precision=float32"
 BACKBONE = 1.5
 """MACs of the static network that gets exits by hand, as a multiple of the target."""
 
@@ -76,7 +77,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run, and how much of it; ``options`` are those of every trial."""
+    """What is run, and how much of it; ``options`` are those of every trial, ``training`` those of the further trainings."""
 
     space: str
     options: Mapping[str, Any]
@@ -86,6 +87,7 @@ class Plan:
     networks: int
     layer: str
     epochs: int
+    training: Mapping[str, Any]
 
     @property
     def weights(self) -> Path:
@@ -204,7 +206,7 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
     if sample is not None:
         own = trained_as(row)
         folder = plan.results / "trained" / f"{own}-{target:g}-{seed}"
-        settings = plan.settings(own, finetune=True, epochs=plan.epochs)
+        settings = plan.settings(own, finetune=True, epochs=plan.epochs, **plan.training)
         train_one(plan.made(own), sample, settings, folder, lambda line: say(f"{folder.name}: {line}"))
         goal = plan.settings(row, max_avg_macs=target)
         (member,) = judge([replace(record.load(folder), settings=goal)])
@@ -212,6 +214,11 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
         del result["trial_folder"]
     write_json(file, result)
     return result
+
+
+def options_of(words: str) -> dict[str, Any]:
+    """Options that are given as ``name=value name=value``."""
+    return {name: yaml.safe_load(value) for name, _, value in (word.partition("=") for word in words.split())}
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -242,7 +249,9 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=200, help="networks of a search")
     parser.add_argument("--layer", default="conv_k3", help="layer of the exits by hand")
     parser.add_argument("--supernet-epochs", type=int, default=18)
+    parser.add_argument("--supernet", default=SUPERNET, help="options of its training, as name=value name=value")
     parser.add_argument("--epochs", type=int, default=20, help="of further training")
+    parser.add_argument("--training", default="", help="further options of further training, as name=value name=value")
     parser.add_argument("--jobs", type=int, default=2, help="searches and trainings at once, each with one thread")
     parser.add_argument("--quick", action="store_true", help="some minutes, to see that it works")
     given = parser.parse_args()
@@ -261,15 +270,14 @@ def main() -> None:
         given.networks,
         given.layer,
         given.epochs,
+        options_of(given.training),
     )
     for folder in ("searches", "trained", "judged"):
         (plan.results / folder).mkdir(parents=True, exist_ok=True)
     if not plan.weights.is_file():
-        words = [
-            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in options.items()
-        ]
-        command = [*shlex.split(given.space), *words, *SUPERNET.split(), f"--epochs={given.supernet_epochs}"]
-        command += [f"--threads={given.jobs}", f"--output={plan.weights}"]
+        its = {**options, **options_of(given.supernet), "epochs": given.supernet_epochs, "threads": given.jobs}
+        words = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in its.items()]
+        command = [*shlex.split(given.space), *words, f"--output={plan.weights}"]
         print(f"$ nni-earlyexit supernet {shlex.join(command)}", flush=True)
         done = subprocess.run([sys.executable, "-m", "nni_earlyexit.cli", "supernet", *command], check=False)
         if done.returncode:
