@@ -166,13 +166,15 @@ def main() -> None:
     content = json.loads(arguments.results.read_text())
     every = [small(result) for result in content["results"]]
     judged = [result for result in every if "test" in result]
-    about = {name: value for name, value in content.items() if name != "results"}
+    about = {name: value for name, value in content.items() if name not in ("results", "searches")}
     print(", ".join(f"{name}: {value}" for name, value in about.items()))
     for target in sorted({result["target"] for result in every}):
         print(f"\n{table(judged, target)}")
     if arguments.keep:
         arguments.keep.parent.mkdir(parents=True, exist_ok=True)
-        arguments.keep.write_text(json.dumps({**about, "results": every}) + "\n")
+        arguments.keep.write_text(
+            json.dumps({**about, "results": every, "searches": content.get("searches", [])}) + "\n"
+        )
     if arguments.picture:
         draw(judged, arguments.picture)
 

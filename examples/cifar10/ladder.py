@@ -216,6 +216,23 @@ def train_and_judge(plan: Plan, row: str, target: float, seed: int) -> dict[str,
     return result
 
 
+def trade_off(plan: Plan, row: str, target: float | None, seed: int) -> list[dict[str, Any]]:
+    """The networks of a row's search that no other one beats on validation data, cheapest first."""
+    lines = [line for line in read(plan.searched(row, target, seed)) if line]
+    points = sorted(
+        (macs, -accuracy, number)
+        for number, line in enumerate(lines)
+        for accuracy, macs in zip(*(line["metrics"]["front"][name] for name in ("accuracy", "avg_macs")), strict=True)
+    )
+    space = plan.made(row)
+    front: list[dict[str, Any]] = []
+    for macs, lost, number in points:
+        if not front or -lost > front[-1]["accuracy"]:
+            architecture = space.describe(lines[number]["sample"])
+            front.append({"accuracy": -lost, "avg_macs": macs, "architecture": architecture})
+    return front
+
+
 def options_of(words: str) -> dict[str, Any]:
     """Options that are given as ``name=value name=value``."""
     return {name: yaml.safe_load(value) for name, _, value in (word.partition("=") for word in words.split())}
@@ -255,6 +272,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="searches and trainings at once, each with one thread")
     parser.add_argument("--quick", action="store_true", help="some minutes, to see that it works")
     given = parser.parse_args()
+    from nni_earlyexit.utils.files import write_json
+
     options: dict[str, Any] = {"data": given.data}
     if given.data == "cifar10":
         options |= {"root": str(Path("~/data").expanduser()), "download": True}
@@ -300,7 +319,11 @@ def main() -> None:
         "networks": plan.networks,
         "epochs": plan.epochs,
     }
-    (plan.results / "ladder.json").write_text(json.dumps({**about, "results": results}, indent=1))
+    fronts = [
+        {"row": row, "target": target, "seed": seed, "trade_off": trade_off(plan, row, target, seed)}
+        for row, target, seed in searches
+    ]
+    write_json(plan.results / "ladder.json", {**about, "results": results, "searches": fronts})
     print(table(results))
     print(f"wrote {plan.results / 'ladder.json'}; python benchmarks/ladder.py {plan.results / 'ladder.json'} draws it")
 
