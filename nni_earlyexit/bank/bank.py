@@ -39,7 +39,15 @@ from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.training.recipes import AUTO
-from nni_earlyexit.utils.files import claimed, read_arrays, read_json, remove_parts, write_arrays, write_json
+from nni_earlyexit.utils.files import (
+    claimed,
+    make_folder,
+    read_arrays,
+    read_json,
+    remove_parts,
+    write_arrays,
+    write_json,
+)
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 from torch import nn
@@ -94,7 +102,7 @@ class Bank:
         self._views = _views(recipe)
         self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
         self._read: dict[str, StoredBranch] = {}  # no file changes once it is there
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with claimed(folder):
             remove_parts(folder)
             self._check_same()
@@ -235,7 +243,7 @@ class Bank:
         if (stored := usable()) is not None:
             return stored
         place = self.folder / "branches" / branch.name
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         with claimed(place):
             if (stored := usable()) is not None:
                 return stored  # by another process just now

@@ -29,7 +29,7 @@ import numpy as np
 from nni_earlyexit.data.image_files import OFFICIAL
 from nni_earlyexit.data.raw import ArrayInputs, Raw
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.files import claimed, read_json, write_json
+from nni_earlyexit.utils.files import claimed, put_folder, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -126,7 +126,7 @@ def cached(key: Key, make: Callable[[], Images], source: str, say: Say) -> Raw:
             images = make()
             _write(work, key, images, source, say)
             shutil.rmtree(place, ignore_errors=True)  # one that could not be used
-            os.replace(work, place)
+            put_folder(work, place)
             return _read(place, key)
 
 

@@ -28,7 +28,7 @@ from nni_earlyexit.runtime.bundle import (
     manifest_of,
 )
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.files import write_json
+from nni_earlyexit.utils.files import make_folder, put_folder, write_json
 
 Extra = Callable[[Path], list[str]]
 """Writes files to a folder, and gives their names there."""
@@ -63,9 +63,9 @@ def save_bundle(
     from safetensors.torch import save as serialise
 
     place = check_place(Path(folder))
-    part, old = (place.with_name(f".{place.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
     _remove_parts(place)
-    part.mkdir(parents=True)
+    make_folder(part)
     try:
         weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
         (part / WEIGHTS).write_bytes(serialise(weights))
@@ -74,14 +74,9 @@ def save_bundle(
         write_json(part / POLICY, {numbers: fitted.to_dict() for numbers, fitted in fits.items()})
         model_card.write(part, architecture, fits, names)
         write_json(part / MANIFEST, manifest_of(part, [*ALWAYS, *names, *model_card.PICTURES]))
-        if place.exists():
-            os.replace(place, old)
-        os.replace(part, place)
+        put_folder(part, place)
     finally:
-        if old.exists() and not place.exists():  # interrupted in between
-            os.replace(old, place)
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     return Bundle.load(place)
 
 

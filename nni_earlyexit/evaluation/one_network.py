@@ -157,7 +157,7 @@ def train_one(
     own = None if recipe.train is None else named_function("train", recipe.train)
     torch.manual_seed(recipe.seed)
     network = space.freeze(sample) if begin is None else begin.network()
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     with files.claimed(folder):
         network, metrics = _trained(network, data, settings, folder, task, own, say, bar)
     data = data.for_network(network)

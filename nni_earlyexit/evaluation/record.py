@@ -18,6 +18,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ _logger = logging.getLogger(__name__)
 FORMAT = 2
 UNCHECKED_FORMAT = 1
 """Format of trials that have no checksums, and are read without."""
+OF_NNI = 5
+"""Folders above that of a trial, up to the one that holds all experiments."""
 SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
 PREPROCESSING = "preprocessing.json"
 FILES = (WEIGHTS, OUTPUTS, PREPROCESSING)
@@ -110,7 +113,7 @@ class Record:
 
 def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     """Write ``evaluation`` to ``folder``, which is made if it does not exist."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     checksums = {}
     validation, calibration = evaluation.validation, evaluation.calibration
     if validation is not None and calibration is not None:
@@ -142,6 +145,9 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     }
     checksums[SUMMARY] = _checksum(summary)
     files.write_json(folder / SUMMARY, {**summary, "checksums": checksums})
+    for above in folder.parents[:OF_NNI]:  # which may have been made just now, by NNI's manager
+        with suppress(OSError):
+            files.sync(above)
 
 
 def load(folder: Path) -> Record | None:

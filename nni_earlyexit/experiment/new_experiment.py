@@ -175,7 +175,7 @@ def check_folder(folder: Path, force: bool = False) -> None:
 def write(made: Draft, folder: Path, force: bool = False) -> Path:
     """Write both files to ``folder``, whole or not at all; the experiment file."""
     check_folder(folder, force)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     path = folder / EXPERIMENT
     text = made.experiment(shlex.quote(str(path)))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nni_earlyexit.utils.files import write_whole
 from nni_earlyexit.utils.tables import aligned
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     right.set_xlabel("times as fast as the network without exits (float32)")
     right.spines[["top", "right"]].set_visible(False)
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8, frameon=False)
-    figure.savefig(path, dpi=100)
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
 
 
 def _draw_exits(axes: object, rows: Sequence[Row]) -> None:

@@ -223,7 +223,7 @@ def write_front(folder: Path, results: Path, say: Say = print) -> bool:
 
 def save(front: ExperimentFront, results: Path, say: Say = print) -> None:
     """Write ``front.json`` and ``front.png`` to the folder ``results``."""
-    results.mkdir(parents=True, exist_ok=True)
+    files.make_folder(results)
     content = front.to_dict()
     for member, words in zip(content["front"], remarks(front), strict=True):
         member["remark"] = words

@@ -109,7 +109,7 @@ def write(
     """Write the policy as JSON, with its data and results, and the trade-off as PNG; the JSON's content."""
     from matplotlib.figure import Figure
 
-    results.mkdir(parents=True, exist_ok=True)
+    files.make_folder(results)
     parameters = optimizer.get_params()
     guarantee = parameters.pop("guarantee")
     content = {

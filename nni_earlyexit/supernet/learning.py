@@ -22,7 +22,7 @@ from nni_earlyexit.supernet.supernet import Supernet, take_path
 from nni_earlyexit.training.fit import class_counts, filled, fit
 from nni_earlyexit.training.phases import learns
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
-from nni_earlyexit.utils.files import claimed, read_json, write_json
+from nni_earlyexit.utils.files import claimed, make_folder, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 
 MOST_JUDGING = 0.05
@@ -59,7 +59,7 @@ def make_supernet(
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     supernet = Supernet(space)
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     with claimed(work, lambda: say("waits for another process that trains the same supernet")):
         if path.exists():
             raise ValueError(f"output: {str(path)!r} exists by now; choose another name")

@@ -1,11 +1,14 @@
 """Files that are whole or not there, folders that one process works on at a time, and errors that name the file.
 
 What is written is first a temporary file beside its place, named ``.NAME.PID.part``, and is put there at once. A process that
-is killed meanwhile leaves that file; :func:`remove_parts` takes it away.
+is killed meanwhile leaves that file; :func:`remove_parts` takes it away. Before it is put there its content is on the disk, and
+when the writing returns, so is its name: a power cut leaves the old file or the new one.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,6 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_EXCHANGE = 2
+"""``RENAME_EXCHANGE`` of Linux' ``renameat2``."""
+_HERE = -100
+"""``AT_FDCWD``: paths are as they are for any other call."""
 _PART = re.compile(r"\..+\.(\d+)\.part")
 
 
@@ -30,7 +37,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then put it in the place of ``path`` at once.
+    """Let ``write`` fill a temporary file, then put it in the place of ``path`` at once, and both on the disk.
 
     ``OSError`` names ``path``, whatever went wrong.
     """
@@ -38,7 +45,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         try:
             write(temporary)
+            sync(temporary)
             os.replace(temporary, path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -53,6 +62,62 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
             np.savez_compressed(file, **arrays)
 
     write_whole(path, write)
+
+
+def put_folder(part: Path, place: Path) -> None:
+    """Put the folder ``part`` in the place of ``place`` at once, and all that is in it on the disk.
+
+    What was at ``place`` is at ``part`` afterwards. Where the file system cannot exchange two names, as NFS cannot, there is
+    nothing at ``place`` for a moment, and what was there is at ``.NAME.PID.old``.
+    """
+    for folder, _, names in os.walk(part):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    if not place.exists():
+        os.replace(part, place)
+    elif not _exchanged(part, place):
+        old = place.with_name(f".{place.name}.{os.getpid()}.old")
+        os.replace(place, old)
+        try:
+            os.replace(part, place)
+        except BaseException:
+            os.replace(old, place)
+            raise
+        os.replace(old, part)
+    sync(place.parent)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchange two names; ``False`` where the file system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not libc.renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE):
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number), str(second))
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it that are not there, and put their names on the disk."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Let the disk hold the content of a file, or the names in a folder, before this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some file systems have nothing to do for a folder, and say so
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def remove_parts(folder: Path) -> None:

@@ -21,6 +21,7 @@ from nni_earlyexit.evaluation import record
 from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, CARD, MANIFEST, POLICY, WEIGHTS, manifest_of
 from nni_earlyexit.thresholds.operating_point import Unreachable
+from nni_earlyexit.utils import files
 from nni_earlyexit.utils.files import checksum, read_arrays, write_arrays, write_json
 
 
@@ -369,7 +370,9 @@ def test_a_bundle_with_files_of_somebody_else_is_kept(trial, copied):
     assert (copied / "notes.txt").read_text() == "mine"
 
 
-def test_what_was_there_is_there_again_when_it_is_interrupted(trial, copied, monkeypatch):
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_what_was_there_is_there_again_when_it_is_interrupted(trial, copied, monkeypatch, exchanges):
+    """Also where the file system cannot exchange two names, so that nothing is there in between."""
     replace = os.replace
 
     def interrupted(source, target):
@@ -377,7 +380,8 @@ def test_what_was_there_is_there_again_when_it_is_interrupted(trial, copied, mon
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr("nni_earlyexit.deploy.bundle.os.replace", interrupted)
+    monkeypatch.setattr(files, "_exchanged", interrupted if exchanges else lambda first, second: False)
+    monkeypatch.setattr(files.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export(trial, copied)
     monkeypatch.undo()
@@ -403,8 +407,6 @@ def test_names_outside_of_the_bundle_are_refused(copied):
 
 def test_data_that_have_changed_since_are_noticed(trial, tmp_path, monkeypatch):
     import importlib
-
-    from nni_earlyexit.utils import files
 
     def shorter(path, field):
         return {name: array[:-1] for name, array in files.read_arrays(path, field).items()}
