@@ -1,5 +1,6 @@
 # make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
 # make test: lint, types and all tests, and how much of the package they run
+# make sbom, make audit: what is installed, and published advisories on it
 # make test-fast: the tests that start no experiment of NNI's and take no longer than a few seconds
 PYTHON ?= python3
 PORT ?= 8080
@@ -8,7 +9,7 @@ BIN := .venv/bin
 # A file's tests share experiments, so they stay together; the order is that of tests/conftest.py, the longest first.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast install constraints clean
+.PHONY: demo test test-fast install constraints sbom audit clean
 
 demo: install
 	$(BIN)/nni-earlyexit run examples/digits/experiment.yml --port $(PORT)
@@ -43,5 +44,20 @@ constraints:
 	   $(BIN)/python -m pip freeze --exclude-editable | grep -ivE '^(nvidia|cuda|triton)' \
 	   | sed 's/$$/ ; python_version == "3.11"/'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
 
+# What is installed, as a software bill of materials
+sbom: install .venv-audit/.installed
+	.venv-audit/bin/cyclonedx-py environment .venv --output-reproducible --output-file sbom.json
+
+# Published advisories on what is installed; one that cannot be looked up counts as a failure
+audit: install .venv-audit/.installed
+	$(BIN)/python -m pip freeze --exclude-editable > .venv-audit/installed.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/installed.txt
+
+# In an environment of their own, for they must not be part of what they look at
+.venv-audit/.installed:
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info examples/*/results
+	rm -rf .venv .venv-audit sbom.json build *.egg-info examples/*/results

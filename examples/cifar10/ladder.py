@@ -20,7 +20,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,9 @@ class Plan:
 
     def made(self, row: str) -> Any:
         """The space of a row."""
-        return space_of(f"{self.space} {ROWS[row].arguments.format(layer=self.layer)}")
+        from nni_earlyexit import search_spaces
+
+        return search_spaces.create(f"{self.space} {ROWS[row].arguments.format(layer=self.layer)}")
 
     def settings(self, row: str, **more: Any) -> Any:
         """The settings of a trial of a row; of its trade-off, the most accurate point within the limit counts."""
@@ -112,14 +113,6 @@ class Plan:
         return Settings.from_options(
             **{**self.options, "weights": weights, "threads": 1, "tolerance": 0.0}, **ROWS[row].goal, **more
         )
-
-
-@cache
-def space_of(words: str) -> Any:
-    """The space of these words: its costs, which take some seconds to find, are found once in a process."""
-    from nni_earlyexit import search_spaces
-
-    return search_spaces.create(words)
 
 
 def search(plan: Plan, row: str, target: float | None, seed: int) -> None:

@@ -22,7 +22,7 @@ def command(examples, run_command, place):
     """Run the script; what it says, and the results by row."""
 
     def run():
-        small = ("--quick", "--space", "digits", "--data", "digits", "--targets", TARGET, "--jobs", 1)
+        small = ("--quick", "--space", "digits", "--data", "digits", "--targets", TARGET, "--jobs", 2)
         said = run_command(sys.executable, examples / "cifar10" / "ladder.py", *small, folder=place)
         content = json.loads((place / "ladder" / "ladder.json").read_text())
         return said, {result["row"]: result for result in content["results"]}
