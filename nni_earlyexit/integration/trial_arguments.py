@@ -10,7 +10,7 @@ from typing import Any
 
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.training.settings import Settings
-from nni_earlyexit.utils.amounts import parse_duration
+from nni_earlyexit.utils.amounts import parse_bytes, parse_duration
 from nni_earlyexit.utils.errors import Parser, parsed_by
 from nni_earlyexit.utils.options import add_options, build, options
 
@@ -27,6 +27,8 @@ class Arguments:
         Settings of training and judging the network.
     timeout_s
         Seconds after which the trial gives up.
+    memory
+        Bytes of memory above which the trial gives up.
     allow_spaces
         Modules of search spaces that parameters may name.
     start
@@ -36,6 +38,7 @@ class Arguments:
 
     settings: Settings
     timeout_s: float | None = None
+    memory: float | None = None
     allow_spaces: tuple[str, ...] = ()
     start: str = "auto"
 
@@ -60,6 +63,9 @@ def parser(helps: bool = True) -> Parser:
         "--trial-timeout", type=parsed_by(parse_duration), help="time after which the trial fails, such as 30m"
     )
     p.add_argument(
+        "--trial-memory", type=parsed_by(parse_bytes), help="bytes of memory above which the trial fails, such as 8G"
+    )
+    p.add_argument(
         "--allow-space", action="append", default=[], help="module of your own that the search space file may name"
     )
     p.add_argument(
@@ -74,9 +80,9 @@ def parser(helps: bool = True) -> Parser:
 def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
     """The arguments on a command line; ``ValueError`` in one sentence when they cannot work."""
     given = vars(parser(helps).parse_args(arguments))
-    timeout, allowed = given.pop("trial_timeout"), given.pop("allow_space")
-    start = given.pop("start")
-    return Arguments(Settings.from_options(**given), timeout, tuple(allowed), start)
+    timeout, memory = given.pop("trial_timeout"), given.pop("trial_memory")
+    allowed, start = given.pop("allow_space"), given.pop("start")
+    return Arguments(Settings.from_options(**given), timeout, memory, tuple(allowed), start)
 
 
 def of_command(command: str) -> list[str] | None:

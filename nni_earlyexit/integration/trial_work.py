@@ -54,6 +54,8 @@ def _run(arguments: Arguments, ready: Ready | None) -> None:
         trial_guards.cap_logs(Path(os.environ["NNI_OUTPUT_DIR"]))
     if arguments.timeout_s is not None:
         trial_guards.end_after(arguments.timeout_s)
+    if arguments.memory is not None:
+        trial_guards.end_above(arguments.memory)
 
     from nni_earlyexit import search_spaces
     from nni_earlyexit.integration.assignment import take_parameters

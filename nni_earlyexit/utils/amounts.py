@@ -21,6 +21,17 @@ def parse_amount(text: str) -> float:
         raise ValueError(f"{text!r} is not a number; examples: 150000, 150k, 2M") from None
 
 
+def parse_bytes(text: str) -> float:
+    """Bytes: ``"8G"``, ``"8GB"`` -> 8e9; ``ValueError`` unless more than none."""
+    try:
+        amount = parse_amount(text[:-1] if text[-1:] in ("b", "B") else text)
+    except ValueError:
+        amount = math.nan
+    if not 0 < amount < math.inf:
+        raise ValueError(f"{text!r} is no amount of memory; examples: 500M, 8G")
+    return amount
+
+
 def parse_share(text: str) -> float:
     """Share in a text: ``"1%"`` and ``"0.01"`` -> 0.01; ``ValueError`` if it is not from 0 to 1."""
     try:

@@ -105,6 +105,18 @@ def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, own_space):
     assert "1/1 trials, 1 failed" in said
 
 
+def test_a_trial_that_eats_memory_fails_with_the_reason_and_the_search_goes_on(tmp_path, own_space):
+    eat = "self.__dict__.setdefault('eaten', []).append(b'x' * 50_000_000); time.sleep(0.02)"
+    experiment = own_space({"0"}, eat, "--trial-memory 2G", maxTrialNumber=2)
+    process = launch(tmp_path, free_port(), **experiment)
+    said = process.stdout.read()
+    assert process.wait() == 0, said
+    reason = r"nni-earlyexit: trial-memory: 2\.\d+ GB are more than 2 GB; the trial is ended"
+    assert re.search(rf"trial \w+ failed: {reason}", said)
+    assert "2/2 trials, 1 failed" in said
+    assert front_of(tmp_path)["trials"] == 1
+
+
 def test_a_closed_terminal_stops_the_experiment_and_keeps_every_finished_trial(tmp_path):
     port, process, said = launch_and_wait_for_a_trial(tmp_path)
     assert re.search(r"'nnictl stop \w+' .* 'nni-earlyexit run --attach \w+'", "".join(said), re.DOTALL)

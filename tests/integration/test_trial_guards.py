@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
+import psutil
 import pytest
+from support import eventually
 
 
 def ended(code, folder):
@@ -34,6 +37,49 @@ def test_so_does_one_that_hangs_in_code_that_is_not_python_and_it_shows_where(tm
 
 def test_one_that_is_in_time_is_left_alone(tmp_path):
     assert ended("trial_guards.end_after(60); print('done')", tmp_path) == (0, "done\n", "")
+
+
+def test_a_trial_that_holds_too_much_memory_ends_and_says_so(tmp_path):
+    code, _, said = ended(
+        "import threading\ntrial_guards.end_above(300e6)\nheld = b'x' * 400_000_000\nthreading.Event().wait()", tmp_path
+    )
+    assert code == 1
+    reason = r"nni-earlyexit: trial-memory: [\d.]+ [GM]B are more than 300 MB; the trial is ended\n"
+    assert re.fullmatch(reason, said)
+
+
+def test_what_its_children_hold_counts_and_they_end_too(tmp_path):
+    code, child, said = ended(
+        "import subprocess, sys\ntrial_guards.end_above(300e6)\n"
+        "eat = \"import time; held = b'x' * 400_000_000; time.sleep(600)\"\n"
+        "child = subprocess.Popen([sys.executable, '-c', eat])\nprint(child.pid, flush=True)\nchild.wait()\n"
+        "import threading; threading.Event().wait()",
+        tmp_path,
+    )
+    assert code == 1
+    assert "trial-memory" in said
+    eventually(lambda: int(child) not in psutil.pids() or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_processes_share_counts_once(tmp_path):
+    code, said, errors = ended(
+        "import os, time\nheld = b'x' * 200_000_000\nready, end = os.pipe(), os.pipe()\n"
+        "children = [os.fork() for _ in range(3)] if os.getpid() else []\n"
+        "if 0 in children: os.write(ready[1], b'.'); os.read(end[0], 1); os._exit(0)\n"
+        "print(trial_guards.held_bytes() < 400e6)\nfor child in children: os.kill(child, 9)",
+        tmp_path,
+    )
+    assert (code, said, errors) == (0, "True\n", "")
+
+
+def test_files_that_are_mapped_do_not_count(tmp_path):
+    code, said, _ = ended(
+        "import mmap\n(folder / 'file').write_bytes(b'x' * 200_000_000)\n"
+        "with (folder / 'file').open('rb') as file: mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+        "print(sum(mapped[::4096]) > 0, trial_guards.held_bytes() < 150e6)",
+        tmp_path,
+    )
+    assert (code, said) == (0, "True True\n")
 
 
 CUT = "\n[nni-earlyexit: the log is cut here, as it is longer than 1,000 bytes]\n"
