@@ -20,6 +20,9 @@ Judged = Annotated[
     typer.Option(metavar="FILE", help="a front.json of 'front', whose test results are shown beside the others"),
 ]
 Live = Annotated[bool, typer.Option("--live", help="write it anew while the search runs, until it is over or Ctrl-C")]
+Reproduce = Annotated[
+    bool, typer.Option("--reproduce", help="print the commands that make the search again, and write no file")
+]
 Every = Annotated[int, number("seconds between two looks of --live", least=2)]
 
 
@@ -29,6 +32,7 @@ def command(
     judged: Judged = None,
     live: Live = False,
     every: Every = 30,
+    reproduce: Reproduce = False,
     allow_space: AllowSpace = [],  # noqa: B006  Typer copies it
 ) -> None:
     """Write a report of experiments: one HTML file, which opens in a browser without a network.
@@ -41,6 +45,8 @@ def command(
     """
     from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 
+    if reproduce and len(experiments) > 1:
+        raise ValueError(f"reproduce: {len(experiments)} experiments are not possible; one is")
     if output.is_dir():
         raise ValueError(f"output: {str(output)!r} is not possible; the name of an HTML file is")
     check_writable(output.parent, "output")
@@ -52,6 +58,12 @@ def command(
 
     for name in allow_space:
         search_spaces.allow(name)
+    if reproduce:
+        from nni_earlyexit.report.html.experiment import read
+        from nni_earlyexit.report.html.reproduction import script
+
+        print(script(read(folders[0])))
+        return
     if live:
         say(f"{output} is written whenever a trial has ended; Ctrl-C ends that")
         follow(folders, output, say, every_s=every, judged=judged)

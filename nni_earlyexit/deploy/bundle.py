@@ -29,6 +29,7 @@ from nni_earlyexit.runtime.bundle import (
 )
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.files import make_folder, put_folder, write_json
+from nni_earlyexit.utils.provenance import made_with
 
 Extra = Callable[[Path], list[str]]
 """Writes files to a folder, and gives their names there."""
@@ -73,7 +74,8 @@ def save_bundle(
         names = [name for extra in extras for name in extra(part)]  # they may add to the fits
         write_json(part / POLICY, {numbers: fitted.to_dict() for numbers, fitted in fits.items()})
         model_card.write(part, architecture, fits, names)
-        write_json(part / MANIFEST, manifest_of(part, [*ALWAYS, *names, *model_card.PICTURES]))
+        manifest = manifest_of(part, [*ALWAYS, *names, *model_card.PICTURES])
+        write_json(part / MANIFEST, {**manifest, "made_with": made_with()})
         put_folder(part, place)
     finally:
         shutil.rmtree(part, ignore_errors=True)

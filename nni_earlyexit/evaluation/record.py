@@ -1,7 +1,8 @@
 """The record of a finished trial in its folder: all that is needed to use the network later without training again.
 
 ===================== ==========================================================================
-``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, and checksums
+``trial.json``        space, sample, policy, metrics, exit costs, the settings of the training, what it was made
+                      with, and checksums
 ``weights.safetensors`` the network's weights
 ``outputs.npz``       what its exits say on the validation and the calibration split
 ``preprocessing.json`` the way from an image or a sentence to what the network takes; names of classes
@@ -27,6 +28,7 @@ import numpy as np
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.provenance import made_with
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluation.evaluation import Evaluation
@@ -54,6 +56,7 @@ class Record:
     """A finished trial as it lies in ``folder``.
 
     ``space`` is ``None`` for a network of another kind of space, ``policy`` for one that missed a limit untrained.
+    ``made_with`` are the versions and the machine that it was made with, of trials that say so.
     """
 
     folder: Path
@@ -65,6 +68,7 @@ class Record:
     exit_latency_s: list[float] | None = None
     diagnostics: Sequence[Mapping[str, Any]] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, name: str) -> Path:
         """The trial's file ``name``; :class:`Damaged` unless it is what the trial wrote."""
@@ -142,6 +146,7 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
         "exit_latency_s": None if evaluation.costs.latency_s is None else list(evaluation.costs.latency_s),
         "diagnostics": [diagnostic.to_dict() for diagnostic in evaluation.diagnostics],
         "settings": settings.to_dict(),
+        "made_with": made_with(),
     }
     checksums[SUMMARY] = _checksum(summary)
     files.write_json(folder / SUMMARY, {**summary, "checksums": checksums})
@@ -226,6 +231,7 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         exit_latency_s=summary.get("exit_latency_s"),
         diagnostics=summary.get("diagnostics", ()),
         checksums=checksums,
+        made_with={str(name): str(value) for name, value in dict(summary.get("made_with", {})).items()},
     )
 
 

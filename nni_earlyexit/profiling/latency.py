@@ -6,7 +6,6 @@ Machines get faster and slower by the minute. What is to be compared is therefor
 from __future__ import annotations
 
 import copy
-import os
 import platform
 import re
 import statistics
@@ -14,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +20,7 @@ import torch
 from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.utils.checks import check_number, lookup
+from nni_earlyexit.utils.provenance import processor
 from torch import Tensor, nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -153,14 +152,9 @@ def measuring(threads: int) -> Iterator[None]:
 
 def machine() -> dict[str, str]:
     """The processor and the versions of what runs on it: latency depends on them beside the conditions."""
-    processor, cores = platform.processor(), os.cpu_count()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        model_name = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
-        processor = model_name[1].strip() if model_name else processor
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
     return {
-        "processor": f"{processor}, {cores} cores",
+        "processor": processor(),
         "architecture": platform.machine(),
         "torch": torch.__version__,
         "onednn": onednn[1] if onednn else "none",

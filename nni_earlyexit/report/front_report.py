@@ -15,6 +15,7 @@ from nni_earlyexit.report import front_plot
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_amount, format_macs
 from nni_earlyexit.utils.progress import Say
+from nni_earlyexit.utils.provenance import made_with
 from nni_earlyexit.utils.tables import aligned
 
 WIDTH = 120
@@ -227,6 +228,6 @@ def save(front: ExperimentFront, results: Path, say: Say = print) -> None:
     content = front.to_dict()
     for member, words in zip(content["front"], remarks(front), strict=True):
         member["remark"] = words
-    files.write_json(results / "front.json", content)
+    files.write_json(results / "front.json", {**content, "made_with": made_with()})
     front_plot.save(front, results / "front.png")
     say(f"wrote {results / 'front.json'} and {results / 'front.png'}")

@@ -24,6 +24,7 @@ from nni_earlyexit.training.phases import learns
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.utils.files import claimed, make_folder, read_json, write_json
 from nni_earlyexit.utils.progress import Say
+from nni_earlyexit.utils.provenance import made_with
 
 MOST_JUDGING = 0.05
 """Share of the time that goes at most into telling how good the networks are by now."""
@@ -65,7 +66,12 @@ def make_supernet(
             raise ValueError(f"output: {str(path)!r} exists by now; choose another name")
         write_json(under_way, task)
         train_supernet(supernet, data, recipe, say, checkpoint=checkpoint)
-        about = {"data": fingerprint(data), "preprocessing": data.preprocessing.to_dict(), "training": task["training"]}
+        about = {
+            "data": fingerprint(data),
+            "preprocessing": data.preprocessing.to_dict(),
+            "training": task["training"],
+            "made_with": made_with(),
+        }
         supernet.save(path, about)
         shutil.rmtree(work, ignore_errors=True)
     return supernet

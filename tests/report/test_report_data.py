@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from nni_earlyexit.cli.report import command
 from nni_earlyexit.evaluation import network_front, record
 from nni_earlyexit.evaluation import nni_database as database
 from nni_earlyexit.evaluation.best_so_far import best_so_far
-from nni_earlyexit.report.html import failures, network, trials
+from nni_earlyexit.report.html import failures, network, reproduction, trials
 from nni_earlyexit.report.html.experiment import read
 from nni_earlyexit.report.html.importance import permutation
 from nni_earlyexit.report.html.live import follow
@@ -224,6 +227,45 @@ def test_the_command_says_in_one_sentence_what_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="output: .* is not possible; the name of an HTML file is"):
         command([str(empty)], empty)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_what_the_trials_were_made_with_is_said_once(experiment, folder):
+    (made,) = reproduction.reproduction(experiment)["made_with"]
+    assert made == json.loads((folder / "environments/local-env/trials/aaaaa/trial.json").read_text())["made_with"]
+
+
+def test_the_commands_that_make_a_search_again_keep_what_is_in_its_files(experiment, tmp_path):
+    """Whatever a shell would make of it, the line that ends a file included; the run itself is left out here."""
+    odd = {"exit0_present": {"_type": "choice", "_value": ["$(touch hacked)", "it's", "END", "`id`"]}}
+    config = {
+        "experimentName": "a $HOME\nEND\n'name'",
+        "trialCommand": "python -m nni_earlyexit.trial --epochs 3",
+        "searchSpace": odd,
+        "trialCodeDirectory": "/somewhere",
+        "trialConcurrency": 1,
+        "trainingService": {"platform": "local", "trialCommand": "the same", "trialGpuNumber": None},
+    }
+    script = reproduction.script(replace(experiment, database=replace(experiment.database, config=config)))
+    commands = script.removesuffix("nni-earlyexit run experiment.yml")
+    assert commands != script
+    subprocess.run(["bash", "-c", commands], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "search_space.json").read_text()) == odd
+    assert yaml.safe_load((tmp_path / "experiment.yml").read_text()) == {
+        "experimentName": config["experimentName"],
+        "trialCommand": config["trialCommand"],
+        "trialConcurrency": 1,
+        "trainingService": {"platform": "local"},
+        "searchSpaceFile": "search_space.json",
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["experiment.yml", "search_space.json"]
+
+
+def test_what_cannot_be_made_again_is_said_in_one_sentence(folder, tmp_path):
+    with pytest.raises(ValueError, match="reproduce: 2 experiments are not possible; one is"):
+        command([str(folder), str(folder)], reproduce=True)
+    with pytest.raises(ValueError, match=r"reproduce: '.*' has no experiment file; a NasExperiment is made again by"):
+        command([str(folder)], tmp_path / "report.html", reproduce=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_writes_the_report(folder, tmp_path, capsys):

@@ -21,6 +21,7 @@ from nni_earlyexit.report.html.network import Fitted
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.errors import sentence
 from nni_earlyexit.utils.progress import Say
+from nni_earlyexit.utils.provenance import made_with
 
 MOST_NETWORKS = 40
 """Most networks of a front that the page opens, spread over it."""
@@ -55,7 +56,7 @@ def write_report(
     experiments = [read(folder) for folder in folders]
     content = {
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": reproduction.versions(),
+        "versions": made_with(),
         "refresh_s": refresh_s,
         "experiments": [
             {**_one(experiment, tested), "progress": rows}

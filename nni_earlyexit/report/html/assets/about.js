@@ -41,6 +41,7 @@ function showReproduction(data) {
         : element("p", {}, "NNI’s database is not in the folder, so the experiment file is not known."),
       element("h3", {}, "Settings of the trials that are not the usual ones"),
       Object.keys(reproduction.settings).length ? list(reproduction.settings) : element("p", {}, "There are none."),
+      reproduction.made_with.map(made => [element("h3", {}, "What its trials were made with"), list(made)]),
       reproduction.without_space ? element("p", {}, `The space was not built here: ${reproduction.without_space}`) : null));
   }
   byId("reproduce").append(beside, element("h3", {}, "Versions on the machine that wrote this report"), list(data.versions));

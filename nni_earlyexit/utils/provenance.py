@@ -1,0 +1,52 @@
+"""What made a result: the versions, the commit of a checkout, and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("nni-earlyexit", "nni", "torch", "torchvision", "timm", "pytorch-lightning", "numpy", "scikit-learn")
+"""Packages whose versions can change a result."""
+GIT_S = 10.0
+"""Seconds that git has to say which commit this is."""
+
+
+@cache
+def made_with() -> dict[str, str]:
+    """Versions of Python and of the packages, the commit if this is a checkout, and the machine, by their names."""
+    made = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            made[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    if commit := _commit(Path(__file__).parents[2]):
+        made["commit"] = commit
+    return {**made, "processor": processor(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def processor() -> str:
+    """The processor of this machine, and how many cores it has."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        model = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
+        name = model[1].strip() if model else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _commit(checkout: Path) -> str:
+    """The commit of ``checkout``, with ``-dirty`` where files differ from it; nothing where it is none, or git is not here."""
+    if not (checkout / ".git").exists():
+        return ""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
