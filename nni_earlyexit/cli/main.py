@@ -37,6 +37,7 @@ COMMANDS = (
         SEARCH,
     ),
     Entry("resume", "go on with an experiment that was stopped or killed, show progress and write the front", SEARCH),
+    Entry("fetch", "copy the networks of an experiment from the machines that its trials ran on", SEARCH),
     Entry("front", "judge and write the front of an experiment's finished trials", RESULTS),
     Entry(
         "report", "write a report of experiments: one HTML file, which opens in a browser without a network", RESULTS

@@ -48,7 +48,7 @@ def first_complaint(folder: Path) -> str:
     if not (folder / "environments").is_dir():
         return (
             "; there is no folder 'environments' in it, where trials write: those of trials on other machines lie there, and "
-            f"'nni-earlyexit front {folder}' reads them once they are copied here"
+            f"'nni-earlyexit fetch {folder}' copies them"
         )
     for trial_folder in trial_folders(folder):
         if said := complaint(folder, trial_folder.name):

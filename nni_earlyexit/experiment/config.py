@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.environment import environment, programs
+from nni_earlyexit.experiment.workers import check_workers
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.search_space_file import written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
@@ -28,6 +29,7 @@ from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import parse_duration
 from nni_earlyexit.utils.checks import Check, check_writable, whole_number
+from nni_earlyexit.utils.progress import say
 
 if TYPE_CHECKING:
     from nni_earlyexit.search.ask_tell import AskTell
@@ -84,8 +86,11 @@ def check(path: Path) -> ExperimentFile:
     working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
-    _check_with_nni(path)
+    service = _check_with_nni(path)
     _check_space(identity, search_space, settings, arguments)
+    if service["platform"] == "remote":
+        read = (settings.training.weights, settings.limits.latency_table)
+        check_workers(service["machineList"], [file for file in read if file is not None], say)
     return ExperimentFile(
         path=path.resolve(),
         space=wanted.name,
@@ -224,11 +229,12 @@ def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     return search_space
 
 
-def _check_with_nni(path: Path) -> None:
+def _check_with_nni(path: Path) -> dict[str, Any]:
+    """The training service as NNI understands it, with NNI's names; ``ValueError`` for a file that NNI refuses."""
     from nni.experiment.config import ExperimentConfig, utils
 
     try:
-        ExperimentConfig.load(path).canonical_copy()
+        return dict(ExperimentConfig.load(path).canonical_copy().json()["trainingService"])
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
         utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
@@ -245,7 +251,6 @@ def _check_space(
     from nni_earlyexit.space.search_domain import check_limits, domain
     from nni_earlyexit.training.exit_weights import check_number_of_weights
     from nni_earlyexit.training.optimizer import check_optimizer
-    from nni_earlyexit.utils.progress import say
 
     space = search_spaces.restore(name)
     if settings.training.bank is not None:

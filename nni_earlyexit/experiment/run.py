@@ -20,6 +20,7 @@ from nni_earlyexit.experiment.config import check, seconds
 from nni_earlyexit.experiment.live import Display, Lines, State, display
 from nni_earlyexit.experiment.manager import Manager, reasons
 from nni_earlyexit.experiment.registration import register
+from nni_earlyexit.experiment.workers import fetch
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.rest import ENDED_TRIAL, PATIENCE_S, NoAnswer
 from nni_earlyexit.report.front_report import write_front
@@ -123,6 +124,11 @@ def _follow(
         # a second Ctrl-C must not leave processes behind
         with _signals(signal.SIG_IGN):
             manager.stop()
+        try:
+            fetch(folder, say)
+        except KeyboardInterrupt:
+            say(f"interrupted; the networks can still be copied: nni-earlyexit fetch {folder}")
+            code = 130
         for trial_folder in trial_folders(folder):
             files.remove_parts(trial_folder)
         try:

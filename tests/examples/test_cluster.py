@@ -14,85 +14,165 @@ from pathlib import Path
 import pytest
 import yaml
 from nni_earlyexit.evaluation import network_front
+from nni_earlyexit.experiment import workers
 from support import PROGRAM, eventually, free_port, left_behind
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-TRIALS = 2
+TRIALS = 4
 
 
 @pytest.fixture
-def worker(tmp_path):
-    """The entry of a machine for an experiment file, and the home that trials have there."""
+def start_worker(tmp_path, monkeypatch):
+    """Start a worker: the entry of a machine for an experiment file, and the home that trials have there."""
     if SSHD is None:
         pytest.skip("needs sshd")
     if os.geteuid() == 0:
         with suppress(OSError):
             Path("/run/sshd").mkdir(exist_ok=True)  # without which root's does not start
-    keys, home, port = tmp_path / "keys", tmp_path / "worker", free_port()
-    keys.mkdir()
-    home.mkdir()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
-    config = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": keys / "host",
-        "PidFile": "none",
-        "AuthorizedKeysFile": keys / "user.pub",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PasswordAuthentication": "no",
-        "Subsystem": "sftp internal-sftp",
-        # as the README says, pip keeps what is installed
-        "SetEnv": f"HOME={home} PIP_NO_INDEX=1 OMP_NUM_THREADS=1",
-    }
-    (keys / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in config.items()))
-    with (keys / "log").open("wb") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
+    trust = f"-o UserKnownHostsFile={tmp_path / 'known'} -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR"
+    monkeypatch.setenv(workers.SSH, f"ssh {trust}")
+    servers = []
 
-    def listens():
-        assert server.poll() is None, (keys / "log").read_text()
-        return "Server listening" in (keys / "log").read_text()
+    def start(name="worker"):
+        keys, home, port = tmp_path / f"keys of {name}", tmp_path / name, free_port()
+        keys.mkdir()
+        home.mkdir()
+        for key in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key], check=True)
+        config = {
+            "Port": port,
+            "ListenAddress": "127.0.0.1",
+            "HostKey": f'"{keys / "host"}"',
+            "PidFile": "none",
+            "AuthorizedKeysFile": f'"{keys / "user.pub"}"',
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "Subsystem": "sftp internal-sftp",
+            # as the README says, pip keeps what is installed
+            "SetEnv": f"HOME={home} PIP_NO_INDEX=1 OMP_NUM_THREADS=1",
+        }
+        (keys / "sshd_config").write_text("".join(f"{field} {value}\n" for field, value in config.items()))
+        with (keys / "log").open("wb") as log:
+            server = subprocess.Popen([SSHD, "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
+        servers.append(server)
 
-    try:
+        def listens():
+            assert server.poll() is None, (keys / "log").read_text()
+            return "Server listening" in (keys / "log").read_text()
+
         eventually(listens)
-        python = str(Path(sys.executable).parent)
-        machine = {"host": "127.0.0.1", "port": port, "user": getpass.getuser()}
-        yield {**machine, "sshKeyFile": str(keys / "user"), "pythonPath": python}, home
-    finally:
+        machine = {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "sshKeyFile": str(keys / "user")}
+        return {**machine, "pythonPath": str(Path(sys.executable).parent)}, home
+
+    yield start
+    for server in servers:
         server.terminate()
         server.wait()
 
 
-def test_trials_run_on_a_worker_and_their_networks_are_fetched(worker, examples, run_command, tmp_path):
-    machine, home = worker
+@pytest.fixture
+def worker(start_worker):
+    return start_worker()
+
+
+def python_that(folder, does):
+    """The ``pythonPath`` of a worker whose Python is a script, which may run ``$PYTHON``."""
+    folder.mkdir()
+    (folder / "python").write_text(f"#!/bin/sh\nPYTHON={sys.executable}\n{does}\n")
+    (folder / "python").chmod(0o755)
+    return str(folder)
+
+
+def test_a_worker_like_this_machine_is_accepted_with_the_files_that_it_needs(worker, tmp_path):
+    (tmp_path / "a file").write_text("the same")
+    workers.check_workers([worker[0]], [str(tmp_path / "a file")])
+
+
+@pytest.mark.parametrize(
+    ("does", "sentence"),
+    [
+        (
+            """"$PYTHON" "$@" | sed 's/"nni-earlyexit": "[^"]*"/"nni-earlyexit": "0.0.9"/'""",
+            r"'127.0.0.1' has nni-earlyexit 0\.0\.9, this machine \d+\.\d+\.\d+; make both the same",
+        ),
+        (""""$PYTHON" "$@" | sed 's/"timm": "[^"]*", //'""", r"'127.0.0.1' has timm \(none\), this machine \d"),
+        ('exec "$PYTHON" -I -S "$@"', r"'.*/python' on '127.0.0.1' cannot run trials: .*No module named"),
+        ("exit 3", r"'.*/python' on '127.0.0.1' cannot run trials: no reason given"),
+        ("echo '{}'", r"'.*/python' on '127.0.0.1' cannot run trials: no reason given"),
+        (
+            """"$PYTHON" "$@" | sed 's/"checksums": {[^}]*}/"checksums": {}/'""",
+            r"'127.0.0.1' does not have '.*/weights'; copy it there",
+        ),
+        (
+            """"$PYTHON" "$@" | sed 's/weights": "./weights": "x/'""",
+            r"'127.0.0.1' has another file than this machine in '.*/weights'; copy it there",
+        ),
+    ],
+    ids=["version", "package", "no package", "fails", "says nothing", "no file", "another file"],
+)
+def test_another_worker_is_refused_with_the_reason(worker, tmp_path, does, sentence):
+    (tmp_path / "weights").write_text("of a supernet")
+    machine = {**worker[0], "pythonPath": python_that(tmp_path / "bin", does)}
+    with pytest.raises(ValueError, match=f"^machineList: {sentence}"):
+        workers.check_workers([worker[0], machine], [str(tmp_path / "weights")])
+
+
+def test_one_that_cannot_be_reached_is_named(worker, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"^machineList: '127.0.0.1' cannot be reached: .*Connection refused"):
+        workers.check_workers([{**worker[0], "port": free_port()}], [])
+    monkeypatch.setenv(workers.SSH, f"ssh -o UserKnownHostsFile={tmp_path / 'nobody'} -o StrictHostKeyChecking=yes")
+    with pytest.raises(ValueError, match=r"^machineList: '127.0.0.1' cannot be reached: Host key verification failed"):
+        workers.check_workers([worker[0]], [])
+    monkeypatch.setenv(workers.SSH, "no-such-ssh")
+    with pytest.raises(ValueError, match=r"^machineList: 'no-such-ssh' is no program that runs: No such file"):
+        workers.check_workers([worker[0]], [])
+
+
+def test_one_with_a_password_is_left_out_and_said():
+    said = []
+    workers.check_workers([{"host": "w1", "user": "me", "password": "secret"}], [], said.append)
+    assert said == ["w1 is not looked at, for it has a password; with sshKeyFile it is"]
+
+
+def test_what_is_not_here_cannot_be_there():
+    with pytest.raises(ValueError, match="^machineList: '/no/such/file' is not on this machine either"):
+        workers.check_workers([], ["/no/such/file"])
+
+
+def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, examples, run_command, tmp_path):
+    (one, home), (two, other) = (start_worker(name) for name in ("one", "two"))
     config = yaml.safe_load((examples / "cluster" / "experiment.yml").read_text())
-    assert machine.keys() - {"port"} == config["trainingService"]["machineList"][0].keys()
-    config["trainingService"]["machineList"] = [machine]
+    assert one.keys() - {"port"} == config["trainingService"]["machineList"][0].keys()
+    config["trainingService"]["machineList"] = [one, two]
     config |= {"maxTrialNumber": TRIALS, "experimentWorkingDirectory": str(tmp_path / "nni")}
     command = config["trialCommand"].replace("--epochs 12", "--epochs 1 --threads 1")
     config["trialCommand"] = command.replace(" --max-avg-macs 600k", "")  # one epoch may be too little to keep it
     config["searchSpaceFile"] = str(examples / "digits" / "search_space.json")
-    file = tmp_path / "project" / "experiment.yml"  # NNI copies its folder to the worker
+    file = tmp_path / "project" / "experiment.yml"  # NNI copies its folder to the workers
     file.parent.mkdir()
     file.write_text(yaml.safe_dump(config))
 
-    said = run_command(PROGRAM, "run", file, "--port", free_port(), folder=tmp_path, right=1)
+    said = run_command(PROGRAM, "run", file, "--port", free_port(), "--results", "results", folder=tmp_path)
     assert f"{TRIALS}/{TRIALS} trials, best so far" in said
-    assert "those of trials on other machines lie there" in said
+    assert said.count("copied the trials on 127.0.0.1") == 2
     (experiment,) = (path for path in (tmp_path / "nni").iterdir() if not path.is_symlink())
-    assert list(experiment.glob("environments/*/trials/*")) == []
-    eventually(lambda: left_behind(home) == [])
-
-    trust = ("--option", f"UserKnownHostsFile={tmp_path / 'known'}", "--option", "StrictHostKeyChecking=accept-new")
-    fetch = examples / "cluster" / "fetch.py"
-    run_command(sys.executable, fetch, file, experiment.name, *trust, folder=tmp_path)
+    eventually(lambda: left_behind(home) == left_behind(other) == [])
+    done = {
+        place: list(place.glob(f"nni-experiments/{experiment.name}/environments/*/trials/*")) for place in (home, other)
+    }
+    assert all(done.values())
     trials = network_front.finished(experiment)
-    assert len(trials) == TRIALS
+    assert len(trials) == TRIALS == sum(map(len, done.values()))
     assert all(trial.metrics["sample"] == trial.sample for trial in trials)
-    said = run_command(PROGRAM, "front", experiment, "--results", "results", folder=tmp_path)
     written = json.loads((tmp_path / "results" / "front.json").read_text())
     assert written["trials"] == TRIALS
     assert all(member["architecture"] in said for member in written["front"])
+
+    for folder in (path for place in (home, other) for path in place.glob("nni-experiments")):
+        shutil.rmtree(folder)  # as when the machines are gone
+    said = run_command(PROGRAM, "fetch", experiment, folder=tmp_path, right=1)
+    assert said.count("not everything came from 127.0.0.1") == 2
+    assert len(network_front.finished(experiment)) == TRIALS

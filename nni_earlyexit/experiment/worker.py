@@ -1,0 +1,31 @@
+"""What a worker says of itself before a search: ``python -m nni_earlyexit.experiment.worker [FILE ...]``.
+
+It prints one line of JSON: what results are made with there, and the checksum of each file, or ``null`` where it is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.utils.files import checksum
+from nni_earlyexit.utils.provenance import made_with
+
+
+def about(files: Sequence[str]) -> dict[str, Any]:
+    """Versions, commit and machine, and the checksums of ``files`` by their names."""
+    return {"made_with": made_with(), "checksums": {name: _checksum(Path(name).expanduser()) for name in files}}
+
+
+def _checksum(path: Path) -> str | None:
+    try:
+        return checksum(path)
+    except OSError:
+        return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(about(sys.argv[1:])))

@@ -1,0 +1,145 @@
+"""The machines of NNI's remote platform: looked at before a search starts, and their results brought home.
+
+NNI itself logs that a worker has another version of NNI, and goes on; a missing package or file fails every trial. And it
+copies metrics alone: weights and outputs stay on the worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from nni_earlyexit.evaluation import nni_database
+from nni_earlyexit.experiment import worker
+from nni_earlyexit.utils.progress import Say
+
+SSH = "NNI_EARLYEXIT_SSH"
+"""The environment variable with a command in place of ``ssh``, options and all."""
+SAME = ("nni-earlyexit", "commit", "nni", "torch", "timm")
+"""What must be the same on a worker: results of other versions are not comparable, and may not be readable."""
+WAIT_S = 60
+"""Seconds that a worker has for its answer."""
+
+
+def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], say: Say = lambda line: None) -> None:
+    """Look at each machine of ``machineList``; all at once.
+
+    Parameters
+    ----------
+    machines
+        Entries of ``machineList``, canonical, with NNI's names. Those that NNI logs in to with a password are left out.
+    files
+        Paths that a trial reads, and that must be the same files on every machine.
+    say
+        Hears of machines that are left out.
+
+    Raises
+    ------
+    ValueError
+        In one sentence for a machine that cannot be reached, that lacks the package or a file, or has another one.
+    """
+    here = worker.about(files)
+    if missing := [name for name, checksum in here["checksums"].items() if checksum is None]:
+        raise ValueError(f"machineList: {missing[0]!r} is not on this machine either")
+    for machine in machines:
+        if machine.get("password") is not None:
+            say(f"{machine['host']} is not looked at, for it has a password; with sshKeyFile it is")
+    asked = [machine for machine in machines if machine.get("password") is None]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        for machine, there in zip(asked, pool.map(lambda machine: _asked(machine, files), asked), strict=True):
+            _compare(str(machine["host"]), here, there)
+
+
+def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
+    """What the worker says of itself."""
+    host = str(machine["host"])
+    folder = machine.get("pythonPath")
+    python = "python" if folder is None else f"{folder}/python"
+    command = [*_ssh(machine), shlex.join([python, "-m", worker.__name__, *files])]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=WAIT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"machineList: {host!r} has not answered for {WAIT_S} s") from None
+    except OSError as error:
+        raise ValueError(f"machineList: {command[0]!r} is no program that runs: {error.strerror}") from None
+    said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if done.returncode == 255:  # ssh's own
+        raise ValueError(f"machineList: {host!r} cannot be reached: {said}")
+    try:
+        there = json.loads(done.stdout.splitlines()[-1])
+        return {"made_with": dict(there["made_with"]), "checksums": dict(there["checksums"])}
+    except (ValueError, LookupError, TypeError):
+        raise ValueError(f"machineList: {python!r} on {host!r} cannot run trials: {said}") from None
+
+
+def _ssh(machine: Mapping[str, Any]) -> list[str]:
+    """The command that runs another one on ``machine``."""
+    command = [*shlex.split(os.environ.get(SSH, "ssh")), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+    if machine.get("sshKeyFile") is not None:
+        command += ["-i", str(machine["sshKeyFile"])]
+    return [*command, "-p", str(machine.get("port") or 22), "-l", str(machine["user"]), "--", str(machine["host"])]
+
+
+def remote_machines(folder: Path) -> list[Mapping[str, Any]]:
+    """The machines of the experiment in ``folder``; none of one that ran on this machine, or whose database is not there."""
+    services = nni_database.read(folder).config.get("trainingService")
+    services = services if isinstance(services, Sequence) else [services]
+    found = [service for service in services if isinstance(service, Mapping) and service.get("platform") == "remote"]
+    return [
+        machine for service in found for machine in service.get("machineList") or [] if isinstance(machine, Mapping)
+    ]
+
+
+def fetch(folder: Path, say: Say) -> bool:
+    """Copy the folders of an experiment's trials from its machines to where those of local trials are.
+
+    Parameters
+    ----------
+    folder
+        The experiment's folder here, which has NNI's name for it.
+    say
+        Hears of each machine.
+
+    Returns
+    -------
+    bool
+        ``False`` if something could not be had, of which ``say`` has heard; what is there by now stays.
+    """
+    # NNI keeps them there, wherever this machine keeps its experiments; upload holds the trials' code
+    pack = f"tar -C ~/nni-experiments/{shlex.quote(folder.resolve().name)} -c --exclude=upload environments"
+    whole = True
+    for machine in remote_machines(folder):
+        host = machine.get("host")
+        if machine.get("password") is not None:
+            say(f"trials on {host} stay there, for it has a password; with sshKeyFile they are copied")
+            whole = False
+            continue
+        with subprocess.Popen([*_ssh(machine), pack], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as archive:
+            unpacked = subprocess.run(["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"], stdin=archive.stdout, check=False)
+        if archive.returncode or unpacked.returncode:
+            say(f"not everything came from {host}; nni-earlyexit fetch {folder} tries again")
+            whole = False
+        else:
+            say(f"copied the trials on {host}")
+    return whole
+
+
+def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    for name in SAME:
+        own, other = (side["made_with"].get(name) for side in (here, there))
+        if own != other and (name != "commit" or (own and other)):  # what was installed from an archive has none
+            raise ValueError(
+                f"machineList: {host!r} has {name} {other or '(none)'}, this machine {own or '(none)'}; make both the same"
+            )
+    for name, checksum in here["checksums"].items():
+        if there["checksums"].get(name) != checksum:
+            what = "does not have" if there["checksums"].get(name) is None else "has another file than this machine in"
+            raise ValueError(f"machineList: {host!r} {what} {name!r}; copy it there")
