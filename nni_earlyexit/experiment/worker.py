@@ -1,4 +1,4 @@
-"""What a worker says of itself before a search: ``python -m nni_earlyexit.experiment.worker [FILE ...]``.
+"""A worker's answer to the question about itself, before a search: ``python -m nni_earlyexit.experiment.worker [FILE ...]``.
 
 It prints one line of JSON: what results are made with there, and the checksum of each file, or ``null`` where it is not there.
 """

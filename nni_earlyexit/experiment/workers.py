@@ -57,7 +57,7 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
 
 
 def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
-    """What the worker says of itself."""
+    """The worker's answer to the question about itself."""
     host = str(machine["host"])
     folder = machine.get("pythonPath")
     python = "python" if folder is None else f"{folder}/python"
@@ -92,9 +92,9 @@ def remote_machines(folder: Path) -> list[Mapping[str, Any]]:
     """The machines of the experiment in ``folder``; none of one that ran on this machine, or whose database is not there."""
     services = nni_database.read(folder).config.get("trainingService")
     services = services if isinstance(services, Sequence) else [services]
-    found = [service for service in services if isinstance(service, Mapping) and service.get("platform") == "remote"]
+    remote = [service for service in services if isinstance(service, Mapping) and service.get("platform") == "remote"]
     return [
-        machine for service in found for machine in service.get("machineList") or [] if isinstance(machine, Mapping)
+        machine for service in remote for machine in service.get("machineList") or [] if isinstance(machine, Mapping)
     ]
 
 
@@ -123,7 +123,9 @@ def fetch(folder: Path, say: Say) -> bool:
             whole = False
             continue
         with subprocess.Popen([*_ssh(machine), pack], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as archive:
-            unpacked = subprocess.run(["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"], stdin=archive.stdout, check=False)
+            unpacked = subprocess.run(
+                ["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"], stdin=archive.stdout, check=False
+            )
         if archive.returncode or unpacked.returncode:
             say(f"not everything came from {host}; nni-earlyexit fetch {folder} tries again")
             whole = False
