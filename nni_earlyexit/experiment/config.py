@@ -50,6 +50,7 @@ class ExperimentFile:
     max_trials: int | None
     max_seconds: float | None
     working_directory: Path
+    platform: str
 
 
 def check(path: Path) -> ExperimentFile:
@@ -87,6 +88,7 @@ def check(path: Path) -> ExperimentFile:
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     service = _check_with_nni(path)
+    _check_roles(service, _need(content, "trialCommand"))
     _check_space(identity, search_space, settings, arguments)
     if service["platform"] == "remote":
         read = (settings.training.weights, settings.limits.latency_table)
@@ -99,6 +101,7 @@ def check(path: Path) -> ExperimentFile:
         max_trials=content.get("maxtrialnumber"),
         max_seconds=seconds(content.get("maxexperimentduration")),
         working_directory=working_directory,
+        platform=str(service["platform"]),
     )
 
 
@@ -238,6 +241,17 @@ def _check_with_nni(path: Path) -> dict[str, Any]:
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
         utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
+
+
+def _check_roles(service: Mapping[str, Any], command: str) -> None:
+    """Check that what Kubernetes runs is the ``trialCommand``, whose limits the tuner keeps."""
+    roles = [
+        *service.get("taskRoles", ()),
+        *(service[role] for role in ("master", "worker", "ps") if service.get(role)),
+    ]
+    for role in roles:
+        if role["command"] != command:
+            raise ValueError(f"command: {role['command']!r} is not possible; the trialCommand {command!r} is")
 
 
 def _check_space(

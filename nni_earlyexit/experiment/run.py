@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
+REACHES_LOOPBACK = ("local", "remote")
+"""Platforms whose trials can reach a manager that listens on this machine only, through a tunnel if they run elsewhere."""
 REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
 
@@ -64,6 +66,11 @@ def run(
     check_writable(results, "results")
     say(f"checking {config}")
     experiment = check(config)
+    if experiment.platform not in REACHES_LOOPBACK:
+        raise ValueError(
+            f"trainingService: 'run' is not possible on {experiment.platform!r}, whose trials cannot reach a manager that "
+            f"answers this machine only; 'nnictl create --config {config}' is, whose manager answers everybody, without a login"
+        )
     register()
     with _signals(_interrupt):
         try:

@@ -11,10 +11,13 @@ import pytest
 import yaml
 from nni_earlyexit.experiment import config as experiment_file
 from nni_earlyexit.experiment.config import check
+from nni_earlyexit.experiment.run import run
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.search.limits import LIMITS
 from nni_earlyexit.utils.checks import check_port, check_writable
-from support import free_port, write_config
+from support import EXAMPLE, free_port, write_config
+
+CLUSTER = EXAMPLE.parent / "cluster"
 
 
 def tuner(**class_args):
@@ -34,6 +37,29 @@ def test_the_example_can_be_run(tmp_path):
     assert checked.space == "digits"
     assert (checked.concurrency, checked.max_trials, checked.max_seconds) == (2, 36, 300)
     assert checked.settings.limits.max_avg_macs == 600_000
+
+
+@pytest.mark.parametrize("name", ["kubeflow", "frameworkcontroller"])
+def test_the_examples_for_kubernetes_are_what_nni_understands_and_run_says_why_it_cannot(name, tmp_path):
+    path = CLUSTER / f"{name}.yml"
+    assert check(path).platform == name
+    with pytest.raises(
+        ValueError, match=f"^trainingService: 'run' is not possible on '{name}', .*; 'nnictl create --config"
+    ):
+        run(path, port=free_port(), results=tmp_path / "results")
+
+
+@pytest.mark.parametrize(("name", "role"), [("kubeflow", "master"), ("frameworkcontroller", "taskRoles")])
+def test_kubernetes_runs_the_command_whose_limits_the_tuner_keeps(name, role, tmp_path):
+    content = yaml.safe_load((CLUSTER / f"{name}.yml").read_text())
+    entry = content["trainingService"][role]
+    (entry[0] if isinstance(entry, list) else entry)["command"] = command("--max-avg-macs 1M")
+    content["searchSpaceFile"] = str(CLUSTER.parent / "digits" / "search_space.json")
+    (tmp_path / "experiment.yml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        ValueError, match="^command: '.*--max-avg-macs 1M' is not possible; the trialCommand 'python -m .*600k' is"
+    ):
+        check(tmp_path / "experiment.yml")
 
 
 def test_any_tuner_of_nni_can_be_run(tmp_path):
