@@ -82,7 +82,8 @@ def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
 
 def _ssh(machine: Mapping[str, Any]) -> list[str]:
     """The command that runs another one on ``machine``."""
-    command = [*shlex.split(os.environ.get(SSH, "ssh")), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+    options = ("BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=15")
+    command = [*shlex.split(os.environ.get(SSH, "ssh")), *(word for option in options for word in ("-o", option))]
     if machine.get("sshKeyFile") is not None:
         command += ["-i", str(machine["sshKeyFile"])]
     return [*command, "-p", str(machine.get("port") or 22), "-l", str(machine["user"]), "--", str(machine["host"])]
@@ -93,9 +94,8 @@ def remote_machines(folder: Path) -> list[Mapping[str, Any]]:
     services = nni_database.read(folder).config.get("trainingService")
     services = services if isinstance(services, Sequence) else [services]
     remote = [service for service in services if isinstance(service, Mapping) and service.get("platform") == "remote"]
-    return [
-        machine for service in remote for machine in service.get("machineList") or [] if isinstance(machine, Mapping)
-    ]
+    machines = [machine for service in remote for machine in service.get("machineList") or []]
+    return [machine for machine in machines if isinstance(machine, Mapping) and {"host", "user"} <= machine.keys()]
 
 
 def fetch(folder: Path, say: Say) -> bool:
@@ -117,21 +117,28 @@ def fetch(folder: Path, say: Say) -> bool:
     pack = f"tar -C ~/nni-experiments/{shlex.quote(folder.resolve().name)} -c --exclude=upload environments"
     whole = True
     for machine in remote_machines(folder):
-        host = machine.get("host")
+        host = machine["host"]
         if machine.get("password") is not None:
             say(f"trials on {host} stay there, for it has a password; with sshKeyFile they are copied")
             whole = False
             continue
-        with subprocess.Popen([*_ssh(machine), pack], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as archive:
-            unpacked = subprocess.run(
-                ["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"], stdin=archive.stdout, check=False
-            )
-        if archive.returncode or unpacked.returncode:
+        if _copied([*_ssh(machine), pack], folder):
+            say(f"copied the trials on {host}")
+        else:
             say(f"not everything came from {host}; nni-earlyexit fetch {folder} tries again")
             whole = False
-        else:
-            say(f"copied the trials on {host}")
     return whole
+
+
+def _copied(pack: Sequence[str], folder: Path) -> bool:
+    """Unpack the archive that a command writes; ``False`` if either did not end well, or is not there."""
+    unpack = ["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"]
+    try:
+        with subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as archive:
+            unpacked = subprocess.run(unpack, stdin=archive.stdout, check=False)
+    except OSError:
+        return False
+    return archive.returncode == unpacked.returncode == 0
 
 
 def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from nni_earlyexit.evaluation import network_front
+from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.experiment import workers
 from support import PROGRAM, eventually, free_port, left_behind
 
@@ -176,3 +177,12 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     said = run_command(PROGRAM, "fetch", experiment, folder=tmp_path, right=1)
     assert said.count("not everything came from 127.0.0.1") == 2
     assert len(network_front.finished(experiment)) == TRIALS
+
+
+def test_without_ssh_the_networks_stay_where_they_are_and_that_is_said(tmp_path, monkeypatch):
+    service = {"platform": "remote", "machineList": [{"host": "w1", "user": "me"}, {"host": "w2"}, 3]}
+    monkeypatch.setattr(workers.nni_database, "read", lambda folder: Database({"trainingService": service}))
+    monkeypatch.setenv(workers.SSH, "no-such-ssh")
+    said = []
+    assert not workers.fetch(tmp_path, said.append)
+    assert said == [f"not everything came from w1; nni-earlyexit fetch {tmp_path} tries again"]
