@@ -152,7 +152,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     axes.set_xlabel("average MACs of a test input (millions)")
     axes.set_ylabel("test accuracy (%)")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=110)
 
 

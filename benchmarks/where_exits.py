@@ -93,6 +93,7 @@ def draw(content: Mapping[str, Any], row: str, path: Path) -> None:
     """Positions and depths by average MACs, layer types, and the trade-offs of the kinds."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     every = sorted(networks(content, row), key=lambda network: network["avg_macs"])
     figure = Figure(figsize=(12, 4.2), layout="constrained")
@@ -107,7 +108,11 @@ def draw(content: Mapping[str, Any], row: str, path: Path) -> None:
         places.scatter(
             macs, np.full(len(macs), stage), c=depths, cmap=colours, vmin=0, vmax=3, s=70, marker="|", linewidths=3
         )
-    places.set(xscale="log", xlabel="average MACs (millions)", ylabel="exit after stage", yticks=stages)
+    for axes in (places, fronts):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    places.set(xlabel="average MACs (millions)", ylabel="exit after stage", yticks=stages)
     places.set_title(f"exits of the {len(every)} networks on the trade-offs", fontsize="medium")
     bar = figure.colorbar(places.collections[0], ax=places, ticks=range(4), location="bottom", shrink=0.7)
     bar.set_label("layers of the branch before its head")
@@ -125,7 +130,7 @@ def draw(content: Mapping[str, Any], row: str, path: Path) -> None:
         low += heights
     types.set(xlabel="after stage", ylabel="share of the branches' layers")
     types.set_title("types of the layers", fontsize="medium")
-    types.legend(fontsize="small")
+    types.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
     for number, kind in enumerate(KINDS):
         at = [
             (budget, best_within(content, kind, budget))
@@ -134,7 +139,7 @@ def draw(content: Mapping[str, Any], row: str, path: Path) -> None:
         line = [(budget / 1e6, 100 * value) for budget, value in at if value is not None]
         if line:
             fronts.plot(*zip(*line, strict=True), label=kind, color=colormaps["tab10"](number))
-    fronts.set(xscale="log", xlabel="average MACs (millions)", ylabel="validation accuracy (%)")
+    fronts.set(xlabel="average MACs (millions)", ylabel="validation accuracy (%)")
     fronts.set_title("the most accurate network within a budget", fontsize="medium")
     fronts.grid(alpha=0.3)
     fronts.legend()
