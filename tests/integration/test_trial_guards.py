@@ -63,10 +63,9 @@ def test_what_its_children_hold_counts_and_they_end_too(tmp_path):
 
 def test_what_processes_share_counts_once(tmp_path):
     code, said, errors = ended(
-        "import os, time\nheld = b'x' * 200_000_000\nready, end = os.pipe(), os.pipe()\n"
-        "children = [os.fork() for _ in range(3)] if os.getpid() else []\n"
-        "if 0 in children: os.write(ready[1], b'.'); os.read(end[0], 1); os._exit(0)\n"
-        "print(trial_guards.held_bytes() < 400e6)\nfor child in children: os.kill(child, 9)",
+        "import os, signal\nheld = b'x' * 200_000_000\nchildren = []\n"
+        "for _ in range(3):\n    children.append(os.fork())\n    if children[-1] == 0: signal.pause()\n"
+        "print(trial_guards.held_bytes() < 400e6)\nfor child in children: os.kill(child, signal.SIGKILL); os.waitpid(child, 0)",
         tmp_path,
     )
     assert (code, said, errors) == (0, "True\n", "")
