@@ -1,5 +1,5 @@
 # make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
-# make test: lint, types and all tests; make coverage: how much of the package they run, which takes twice as long
+# make test: lint, types and all tests; make coverage: how much of the package they run, which slows them
 # make sbom, make audit: what is installed, and published advisories on it
 # make test-fast: the tests that start no experiment of NNI's and take no longer than a few seconds
 PYTHON ?= python3

@@ -243,9 +243,12 @@ def test_the_commands_that_make_a_search_again_keep_what_is_in_its_files(experim
         "searchSpace": odd,
         "trialCodeDirectory": "/somewhere",
         "trialConcurrency": 1,
+        "nniManagerIp": "127.0.0.1",
         "trainingService": {"platform": "local", "trialCommand": "the same", "trialGpuNumber": None},
     }
-    script = reproduction.script(replace(experiment, database=replace(experiment.database, config=config)))
+    trials = [replace(experiment.trials[0], made_with={"torch": "2\ntouch hacked", "commit": "a\rb\ntouch hacked"})]
+    changed = replace(experiment, trials=trials, database=replace(experiment.database, config=config))
+    script = reproduction.script(changed)
     commands = script.removesuffix("nni-earlyexit run experiment.yml")
     assert commands != script
     subprocess.run(["bash", "-c", commands], cwd=tmp_path, check=True)
@@ -254,6 +257,7 @@ def test_the_commands_that_make_a_search_again_keep_what_is_in_its_files(experim
         "experimentName": config["experimentName"],
         "trialCommand": config["trialCommand"],
         "trialConcurrency": 1,
+        "nniManagerIp": "127.0.0.1",
         "trainingService": {"platform": "local"},
         "searchSpaceFile": "search_space.json",
     }

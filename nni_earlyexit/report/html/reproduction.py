@@ -66,7 +66,7 @@ def script(experiment: Experiment) -> str:
         raise ValueError(
             f"reproduce: {experiment.name!r} has no experiment file; a NasExperiment is made again by the script that made it"
         )
-    left_out = _OF_NNI | _OF_THE_PLACE
+    left_out = (_OF_NNI | _OF_THE_PLACE) - {"nniManagerIp"}  # by which workers find it
     file = {name: value for name, value in config.items() if name not in left_out and value not in (None, "", [], {})}
     service = file.get("trainingService")
     if isinstance(service, Mapping):
@@ -87,6 +87,8 @@ def script(experiment: Experiment) -> str:
             lines.append(f"#   git checkout {made['commit'].removesuffix('-dirty')}")
         packages = " ".join(f"{name}=={made[name]}" for name in PACKAGES[1:] if name in made)
         lines.append(f"#   pip install {packages}")
+    # what is read from files must not end a comment
+    lines = ["# " + " ".join(line.split()).lstrip("# ") for line in lines]
     choices = ",\n".join(
         f"  {json.dumps(label)}: {json.dumps(values)}" for label, values in config["searchSpace"].items()
     )
