@@ -36,7 +36,7 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         model = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
-        name = model[1].strip() if model else name
+        name = " ".join(model[1].split()) if model else name
     return f"{name}, {os.cpu_count()} cores"
 
 
