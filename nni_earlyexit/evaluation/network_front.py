@@ -6,7 +6,6 @@ on the test split.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +177,7 @@ def finished(experiment: Path, say: Say = print) -> list[record.Record]:
 def objectives_of(experiment: Path) -> dict[str, str]:
     """The objectives that the search in the folder of an experiment had; the usual ones where its state does not say."""
     try:
-        return check_objectives(json.loads((experiment / "checkpoint" / checkpoint.FILE).read_text())["objectives"])
+        return check_objectives(checkpoint.read(experiment / "checkpoint" / checkpoint.FILE)["objectives"])
     except (OSError, ValueError, LookupError, TypeError):
         return dict(DEFAULT_OBJECTIVES)
 

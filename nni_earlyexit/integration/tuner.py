@@ -21,8 +21,8 @@ from nni_earlyexit.integration import nni_private, rest, trial_arguments
 from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters, written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.integration.visible_failure import visible_failure
-from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.ask_tell import Exhausted
+from nni_earlyexit.search.checkpoint import Checkpoint
 from nni_earlyexit.search.domain import Sample
 from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Session, Submitted
@@ -76,9 +76,10 @@ class EarlyExitTuner(Tuner):
     def load_checkpoint(self) -> None:
         """Note that NNI resumes; it calls this before there is a space."""
         self._resumed = True
-        if self._checkpoint is not None:
-            for folder in (self._checkpoint, *self._checkpoint.parent.glob("environments/*/trials/*")):
-                files.remove_parts(folder)
+        folder = self.get_checkpoint_path()
+        if folder is not None:
+            for own in (Path(folder), *Path(folder).parent.glob("environments/*/trials/*")):
+                files.remove_parts(own)
 
     @_visible_failure
     def update_search_space(self, search_space: Mapping[str, Any]) -> None:
@@ -174,18 +175,18 @@ class EarlyExitTuner(Tuner):
             return None
         return str(rest.get(self._manager, "experiment")["params"].get("trialCommand"))
 
-    @property
-    def _checkpoint(self) -> Path | None:
-        """NNI's folder for what a resumed experiment needs, if there is one."""
+    @functools.cached_property
+    def _checkpoint(self) -> Checkpoint | None:
+        """In NNI's folder for what a resumed experiment needs, if there is one."""
         folder = self.get_checkpoint_path()
-        return None if folder is None else Path(folder)
+        return None if folder is None else Checkpoint(Path(folder))
 
     def _save(self) -> None:
         if self._checkpoint is not None:
-            checkpoint.save(self.strategy, self._checkpoint)
+            self._checkpoint.save(self.strategy)
 
     def _restore(self) -> bool:
-        return self._checkpoint is not None and checkpoint.load(self.strategy, self._checkpoint)
+        return self._checkpoint is not None and self._checkpoint.load(self.strategy)
 
     def _settle(self) -> None:
         """Learn after a resume which samples NNI runs again and which have failed, and try again those that never reached it.

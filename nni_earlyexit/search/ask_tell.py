@@ -151,14 +151,23 @@ class AskTell(ABC):
             "space": self.domain.name,
             "choices": {label: list(values) for label, values in self.domain.choices.items()},
             "objectives": self.objectives,
-            "rng": self.rng.bit_generator.state,
-            "trials": [
-                [t.sample, t.losses, t.points, t.excess if math.isfinite(t.excess) else None, t.epochs]
-                for t in self.trials.values()
-            ],
-            "pending": list(self.pending.values()),
-            "own": self.own_state(),
+            **self._state_with(list(self.trials.values())),
         }
+
+    def changes_since(self, last: Trial | None) -> dict[str, Any] | None:
+        """Changes of a state whose latest trial is ``last``: ``trials`` come behind, all else takes the place of what was.
+
+        ``None`` if there is no such trial any more, because its network was told again.
+        """
+        news: list[Trial] = []
+        for trial in reversed(self.trials.values()):
+            if trial is last:
+                break
+            news.append(trial)
+        else:
+            if last is not None:
+                return None
+        return self._state_with(news[::-1])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same strategy in the same space, after :meth:`start`.
@@ -232,6 +241,17 @@ class AskTell(ABC):
         return sample if self.is_new(sample) and self.domain.excess(sample) <= 0 else None
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    def _state_with(self, trials: Sequence[Trial]) -> dict[str, Any]:
+        """The part of the state that changes, with these of the trials."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "trials": [
+                [t.sample, t.losses, t.points, t.excess if math.isfinite(t.excess) else None, t.epochs] for t in trials
+            ],
+            "pending": list(self.pending.values()),
+            "own": self.own_state(),
+        }
 
     def _next(self) -> Sample:
         for sample in self.initial:

@@ -11,6 +11,7 @@ from nni_earlyexit import strategies
 from nni_earlyexit.evaluation import network_front as front
 from nni_earlyexit.experiment.environment import environment
 from nni_earlyexit.integration.rest import unpack
+from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.search_domain import domain
@@ -38,7 +39,7 @@ def experiment(start):
 @pytest.fixture(scope="module")
 def told(experiment, digits_space):
     """The strategy as it was when the experiment ended."""
-    state = json.loads((experiment[0].folder / "checkpoint" / "strategy.json").read_text())
+    state = checkpoint.read(experiment[0].folder / "checkpoint" / checkpoint.FILE)
     strategy = strategies.create("random")
     strategy.start(domain(digits_space, Limits()))
     strategy.load_state_dict(state)

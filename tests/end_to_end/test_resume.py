@@ -46,7 +46,7 @@ def trials_when_done(running):
 
 
 def stored_losses(running):
-    state = json.loads((running.folder / "checkpoint" / checkpoint.FILE).read_text())
+    state = checkpoint.read(running.folder / "checkpoint" / checkpoint.FILE)
     return {key(sample): losses for sample, losses, *_ in state["trials"]}
 
 

@@ -297,7 +297,7 @@ def latency_table(rng: random.Random, folder: Path) -> None:
 def state(rng: random.Random, folder: Path) -> None:
     """The tuner's stored state, damaged: used, or left aside with a line in the log."""
     from nni_earlyexit import strategies
-    from nni_earlyexit.search import checkpoint
+    from nni_earlyexit.search.checkpoint import FILE, Checkpoint
     from nni_earlyexit.search.limits import Limits
     from nni_earlyexit.space.search_domain import domain
 
@@ -307,13 +307,19 @@ def state(rng: random.Random, folder: Path) -> None:
         sample = strategy.ask()
         strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})
     strategy.ask()
-    checkpoint.save(strategy, folder)
-    path = folder / checkpoint.FILE
-    whole = path.read_bytes()
-    path.write_bytes(
-        damaged(rng, whole) if rng.random() < 0.5 else json.dumps(mutated(rng, json.loads(whole))).encode()
-    )
-    if not checkpoint.load(strategy, folder):
+    stored = Checkpoint(folder)
+    stored.save(strategy)
+    strategy.tell(strategy.ask(), {"accuracy": 0.7, "avg_macs": 1e5})
+    stored.save(strategy)
+    path = folder / FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    if rng.random() < 0.5:
+        lines[at] = json.dumps(mutated(rng, json.loads(lines[at]))).encode() + b"\n"
+        path.write_bytes(b"".join(lines))
+    else:
+        path.write_bytes(damaged(rng, b"".join(lines)))
+    if not Checkpoint(folder).load(strategy):
         raise ValueError("left aside")
     strategy.ask()
 

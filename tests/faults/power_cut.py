@@ -2,9 +2,10 @@
 
 Only what ``fsync`` has seen is safe: the content of a file since its last ``fsync``, and a name (made, moved or removed)
 since the last one of the folder that it is in. Of all else the disk may have everything, nothing, or of a file's content the
-first half. Before and after every ``fsync`` and every move, both ends of that are built as folders: the names that are safe
-and nothing else, and all names, whose content is cut where it is not safe. What was there before the writing is safe, and so
-is the folder itself. Writing ends when its function returns: from then on, a cut must not lose it.
+first half; what was safe stays where a file only becomes longer. Before and after every ``fsync`` and every move, both ends of
+that are built as folders: the names that are safe and nothing else, and all names, whose content is cut where it is not safe.
+What was there before the writing is safe, and so is the folder itself. Writing ends when its function returns: from then on, a
+cut must not lose it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ class Disk:
                 for name, child in names.items()
             )
         current = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-        return current if self._content.get(number) == current else current[: int(share * len(current))]
+        safe = self._content.get(number, b"")
+        kept = len(safe) if current.startswith(safe) else 0  # what is appended to a file takes nothing from it
+        return current[: kept + int(share * (len(current) - kept))]
 
 
 def _make(left: Left, place: Path) -> None:

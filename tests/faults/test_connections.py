@@ -6,6 +6,7 @@ import json
 
 import psutil
 import pytest
+from nni_earlyexit.search import checkpoint
 from proxy import Fault, Proxy
 from support import TRIAL, eventually, launch, left_behind, lines_until
 
@@ -86,7 +87,7 @@ def test_no_network_is_lost_and_none_counts_twice(spoilt):
     folder, *_ = spoilt
     finished = list(folder.glob("nni/_latest/environments/*/trials/*/trial.json"))
     samples = {json.dumps(json.loads(path.read_text())["sample"], sort_keys=True) for path in finished}
-    state = json.loads((folder / "nni" / "_latest" / "checkpoint" / "strategy.json").read_text())
+    state = checkpoint.read(folder / "nni" / "_latest" / "checkpoint" / checkpoint.FILE)
     told = {json.dumps(sample, sort_keys=True) for sample, losses, *_ in state["trials"] if losses is not None}
     assert len(finished) == len(samples) == len(state["trials"]) == TRIALS
     assert told == samples

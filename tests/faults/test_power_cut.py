@@ -19,7 +19,7 @@ from nni_earlyexit.deploy import export
 from nni_earlyexit.deploy.bundle import Bundle
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import evaluate
-from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search.checkpoint import Checkpoint
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import domain
 from nni_earlyexit.supernet.supernet import Supernet
@@ -98,15 +98,16 @@ def test_the_state_of_a_strategy_is_the_old_or_the_new_one(cut, digits_space):
 
     running = made()
     states = []
+    stored = {}
 
     def write(folder):
         running.ask()
-        checkpoint.save(running, folder)
+        stored.setdefault(folder, Checkpoint(folder)).save(running)
         states.append(running.state_dict())
 
     def read(folder):
         again = made()
-        assert checkpoint.load(again, folder)
+        assert Checkpoint(folder).load(again)
         return states.index(again.state_dict()) if again.state_dict() in states else len(states)
 
     meanwhile, after = cut(write, read, write)

@@ -233,7 +233,7 @@ def test_a_resumed_search_goes_on_exactly_as_it_would_have(tuner, digits_space, 
 
 def test_state_is_saved_when_samples_are_asked_for_and_when_results_come(tuner, digits_space, tmp_path):
     def saved():
-        return json.loads((tmp_path / checkpoint.FILE).read_text())
+        return checkpoint.read(tmp_path / checkpoint.FILE)
 
     first, second = tuner.generate_multiple_parameters([0, 1])
     assert saved()["pending"] == [sample_of(first), sample_of(second)]
