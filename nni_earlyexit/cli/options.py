@@ -52,7 +52,7 @@ def number(help: str, least: int = 1, most: int | None = None) -> Any:
 amount, duration, share = parsed_by(parse_amount), parsed_by(parse_duration), parsed_by(parse_share)
 
 
-def _checked_space(words: list[str]) -> list[str]:
+def _checked_space(words: Any) -> Any:  # list[str]: with Python 3.10, typer takes that for a class
     search_spaces.check_early(" ".join(words))
     return words
 

@@ -9,9 +9,9 @@ import torch
 from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.misc import profiler_leaf_module
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
+from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import example, inference
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @profiler_leaf_module
@@ -57,9 +57,9 @@ class FixedStage(nn.Module):
     def _macs(self) -> int:
         parameter = next(self.parameters(), None)
         x = example(self.input_shape, device=None if parameter is None else parameter.device)
-        with inference(self), FlopCounterMode(display=False) as counter:
+        with inference(self), counting.counter() as operations:
             self(x)
-        return counter.get_total_flops() // 2
+        return operations.get_total_flops() // 2
 
     # for NNI's profiler: nothing in here is searched, so one run says all
 

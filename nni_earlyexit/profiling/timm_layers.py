@@ -71,9 +71,10 @@ def _attention(
 ) -> FlopsResult:
     """The linear layers of self attention, and its two products: queries with keys, weights with values."""
     tokens = x[0][1]
-    linear = [layer for layer in (module.qkv, module.proj, module.gate) if layer is not None]
+    gate = getattr(module, "gate", None)  # which timm has had since 1.0.26
+    linear = [layer for layer in (module.qkv, module.proj, gate) if layer is not None]
     macs = sum(tokens * layer.out_features * (layer.in_features + _bias(layer, count_bias)) for layer in linear)
-    macs = macs + 2 * tokens * tokens * module.attn_dim
+    macs = macs + 2 * tokens * tokens * module.num_heads * module.head_dim
     return FlopsResult(macs, sum(parameter.numel() for parameter in module.parameters()))
 
 
