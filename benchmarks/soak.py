@@ -4,8 +4,9 @@
     python benchmarks/soak.py real [--trials 2000] [--concurrency 8]
 
 ``simulate``: the tuner without NNI's manager, as quickly as results can be told. Accuracies are made up from a network's MACs
-and chance; costs, strategy and stored state are the real ones. A line for each tenth: milliseconds a trial spent on proposing,
-on taking in its result, and in both of them on storing the strategy's state; memory of the process, and bytes of the state.
+and chance; costs, strategy and stored state are the real ones. A line for each tenth: milliseconds of the processor a trial
+spent on proposing, on taking in its result, and in both of them on storing the strategy's state; memory of the process, and
+bytes of the state.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
 tenth: trials a minute, memory of the manager, the tuner and ``run``, bytes of NNI's database and of the strategy's state.
@@ -46,7 +47,7 @@ def made_up(sample: Mapping[str, Any], macs: Any) -> dict[str, Any]:
 
 
 class Stopwatch:
-    """Seconds that were spent in a function."""
+    """Seconds of the processor that were spent in a function, so that other work on the machine does not count."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -56,11 +57,11 @@ class Stopwatch:
 
         @wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*arguments, **named)
             finally:
-                self.seconds += time.perf_counter() - start
+                self.seconds += time.process_time() - start
 
         return timed
 
@@ -114,6 +115,103 @@ def simulate(given: argparse.Namespace) -> None:
             print(f"  read again in {time.perf_counter() - start:.1f} s", flush=True)
 
 
+def real(given: argparse.Namespace) -> None:
+    import subprocess
+
+    import yaml
+    from nni_earlyexit.experiment.environment import programs
+    from nni_earlyexit.experiment.manager import Manager
+
+    example = Path(__file__).parents[1] / "examples" / "digits" / "experiment.yml"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        config = yaml.safe_load(example.read_text()) | {
+            "trialCommand": "python -m nni_earlyexit.trial --epochs 1 --threads 1 --start warm --tensorboard false",
+            "trialConcurrency": given.concurrency,
+            "maxTrialNumber": given.trials,
+            "experimentWorkingDirectory": str(folder / "nni"),
+        }
+        config["searchSpaceFile"] = str(example.parent / config["searchSpaceFile"])
+        config["tuner"]["classArgs"]["strategy"] = given.strategy
+        del config["maxExperimentDuration"]
+        (folder / "experiment.yml").write_text(yaml.safe_dump(config))
+        command = [str(programs() / "nni-earlyexit"), "run", str(folder / "experiment.yml"), "--port", str(given.port)]
+        with (folder / "said").open("wb") as said:
+            run = subprocess.Popen([*command, "--results", str(folder / "results")], stdout=said, stderr=said)
+        print("trials, trials a minute, ms of tuner and manager a trial, MB of tuner, manager, run, database, state")
+        manager = wait_for(lambda: next(iter(Manager.all_from(folder / "experiment.yml")), None))
+        experiment = folder / "nni" / manager.id
+        finished = lambda: len(list(experiment.glob("environments/*/trials/*/trial.json")))  # noqa: E731
+        parts = Parts(manager.id, run.pid)
+        before, since, part = 0, time.monotonic(), given.trials // 10
+        while run.poll() is None:
+            time.sleep(1)
+            parts.look()
+            count = finished()
+            if count >= before + part:
+                minutes = (time.monotonic() - since) / 60
+                sizes = [bytes_of(experiment / "db"), bytes_of(experiment / "checkpoint")]
+                numbers = [*parts.ms_per(count - before), *parts.memory(), *(size / 1e6 for size in sizes)]
+                print(
+                    f"{count:>7,} {(count - before) / minutes:8.1f} " + " ".join(f"{n:8.1f}" for n in numbers),
+                    flush=True,
+                )
+                before, since = count, time.monotonic()
+        front = json.loads((folder / "results" / "front.json").read_text())
+        print(f"exit code {run.returncode}; {finished():,} networks stored, {front['trials']:,} in the front's search")
+        print((folder / "said").read_text().strip().splitlines()[-1])
+
+
+class Parts:
+    """The processes of a search that live as long as it does."""
+
+    def __init__(self, experiment: str, run: int) -> None:
+        self._experiment = experiment
+        self._processes: dict[str, psutil.Process] = {"run": psutil.Process(run)}
+        self._seconds = {"tuner": 0.0, "manager": 0.0}
+
+    def look(self) -> None:
+        """Find those that have come since."""
+        from nni_earlyexit.integration import nni_processes
+
+        if len(self._processes) == 3:
+            return
+        for process in nni_processes.of_experiment(self._experiment):
+            try:
+                command, variables = process.cmdline(), process.environ()
+            except psutil.Error:
+                continue
+            if "--experiment-id" in command:
+                self._processes["manager"] = process
+            elif "nni" in command and "NNI_TRIAL_JOB_ID" not in variables:
+                self._processes["tuner"] = process
+
+    def ms_per(self, trials: int) -> list[float]:
+        """Milliseconds of the processor that the tuner and the manager have used a trial since this was asked before."""
+        spent = []
+        for name, before in self._seconds.items():
+            now = sum(self._processes[name].cpu_times()[:2])
+            spent.append(1000 * (now - before) / trials)
+            self._seconds[name] = now
+        return spent
+
+    def memory(self) -> list[float]:
+        """MB of memory of tuner, manager and run."""
+        return [self._processes[name].memory_info().rss / 1e6 for name in ("tuner", "manager", "run")]
+
+
+def wait_for(get: Callable[[], Any]) -> Any:
+    """What ``get`` gives as soon as it is something."""
+    while (got := get()) is None:
+        time.sleep(0.2)
+    return got
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of all files in ``folder``."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
@@ -121,6 +219,12 @@ def main() -> None:
     simulated.add_argument("--trials", type=int, default=100_000)
     simulated.add_argument("--strategies", nargs="+", default=["nsga2", "surrogate"])
     simulated.set_defaults(run=simulate)
+    through = parts.add_parser("real")
+    through.add_argument("--trials", type=int, default=2000)
+    through.add_argument("--concurrency", type=int, default=AT_ONCE)
+    through.add_argument("--strategy", default="surrogate")
+    through.add_argument("--port", type=int, default=8080)
+    through.set_defaults(run=real)
     given = parser.parse_args()
     given.run(given)
 

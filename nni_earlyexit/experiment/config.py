@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from nni_earlyexit import search_spaces
+from nni_earlyexit.data import registry
 from nni_earlyexit.experiment.environment import environment, programs
 from nni_earlyexit.experiment.workers import check_workers
 from nni_earlyexit.integration import trial_arguments
@@ -91,7 +92,8 @@ def check(path: Path) -> ExperimentFile:
     _check_roles(service, _need(content, "trialCommand"))
     _check_space(identity, search_space, settings, arguments)
     if service["platform"] == "remote":
-        read = (settings.training.weights, settings.limits.latency_table)
+        data = registry.parse(settings.data.source).path or None
+        read = (settings.training.weights, settings.limits.latency_table, data)
         check_workers(service["machineList"], [file for file in read if file is not None], say)
     return ExperimentFile(
         path=path.resolve(),

@@ -35,7 +35,7 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
     machines
         Entries of ``machineList``, canonical, with NNI's names. Those that NNI logs in to with a password are left out.
     files
-        Paths that a trial reads, and that must be the same files on every machine.
+        Paths of files and folders that a trial reads, and that must be the same on every machine.
     say
         Hears of machines that are left out.
 
@@ -150,5 +150,6 @@ def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> No
             )
     for name, checksum in here["checksums"].items():
         if there["checksums"].get(name) != checksum:
-            what = "does not have" if there["checksums"].get(name) is None else "has another file than this machine in"
+            other = "other files" if Path(name).expanduser().is_dir() else "another file"
+            what = "does not have" if there["checksums"].get(name) is None else f"has {other} than this machine in"
             raise ValueError(f"machineList: {host!r} {what} {name!r}; copy it there")

@@ -180,6 +180,13 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checksum_of_names(folder: Path) -> str:
+    """SHA-256 of the names and sizes of all files in ``folder``, in hexadecimal digits."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    lines = sorted(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
 @contextmanager
 def claimed(folder: Path, waits: Callable[[], object] = lambda: None) -> Iterator[int]:
     """Wait until no other process works in ``folder``, and keep others waiting meanwhile.

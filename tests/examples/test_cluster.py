@@ -111,14 +111,21 @@ def test_a_worker_like_this_machine_is_accepted_with_the_files_that_it_needs(wor
             """"$PYTHON" "$@" | sed 's/weights": "./weights": "x/'""",
             r"'127.0.0.1' has another file than this machine in '.*/weights'; copy it there",
         ),
+        (
+            """"$PYTHON" "$@" | sed 's#images": ".#images": "x#'""",
+            r"'127.0.0.1' has other files than this machine in '.*/images'; copy it there",
+        ),
     ],
-    ids=["version", "package", "no package", "fails", "says nothing", "no file", "another file"],
+    ids=["version", "package", "no package", "fails", "says nothing", "no file", "another file", "other images"],
 )
 def test_another_worker_is_refused_with_the_reason(worker, tmp_path, does, sentence):
     (tmp_path / "weights").write_text("of a supernet")
+    (tmp_path / "images" / "cats").mkdir(parents=True)
+    (tmp_path / "images" / "cats" / "1.png").write_text("a picture")
+    files = [str(tmp_path / name) for name in ("weights", "images")]
     machine = {**worker[0], "pythonPath": python_that(tmp_path / "bin", does)}
     with pytest.raises(ValueError, match=f"^machineList: {sentence}"):
-        workers.check_workers([worker[0], machine], [str(tmp_path / "weights")])
+        workers.check_workers([worker[0], machine], files)
 
 
 def test_one_that_cannot_be_reached_is_named(worker, tmp_path, monkeypatch):

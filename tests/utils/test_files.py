@@ -64,3 +64,17 @@ def test_arrays_are_read_and_a_damaged_file_is_named(tmp_path):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(ValueError, match=f"field: '{path}' is not an .npz file of plain arrays"):
         files.read_arrays(path, "field")
+
+
+def test_the_checksum_of_a_folder_is_of_names_and_sizes(tmp_path):
+    def made(name, content):
+        for path, text in content.items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(text)
+        return files.checksum_of_names(tmp_path / name)
+
+    first = made("a", {"x/1": "one", "y/2": "two"})
+    assert made("b", {"y/2": "owt", "x/1": "eno"}) == first
+    assert made("c", {"x/1": "one", "y/3": "two"}) != first
+    assert made("d", {"x/1": "one", "y/2": "three"}) != first
+    assert made("e", {"x/1": "one"}) != first

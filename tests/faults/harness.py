@@ -1,0 +1,512 @@
+"""Faults injected into real searches, again and again: what was lost, what ran twice, how long until it went on.
+
+    python tests/faults/harness.py [--times 3] [--seed 0] [FAULT ...]
+
+Each time a search of its own is started with ``nni-earlyexit run``: real manager, tuner and trials. At a random moment the
+fault is injected. The search then ends because of it, or goes on and is stopped with ``nnictl stop`` a little later. Then it is
+resumed (``nni-earlyexit resume``, which runs ``nnictl resume``) and must come to its end. A line per fault, and with
+``--results FILE`` a JSON file to which rows are added.
+
+A finished trial is one whose network is stored. It is lost if at the end it is not among the trials of the front or the
+strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network. Time to go
+on is that from the fault (for a fault in a stored file: from the resume) until the next trial has finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1] / "end_to_end"), str(Path(__file__).parents[1] / "data")]
+
+from nni_earlyexit.experiment.manager import Manager
+from nni_earlyexit.integration import nni_processes
+from nni_earlyexit.search import checkpoint
+from nni_earlyexit.search.domain import key
+from proxy import Fault as Spoilt
+from proxy import Proxy
+from support import Running, eventually, free_port, launch, left_behind, nnictl, start_program
+
+TRIALS = 16
+TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+"""Debian's package ``libfaketime``."""
+
+RESUMED = "--- resumed\n"
+
+OWN_SPACE = """
+import os, time
+import torch
+from nni_earlyexit.search_spaces import digits
+
+class Space(digits.Space):
+    name = "own.space"
+
+    def freeze(self, sample):
+        network = super().freeze(sample)
+        if os.environ.get("NNI_TRIAL_SEQ_ID") == "3":
+            {does}
+        return network
+"""
+
+
+class Search:
+    """A search that runs, and what it has finished."""
+
+    def __init__(self, folder: Path, variables: dict[str, str], proxy: Proxy | None, **changes: Any) -> None:
+        self.folder, self.proxy, self.rng = folder, proxy, random.Random()
+        given = {"trialCommand": TRIAL, "maxTrialNumber": TRIALS, "maxExperimentDuration": None, **changes}
+        self.port = free_port() if proxy is None else proxy.front
+        self.said: list[str] = []
+        self._follow(launch(folder, self.port, variables, **given))
+        self.wait(lambda: any("web UI" in line for line in self.said))
+        (self.manager,) = Manager.all_from(folder / "experiment.yml")
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        """Read what the process says, so that it never waits for a reader."""
+        assert process.stdout is not None
+        stdout = process.stdout
+        self.process = process
+        threading.Thread(target=lambda: self.said.extend(stdout), daemon=True).start()
+
+    def wait(self, condition: Callable[[], object], seconds: float = 200) -> None:
+        """Wait for ``condition``; ``AssertionError`` with what the search said if it does not come to pass."""
+        try:
+            eventually(condition, seconds)
+        except TimeoutError:
+            raise AssertionError("".join(self.said)) from None
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment's folder."""
+        return Path(os.path.realpath(next(self.folder.glob("**/nni/_latest"))))
+
+    def finished(self) -> dict[str, int]:
+        """When each stored network was stored."""
+        stored: dict[str, int] = {}
+        for path in self.folder.glob("**/nni/_latest/environments/*/trials/*/trial.json"):
+            stored[path.parent.name] = path.stat().st_mtime_ns
+        return stored
+
+    def kill(self, *whats: str) -> None:
+        """Kill ``run``, or processes that belong to the experiment, as ``kill -9`` does."""
+        for what in whats:
+            if what == "run":
+                os.kill(self.process.pid, signal.SIGKILL)
+            elif what == "all of NNI's":
+                for process in nni_processes.of_experiment(self.manager.id):
+                    process.kill()
+            else:
+                Running(self.manager, self.experiment).kill(what, self._running_trial() if what == "trial" else None)
+
+    def _running_trial(self) -> str:
+        def running() -> list[str]:
+            return [
+                trial["trialJobId"]
+                for trial in self.manager.trials()
+                if trial["status"] == "RUNNING" and trial["trialJobId"] not in self.finished()
+            ]
+
+        self.wait(running)
+        return running()[0]
+
+    def ended(self) -> int | None:
+        """The exit code of ``run``, if it has ended."""
+        return self.process.poll()
+
+    def resume(self) -> None:
+        """Go on with what was stopped, or what is left."""
+        if any(manager.id == self.manager.id for manager in nni_processes.managers()):
+            nnictl("stop", self.manager.id)
+        self.wait(lambda: self.ended() is not None)
+        self.port = free_port()
+        arguments = [
+            "resume",
+            str(self.experiment),
+            "--port",
+            str(self.port),
+            "--results",
+            str(self.folder / "results"),
+        ]
+        self.said.append(RESUMED)
+        self._follow(start_program(arguments))
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong.
+
+    Attributes
+    ----------
+    inject
+        Does it to a search.
+    ends
+        ``True`` if the search ends because of it.
+    while_stopped
+        ``True`` for a stored file that is damaged between stop and resume.
+    changes, variables
+        Of the experiment file, and of the environment of all its processes.
+    failing
+        Trials that fail, because that is the fault, or at most do.
+    """
+
+    inject: Callable[[Search], object]
+    ends: bool = False
+    while_stopped: bool = False
+    changes: Callable[[Path], dict[str, Any]] = lambda folder: {}
+    variables: Callable[[Path], dict[str, str]] = lambda folder: {}
+    failing: int = 0
+    proxied: bool = False
+    left_out: int = 0
+
+
+def own_space(does: str, arguments: str = "--trial-timeout 8s") -> Callable[[Path], dict[str, Any]]:
+    """An experiment whose trial number 3 does something else."""
+
+    def changes(folder: Path) -> dict[str, Any]:
+        from nni_earlyexit import search_spaces
+
+        (folder / "own").mkdir(parents=True)
+        (folder / "own" / "space.py").write_text(OWN_SPACE.format(does=does))
+        return {
+            "trialCommand": f"{TRIAL} --allow-space own.space {arguments}",
+            "searchSpaceFile": None,
+            "searchSpace": {
+                **json.loads(json.dumps(search_spaces.create("digits").search_space())),
+                "space": {"_type": "choice", "_value": ["own.space/2"]},
+            },
+            "tuner": {"name": "EarlyExit", "classArgs": {"space": "own.space"}},
+        }
+
+    return changes
+
+
+def _own_path(folder: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(folder)}
+
+
+def _third_failed(search: Search) -> None:
+    search.wait(lambda: any(trial["status"] == "FAILED" for trial in search.manager.trials()))
+
+
+def spoil(*plan: Spoilt) -> Callable[[Search], object]:
+    """Spoil requests of all processes to the manager."""
+
+    def inject(search: Search) -> None:
+        assert search.proxy is not None
+        search.proxy.plan += [Spoilt(each.pattern, each.what, each.times, each.delay_s) for each in plan]
+        search.wait(lambda: search.proxy is not None and search.proxy.left() == [])
+
+    return inject
+
+
+def _reset_tuner(search: Search) -> None:
+    assert search.proxy is not None
+    search.proxy.reset_tuner()
+
+
+def _clock(folder: Path) -> dict[str, str]:
+    (folder / "clock").write_text("+0")
+    return {
+        "LD_PRELOAD": FAKETIME,
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def jump(offset: str) -> Callable[[Search], object]:
+    """Set the clock of all processes."""
+    return lambda search: (search.folder / "clock").write_text(offset)
+
+
+def _fill_disk(search: Search) -> None:
+    """Fill the disk, until the search has ended of it; then there is room again."""
+    filler = search.folder / "small" / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while search.ended() is None:
+            file.write(b"x" * 4096)
+
+    def filled() -> bool:  # what is deleted meanwhile makes room
+        with filler.open("ab", buffering=0) as file, suppress(OSError):
+            file.write(b"x" * 4096)
+        return search.ended() is not None
+
+    search.wait(filled)
+    filler.unlink()
+
+
+def _small_disk(folder: Path) -> dict[str, Any]:
+    small = folder / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=True)
+    return {"experimentWorkingDirectory": str(small / "nni")}
+
+
+def damage(rng: random.Random, path: Path) -> None:
+    """Cut the file, turn a bit of it, or fill a part with zeros, as disks do."""
+    content = bytearray(path.read_bytes())
+    at = rng.randrange(len(content))
+    kind = rng.randrange(3)
+    if kind == 0:
+        del content[at:]
+    elif kind == 1:
+        content[at] ^= 1 << rng.randrange(7)
+    else:
+        content[at : at + 512] = bytes(len(content[at : at + 512]))
+    path.write_bytes(bytes(content))
+
+
+def _damage_state(search: Search) -> None:
+    damage(search.rng, search.experiment / "checkpoint" / checkpoint.FILE)
+
+
+def _damage_halving(search: Search) -> None:
+    damage(search.rng, search.experiment / "checkpoint" / "halving.json")
+
+
+def _damage_record(search: Search) -> None:
+    folder = search.rng.choice(sorted(search.experiment.glob("environments/*/trials/*/trial.json"))).parent
+    damage(
+        search.rng,
+        search.rng.choice([path for path in folder.iterdir() if path.suffix in (".json", ".npz", ".safetensors")]),
+    )
+
+
+def _with_halving(folder: Path) -> dict[str, Any]:
+    command = "python -m nni_earlyexit.trial --epochs 4 --threads 1 --start warm"
+    return {
+        "trialCommand": command,
+        "assessor": {"name": "EarlyExitHalving", "classArgs": {"epochs": 4, "factor": 2}},
+    }
+
+
+def _with_images(folder: Path) -> dict[str, Any]:
+    from images import class_folders
+
+    class_folders(folder / "images", count=100)
+    return {"trialCommand": f"{TRIAL} --data folder:{folder / 'images'}"}
+
+
+KILLED = {
+    "a trial": Fault(lambda search: search.kill("trial"), failing=1),
+    "the tuner": Fault(lambda search: search.kill("tuner"), ends=True),
+    "NNI's manager": Fault(lambda search: search.kill("manager"), ends=True),
+    "run": Fault(lambda search: search.kill("run")),
+    "everything": Fault(lambda search: search.kill("run", "all of NNI's"), ends=True),
+}
+FAULTS = {
+    **{f"kill -9 of {name}": fault for name, fault in KILLED.items()},
+    "connections reset": Fault(
+        spoil(
+            Spoilt(r"GET .*/trial-jobs ", "reset", times=3),
+            Spoilt(r"PUT /env/.*", "reset late", times=2),
+            Spoilt(r"GET .*/check-status", "reset late", times=2),
+        ),
+        proxied=True,
+    ),
+    "answers 500": Fault(
+        spoil(Spoilt(r"GET .*/trial-jobs ", "500", times=3), Spoilt(r"PUT /env/.*", "500", times=2)), proxied=True
+    ),
+    "answers after 25 s": Fault(spoil(Spoilt(r"GET .*/trial-jobs ", "delay", delay_s=25)), proxied=True),
+    "the tuner's connection reset": Fault(_reset_tuner, proxied=True),
+    "disk full": Fault(_fill_disk, ends=True, changes=_small_disk, failing=2),
+    "a trial hangs": Fault(_third_failed, changes=own_space("time.sleep(600)"), variables=_own_path, failing=1),
+    "a trial prints for ever": Fault(
+        _third_failed,
+        changes=own_space("while True: print('x' * 10_000)"),
+        variables=_own_path,
+        failing=1,
+    ),
+    "a trial eats memory": Fault(
+        _third_failed,
+        changes=own_space(
+            "self.__dict__.setdefault('eaten', []).extend(b'x' * 50_000_000 for _ in range(200))", "--trial-memory 3G"
+        ),
+        variables=_own_path,
+        failing=1,
+    ),
+    "a trial returns NaN": Fault(
+        _third_failed,
+        changes=own_space("next(network.parameters()).data.fill_(torch.nan)"),
+        variables=_own_path,
+        failing=1,
+    ),
+    "the clock jumps an hour ahead": Fault(jump("+3600"), variables=_clock),
+    "the clock jumps an hour back": Fault(jump("-3600"), variables=_clock),
+    "strategy's state damaged": Fault(_damage_state, while_stopped=True),
+    "halving's state damaged": Fault(_damage_halving, while_stopped=True, changes=_with_halving),
+    "a stored trial damaged": Fault(_damage_record, while_stopped=True, left_out=1),
+    "cache of images damaged": Fault(lambda search: _damage_cache(search), while_stopped=True, changes=_with_images),
+}
+
+
+def _damage_cache(search: Search) -> None:
+    from nni_earlyexit.data import cache
+
+    damage(search.rng, search.rng.choice(sorted(path for path in cache.folder().rglob("*") if path.is_file())))
+
+
+@dataclass
+class Outcome:
+    """What came of one fault."""
+
+    finished: int
+    lost: int
+    twice: int
+    seconds: float
+    remarks: list[str] = field(default_factory=list)
+
+
+def inject(name: str, folder: Path) -> Outcome:
+    """One search with one fault; what came of it."""
+    fault = FAULTS[name]
+    folder.mkdir()
+    variables = {**fault.variables(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    changes = fault.changes(folder)
+    proxy = Proxy([]) if fault.proxied else None
+    if proxy is not None:
+        proxy.__enter__()
+        variables |= proxy.environment()
+    search = None
+    try:
+        search = Search(folder, variables, proxy, **changes)
+        return _injected(fault, search)
+    finally:
+        if search is not None:
+            Manager(search.manager.id, search.port).stop()
+            if search.ended() is None:
+                search.process.kill()
+            search.process.wait()
+        if proxy is not None:
+            proxy.__exit__(None, None, None)
+        if (folder / "small").is_mount():
+            subprocess.run(["umount", "--lazy", str(folder / "small")], check=True)
+
+
+def _injected(fault: Fault, search: Search) -> Outcome:
+    most = search.rng.randrange(2, 5)
+    search.wait(lambda: len(search.finished()) >= most)
+    time.sleep(search.rng.uniform(0, 2))  # any moment of a trial
+    remarks: list[str] = []
+    if fault.while_stopped:
+        nnictl("stop", search.manager.id)
+        search.wait(lambda: search.ended() is not None)
+        before = search.finished()
+        fault.inject(search)
+        start = time.monotonic()
+    else:
+        before = search.finished()
+        start = time.monotonic()
+        fault.inject(search)
+        if fault.ends:
+            search.wait(lambda: search.ended() is not None)
+        else:
+            search.wait(lambda: len(search.finished()) > len(before))
+    if not fault.ends and not fault.while_stopped:
+        seconds = time.monotonic() - start
+        search.resume()
+    else:
+        now = search.finished()
+        search.resume()
+        search.wait(lambda: len(search.finished()) > len(now) or search.ended() is not None)
+        seconds = time.monotonic() - start
+    search.wait(lambda: search.ended() is not None)
+    if search.ended() != 0:
+        remarks.append(f"exit code {search.ended()}: {''.join(search.said[search.said.index(RESUMED) :])}")
+    if left := left_behind(search.folder):
+        remarks.append(f"left behind: {left}")
+    after, known = search.finished(), _told(search)
+    samples = {trial: _sample(search, trial) for trial in after}
+    counted = json.loads((search.folder / "results" / "front.json").read_text())["trials"]
+    unknown = [trial for trial, sample in samples.items() if known.get(sample) is None and sample]
+    lost = len(before.keys() - after.keys()) + len(unknown) + max(0, len(after) - counted - fault.left_out)
+    again = [trial for trial, when in before.items() if after.get(trial) not in (None, when)]
+    twice = len(again) + len(samples) - len(set(samples.values()))
+    failed = sum(losses is None for losses in known.values())
+    if failed > fault.failing:
+        remarks.append(f"{failed} trials failed")
+    return Outcome(len(before), lost, twice, seconds, remarks)
+
+
+def _sample(search: Search, trial: str) -> str:
+    (path,) = search.experiment.glob(f"environments/*/trials/{trial}/trial.json")
+    try:
+        return key(json.loads(path.read_text())["sample"])
+    except (ValueError, LookupError, TypeError):
+        return ""  # damaged, which was the fault
+
+
+def _told(search: Search) -> dict[str, Any]:
+    state = checkpoint.read(search.experiment / "checkpoint" / checkpoint.FILE)
+    return {key(sample): losses for sample, losses, *_ in state["trials"]}
+
+
+def row(outcomes: list[Outcome]) -> dict[str, Any]:
+    """What came of all injections of a fault."""
+    seconds = [outcome.seconds for outcome in outcomes]
+    return {
+        "times": len(outcomes),
+        "finished": sum(outcome.finished for outcome in outcomes),
+        "lost": sum(outcome.lost for outcome in outcomes),
+        "twice": sum(outcome.twice for outcome in outcomes),
+        "seconds": [round(second, 1) for second in seconds],
+    }
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Rows as Markdown."""
+    lines = [
+        "| fault | times | finished before | lost | twice | seconds to go on: median (most) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, each in rows.items():
+        seconds = f"{statistics.median(each['seconds']):.0f} ({max(each['seconds']):.0f})"
+        lines.append(
+            f"| {name} | {each['times']} | {each['finished']} | {each['lost']} | {each['twice']} | {seconds} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)} (all)")
+    parser.add_argument("--times", type=int, default=3, help="of each fault (3)")
+    parser.add_argument("--results", type=Path, help="a JSON file, to which rows are added")
+    given = parser.parse_args()
+    stored = json.loads(given.results.read_text()) if given.results and given.results.exists() else {}
+    bad = 0
+    for name in given.faults or FAULTS:
+        outcomes = []
+        for time_ in range(given.times):
+            with tempfile.TemporaryDirectory(prefix="fault", ignore_cleanup_errors=True) as home:
+                os.environ["HOME"] = home  # nnictl keeps its list of experiments there
+                outcome = inject(name, Path(home) / f"search{time_}")
+            outcomes.append(outcome)
+            print(f"{name}: {asdict(outcome)}", flush=True)
+            bad += len(outcome.remarks) + outcome.lost + outcome.twice
+        stored[name] = row(outcomes)
+        if given.results:
+            given.results.write_text(json.dumps({n: stored[n] for n in FAULTS if n in stored}, indent=1) + "\n")
+    print(table(stored))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
