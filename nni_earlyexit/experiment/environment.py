@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nni_earlyexit.integration.nni_processes import FILE_VARIABLE, STARTER_VARIABLE
 
-PATCHES = ("loopback.js", "tuner_wait.js", "few_axes.js")
+PATCHES = ("loopback.js", "tuner_wait.js", "few_axes.js", "workers_return.js")
 """Files that NNI's manager loads first, each with its reason."""
 
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,12 +19,13 @@ import yaml
 from nni_earlyexit.evaluation import network_front
 from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.experiment import workers
-from support import PROGRAM, eventually, free_port, left_behind
+from support import PROGRAM, eventually, free_port, left_behind, lines_until, start_program
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 TRIALS = 4
+TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def start_worker(tmp_path, monkeypatch):
     monkeypatch.setenv(workers.SSH, f"ssh {trust}")
     servers = []
 
-    def start(name="worker"):
+    def start(name="worker", address="127.0.0.1", within=()):
         keys, home, port = tmp_path / f"keys of {name}", tmp_path / name, free_port()
         keys.mkdir()
         home.mkdir()
@@ -44,12 +48,15 @@ def start_worker(tmp_path, monkeypatch):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key], check=True)
         config = {
             "Port": port,
-            "ListenAddress": "127.0.0.1",
+            "ListenAddress": address,
             "HostKey": f'"{keys / "host"}"',
             "PidFile": "none",
             "AuthorizedKeysFile": f'"{keys / "user.pub"}"',
             "StrictModes": "no",
             "UsePAM": "no",
+            # a tunnel that is dead gives its port back
+            "ClientAliveInterval": "2",
+            "ClientAliveCountMax": "3",
             "PasswordAuthentication": "no",
             "Subsystem": "sftp internal-sftp",
             # as the README says, pip keeps what is installed
@@ -57,7 +64,7 @@ def start_worker(tmp_path, monkeypatch):
         }
         (keys / "sshd_config").write_text("".join(f"{field} {value}\n" for field, value in config.items()))
         with (keys / "log").open("wb") as log:
-            server = subprocess.Popen([SSHD, "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
+            server = subprocess.Popen([*within, SSHD, "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
         servers.append(server)
 
         def listens():
@@ -65,7 +72,7 @@ def start_worker(tmp_path, monkeypatch):
             return "Server listening" in (keys / "log").read_text()
 
         eventually(listens)
-        machine = {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "sshKeyFile": str(keys / "user")}
+        machine = {"host": address, "port": port, "user": getpass.getuser(), "sshKeyFile": str(keys / "user")}
         return {**machine, "pythonPath": str(Path(sys.executable).parent)}, home
 
     yield start
@@ -184,6 +191,100 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     said = run_command(PROGRAM, "fetch", experiment, folder=tmp_path, right=1)
     assert said.count("not everything came from 127.0.0.1") == 2
     assert len(network_front.finished(experiment)) == TRIALS
+
+
+@pytest.fixture
+def cable():
+    """A host of its own, as far as its network goes: how to start something there, its address, its cable's end here."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root and iproute2")
+    name, subnet = f"nee{os.getpid() % 100_000}", f"10.{77 + os.getpid() % 100}.{os.getpid() // 100 % 200}"
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    try:
+        ip("netns", "add", name)
+    except subprocess.CalledProcessError:
+        pytest.skip("needs the right to make network namespaces")
+    try:
+        ip("link", "add", name, "type", "veth", "peer", "name", "there", "netns", name)
+        ip("address", "add", f"{subnet}.1/24", "dev", name)
+        ip("link", "set", name, "up")
+        within = ["ip", "netns", "exec", name]
+        for words in (
+            ["address", "add", f"{subnet}.2/24", "dev", "there"],
+            ["link", "set", "there", "up"],
+            ["link", "set", "lo", "up"],
+        ):
+            subprocess.run([*within, "ip", *words], check=True)
+        yield within, f"{subnet}.2", name
+    finally:
+        ip("netns", "delete", name)
+
+
+def test_a_host_that_is_cut_off_and_comes_back_loses_nothing(start_worker, cable, examples, tmp_path):
+    within, address, link = cable
+    (one, home), (two, other) = start_worker("one"), start_worker("two", address, within)
+    port = free_port()
+    config = yaml.safe_load((examples / "cluster" / "experiment.yml").read_text())
+    config["trainingService"]["machineList"] = [one, two]
+    config |= {"maxTrialNumber": 100, "experimentWorkingDirectory": str(tmp_path / "nni")}
+    config["trialCommand"] = TRIAL
+    config["searchSpaceFile"] = str(examples / "digits" / "search_space.json")
+    file = tmp_path / "project" / "experiment.yml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(config))
+    alive = ("ServerAliveInterval=2", "ServerAliveCountMax=3", "ConnectTimeout=5", "ExitOnForwardFailure=yes")
+    tunnel = [
+        *shlex.split(os.environ[workers.SSH]), *(word for option in alive for word in ("-o", option)), "-i",
+        two["sshKeyFile"], "-p", str(two["port"]), "-N", "-R", f"{port}:127.0.0.1:{port}", f"{two['user']}@{address}",
+    ]  # fmt: skip
+    with kept_up(tunnel):
+        process = start_program(["run", str(file), "--port", str(port), "--results", str(tmp_path / "results")])
+        try:
+            said = lines_until(process, r"2/100 trials")
+            log = next((tmp_path / "nni").glob("_latest/log/nnimanager.log"))
+            subprocess.run(["ip", "link", "set", link, "down"], check=True)
+            eventually(lambda: f"Worker {address} is not back yet" in log.read_text())
+            here = len(list(home.glob("nni-experiments/*/environments/*/trials/*/trial.json")))
+            eventually(lambda: len(list(home.glob("nni-experiments/*/environments/*/trials/*/trial.json"))) > here)
+            subprocess.run(["ip", "link", "set", link, "up"], check=True)
+            eventually(lambda: f"Worker {address} has been recovered" in log.read_text())
+            before = set(other.glob("nni-experiments/*/environments/*/trials/*/trial.json"))
+            eventually(lambda: set(other.glob("nni-experiments/*/environments/*/trials/*/trial.json")) > before)
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            said += process.stdout.readlines()
+    assert process.wait() == 130, "".join(said)
+    stored = [
+        path for place in (home, other) for path in place.glob("nni-experiments/*/environments/*/trials/*/trial.json")
+    ]
+    assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] == len(stored)
+    eventually(lambda: left_behind(home) == left_behind(other) == [])
+
+
+@contextmanager
+def kept_up(command):
+    """Run ``command``, and again whenever it has ended, as autossh does."""
+    over = threading.Event()
+
+    def run():
+        while not over.is_set():
+            process = subprocess.Popen(command)
+            while process.poll() is None and not over.wait(0.2):
+                pass
+            process.kill()
+            process.wait()
+            over.wait(1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_without_ssh_the_networks_stay_where_they_are_and_that_is_said(tmp_path, monkeypatch):
