@@ -126,7 +126,7 @@ def real(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         config = yaml.safe_load(example.read_text()) | {
-            "trialCommand": "python -m nni_earlyexit.trial --epochs 1 --threads 1 --start warm --tensorboard false",
+            "trialCommand": "python -m nni_earlyexit.trial --epochs 1 --threads 1 --start warm",
             "trialConcurrency": given.concurrency,
             "maxTrialNumber": given.trials,
             "experimentWorkingDirectory": str(folder / "nni"),
@@ -139,7 +139,11 @@ def real(given: argparse.Namespace) -> None:
         with (folder / "said").open("wb") as said:
             run = subprocess.Popen([*command, "--results", str(folder / "results")], stdout=said, stderr=said)
         print("trials, trials a minute, ms of tuner and manager a trial, MB of tuner, manager, run, database, state")
-        manager = wait_for(lambda: next(iter(Manager.all_from(folder / "experiment.yml")), None))
+        while not (managers := Manager.all_from(folder / "experiment.yml")):
+            if run.poll() is not None:
+                raise SystemExit((folder / "said").read_text())
+            time.sleep(0.2)
+        (manager,) = managers
         experiment = folder / "nni" / manager.id
         finished = lambda: len(list(experiment.glob("environments/*/trials/*/trial.json")))  # noqa: E731
         parts = Parts(manager.id, run.pid)
@@ -198,13 +202,6 @@ class Parts:
     def memory(self) -> list[float]:
         """MB of memory of tuner, manager and run."""
         return [self._processes[name].memory_info().rss / 1e6 for name in ("tuner", "manager", "run")]
-
-
-def wait_for(get: Callable[[], Any]) -> Any:
-    """What ``get`` gives as soon as it is something."""
-    while (got := get()) is None:
-        time.sleep(0.2)
-    return got
 
 
 def bytes_of(folder: Path) -> int:

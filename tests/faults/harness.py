@@ -44,9 +44,6 @@ from support import Running, eventually, free_port, launch, left_behind, nnictl,
 
 TRIALS = 16
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-"""Debian's package ``libfaketime``."""
-
 RESUMED = "--- resumed\n"
 
 OWN_SPACE = """
@@ -70,10 +67,11 @@ class Search:
 
     def __init__(self, folder: Path, variables: dict[str, str], proxy: Proxy | None, **changes: Any) -> None:
         self.folder, self.proxy, self.rng = folder, proxy, random.Random()
+        self._variables = variables  # which it is resumed with, too
         given = {"trialCommand": TRIAL, "maxTrialNumber": TRIALS, "maxExperimentDuration": None, **changes}
         self.port = free_port() if proxy is None else proxy.front
         self.said: list[str] = []
-        self._follow(launch(folder, self.port, variables, **given))
+        self._follow(launch(folder, self.port, variables | (proxy.environment() if proxy else {}), **given))
         self.wait(lambda: any("web UI" in line for line in self.said))
         (self.manager,) = Manager.all_from(folder / "experiment.yml")
 
@@ -144,7 +142,7 @@ class Search:
             str(self.folder / "results"),
         ]
         self.said.append(RESUMED)
-        self._follow(start_program(arguments))
+        self._follow(start_program(arguments, self._variables))
 
 
 @dataclass
@@ -221,14 +219,10 @@ def _reset_tuner(search: Search) -> None:
 
 
 def _clock(folder: Path) -> dict[str, str]:
-    (folder / "clock").write_text("+0")
-    return {
-        "LD_PRELOAD": FAKETIME,
-        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
+    (folder / "clock").write_text("0")
+    library, source = folder / "clock.so", Path(__file__).with_name("clock.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(folder / "clock")}
 
 
 def jump(offset: str) -> Callable[[Search], object]:
@@ -383,7 +377,6 @@ def inject(name: str, folder: Path) -> Outcome:
     proxy = Proxy([]) if fault.proxied else None
     if proxy is not None:
         proxy.__enter__()
-        variables |= proxy.environment()
     search = None
     try:
         search = Search(folder, variables, proxy, **changes)

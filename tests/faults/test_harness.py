@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shutil
 
 import harness
 import pytest
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
 @pytest.mark.parametrize("name", ["kill -9 of everything", "the clock jumps an hour ahead", "strategy's state damaged"])
 def test_no_finished_trial_is_lost_and_none_runs_twice(name, tmp_path):
-    if "clock" in name and not Path(harness.FAKETIME).is_file():
-        pytest.skip("needs libfaketime")
+    if "clock" in name and shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
     outcome = harness.inject(name, tmp_path / "search")
     assert outcome.finished > 0
     assert (outcome.lost, outcome.twice, outcome.remarks) == (0, 0, [])
