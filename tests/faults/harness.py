@@ -249,7 +249,7 @@ def _fill_disk(search: Search) -> None:
 def _small_disk(folder: Path) -> dict[str, Any]:
     small = folder / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(small)], check=True)
     return {"experimentWorkingDirectory": str(small / "nni")}
 
 
@@ -294,7 +294,7 @@ def _with_halving(folder: Path) -> dict[str, Any]:
 def _with_images(folder: Path) -> dict[str, Any]:
     from images import class_folders
 
-    class_folders(folder / "images", count=100)
+    class_folders(folder / "images", classes=tuple("abcdefghij"), count=30)
     return {"trialCommand": f"{TRIAL} --data folder:{folder / 'images'}"}
 
 
@@ -401,8 +401,8 @@ def _injected(fault: Fault, search: Search) -> Outcome:
     if fault.while_stopped:
         nnictl("stop", search.manager.id)
         search.wait(lambda: search.ended() is not None)
-        before = search.finished()
         fault.inject(search)
+        before = search.finished()
         start = time.monotonic()
     else:
         before = search.finished()
