@@ -1,6 +1,6 @@
 """Whether anything slows down in a long search.
 
-    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate random]
+    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate]
     python benchmarks/soak.py real [--trials 2000] [--concurrency 8]
 
 ``simulate``: the tuner without NNI's manager, as quickly as results can be told. Accuracies are made up from a network's MACs
@@ -9,7 +9,8 @@ spent on proposing, on taking in its result, and in both of them on storing the 
 bytes of the state.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
-tenth: trials a minute, memory of the manager, the tuner and ``run``, bytes of NNI's database and of the strategy's state.
+tenth: trials a minute, milliseconds of the processor that tuner and manager spent on one, memory of both and of ``run``, sizes
+of NNI's database and of the strategy's state.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ ROWS = {
 SHOWN = ("torch", "torchvision", "timm", "pytorch-lightning", "scikit-learn", "scipy", "numpy", "pymoo", "nni")
 
 
-def test_row(name: str, folder: Path, pytest_arguments: list[str]) -> dict[str, Any]:
+def build_and_test(name: str, folder: Path, pytest_arguments: list[str]) -> dict[str, Any]:
     """Build the environment of a row and run the suite in it; what came of it."""
     python, resolution = ROWS[name]
     shutil.rmtree(folder, ignore_errors=True)
@@ -50,20 +50,11 @@ def test_row(name: str, folder: Path, pytest_arguments: list[str]) -> dict[str, 
     built = time.monotonic()
     (binaries.parent / ".installed").touch()
     report = folder / "report.xml"
-    command = [
-        str(binaries / "python"),
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--numprocesses",
-        "2",
-        "--dist",
-        "loadfile",
-    ]
+    command = [str(binaries / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
+    command += ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(
-        [*command, "--no-loadscope-reorder", f"--junitxml={report}", *pytest_arguments],
+        [*command, f"--junitxml={report}", *pytest_arguments],
         cwd=folder,
         env={**os.environ, "PATH": path},
         check=False,
@@ -128,7 +119,7 @@ def main() -> int:
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in [] if given.table else given.rows:
         print(f"{name}: installing", flush=True)
-        stored[name] = test_row(name, given.folder / name, pytest_arguments)
+        stored[name] = build_and_test(name, given.folder / name, pytest_arguments)
         RESULTS.write_text(json.dumps({row: stored[row] for row in ROWS if row in stored}, indent=1) + "\n")
         if not given.keep:
             shutil.rmtree(given.folder / name)

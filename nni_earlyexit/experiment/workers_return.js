@@ -44,16 +44,23 @@ function mend(service) {
         return stopWorker.call(this, worker, emitEnvUpdate);
     };
 
+    async function launched(service, config) {
+        const worker = await service.launchWorker(config);
+        for (const name of service.uploadedDirs) await worker.upload(name, tarball.getTarballPath(name));
+        return worker;
+    }
+
     service.restartWorker = async function (lost) {
         this.stopWorker(lost, true);
         const { host } = lost.config;
+        this.looked ??= new Set();
+        if (this.looked.has(lost.config)) return; // one that was lost again while it started
+        this.looked.add(lost.config);
         while (!this.over) {
             try {
-                const worker = await Promise.race([this.launchWorker(lost.config), tooLate(START_MS)]);
-                for (const name of this.uploadedDirs) {
-                    await worker.upload(name, tarball.getTarballPath(name));
-                }
+                const worker = await Promise.race([launched(this, lost.config), tooLate(START_MS)]);
                 worker.ready = true;
+                this.looked.delete(lost.config);
                 this.emitEnvUpdate();
                 this.log.info(`Worker ${host} has been recovered`);
                 return;

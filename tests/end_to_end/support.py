@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 import psutil
 import yaml
+from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.environment import environment, programs
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes
@@ -54,6 +56,41 @@ def write_config(folder: Path, **changes: Any) -> Path:
     path = folder / "experiment.yml"
     path.write_text(yaml.safe_dump({field: value for field, value in config.items() if value is not None}))
     return path
+
+
+OWN_SPACE = '''
+import os, time
+import torch
+from nni_earlyexit.search_spaces import digits
+
+class Space(digits.Space):
+    """The digits, of which some trials do something else with their network."""
+    name = "own.space"
+
+    def freeze(self, sample):
+        network = super().freeze(sample)
+        if os.environ.get("NNI_TRIAL_SEQ_ID") in {trials}:
+            {does}
+        return network
+'''
+
+
+def own_space(folder: Path, trials: Collection[str], does: str, command: str) -> dict[str, Any]:
+    """Write a space to ``folder`` whose trials of these numbers execute ``does``; the changes to an experiment file for it.
+
+    ``folder`` belongs on ``PYTHONPATH``. ``command`` is the ``trialCommand`` without the permission for the space.
+    """
+    (folder / "own").mkdir(parents=True)
+    (folder / "own" / "space.py").write_text(OWN_SPACE.format(trials=set(trials), does=does))
+    return {
+        "trialCommand": f"{command} --allow-space own.space",
+        "searchSpaceFile": None,
+        "searchSpace": {
+            **json.loads(json.dumps(search_spaces.create("digits").search_space())),
+            "space": {"_type": "choice", "_value": ["own.space/2"]},
+        },
+        "tuner": {"name": "EarlyExit", "classArgs": {"space": "own.space"}},
+    }
 
 
 def nnictl(*arguments: str) -> None:

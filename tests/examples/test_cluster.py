@@ -242,8 +242,9 @@ def test_a_host_that_is_cut_off_and_comes_back_loses_nothing(start_worker, cable
     ]  # fmt: skip
     with kept_up(tunnel):
         process = start_program(["run", str(file), "--port", str(port), "--results", str(tmp_path / "results")])
+        said = []
         try:
-            said = lines_until(process, r"2/100 trials")
+            said += lines_until(process, r"2/100 trials")
             log = next((tmp_path / "nni").glob("_latest/log/nnimanager.log"))
             subprocess.run(["ip", "link", "set", link, "down"], check=True)
             eventually(lambda: f"Worker {address} is not back yet" in log.read_text())

@@ -1,6 +1,6 @@
 """Faults injected into real searches, again and again: what was lost, what ran twice, how long until it went on.
 
-    python tests/faults/harness.py [--times 3] [--seed 0] [FAULT ...]
+    python tests/faults/harness.py [--times 3] [FAULT ...]
 
 Each time a search of its own is started with ``nni-earlyexit run``: real manager, tuner and trials. At a random moment the
 fault is injected. The search then ends because of it, or goes on and is stopped with ``nnictl stop`` a little later. Then it is
@@ -40,26 +40,14 @@ from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
 from proxy import Fault as Spoilt
 from proxy import Proxy
-from support import Running, eventually, free_port, launch, left_behind, nnictl, start_program
+from support import Running, eventually, free_port, launch, left_behind, nnictl, own_space, start_program
 
-TRIALS = 16
+ENOUGH = 1000
+"""Trials that a search would make, so that none ends before it is stopped."""
+MORE = 6
+"""Trials after the resume, with which it comes to its end."""
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
 RESUMED = "--- resumed\n"
-
-OWN_SPACE = """
-import os, time
-import torch
-from nni_earlyexit.search_spaces import digits
-
-class Space(digits.Space):
-    name = "own.space"
-
-    def freeze(self, sample):
-        network = super().freeze(sample)
-        if os.environ.get("NNI_TRIAL_SEQ_ID") == "3":
-            {does}
-        return network
-"""
 
 
 class Search:
@@ -68,7 +56,7 @@ class Search:
     def __init__(self, folder: Path, variables: dict[str, str], proxy: Proxy | None, **changes: Any) -> None:
         self.folder, self.proxy, self.rng = folder, proxy, random.Random()
         self._variables = variables  # which it is resumed with, too
-        given = {"trialCommand": TRIAL, "maxTrialNumber": TRIALS, "maxExperimentDuration": None, **changes}
+        given = {"trialCommand": TRIAL, "maxTrialNumber": ENOUGH, "maxExperimentDuration": None, **changes}
         self.port = free_port() if proxy is None else proxy.front
         self.said: list[str] = []
         self._follow(launch(folder, self.port, variables | (proxy.environment() if proxy else {}), **given))
@@ -133,16 +121,14 @@ class Search:
             nnictl("stop", self.manager.id)
         self.wait(lambda: self.ended() is not None)
         self.port = free_port()
-        arguments = [
-            "resume",
-            str(self.experiment),
-            "--port",
-            str(self.port),
-            "--results",
-            str(self.folder / "results"),
-        ]
+        arguments = ["resume", str(self.experiment), "--port", str(self.port)]
+        arguments += ["--results", str(self.folder / "results")]
         self.said.append(RESUMED)
         self._follow(start_program(arguments, self._variables))
+        self.wait(lambda: "web UI" in "".join(self.said).rpartition(RESUMED)[2] or self.ended() is not None)
+        if self.ended() is None:
+            self.manager = Manager(self.manager.id, self.port)
+            nnictl("update", "trialnum", self.manager.id, "--value", str(len(self.manager.trials()) + MORE))
 
 
 @dataclass
@@ -160,7 +146,11 @@ class Fault:
     changes, variables
         Of the experiment file, and of the environment of all its processes.
     failing
-        Trials that fail, because that is the fault, or at most do.
+        Trials that fail at most, because that is the fault.
+    proxied
+        ``True`` if all processes talk to the manager through a proxy.
+    left_out
+        Trials that the front leaves out at most, because their files were damaged.
     """
 
     inject: Callable[[Search], object]
@@ -173,25 +163,9 @@ class Fault:
     left_out: int = 0
 
 
-def own_space(does: str, arguments: str = "--trial-timeout 8s") -> Callable[[Path], dict[str, Any]]:
+def third(does: str, arguments: str = "--trial-timeout 8s") -> Callable[[Path], dict[str, Any]]:
     """An experiment whose trial number 3 does something else."""
-
-    def changes(folder: Path) -> dict[str, Any]:
-        from nni_earlyexit import search_spaces
-
-        (folder / "own").mkdir(parents=True)
-        (folder / "own" / "space.py").write_text(OWN_SPACE.format(does=does))
-        return {
-            "trialCommand": f"{TRIAL} --allow-space own.space {arguments}",
-            "searchSpaceFile": None,
-            "searchSpace": {
-                **json.loads(json.dumps(search_spaces.create("digits").search_space())),
-                "space": {"_type": "choice", "_value": ["own.space/2"]},
-            },
-            "tuner": {"name": "EarlyExit", "classArgs": {"space": "own.space"}},
-        }
-
-    return changes
+    return lambda folder: own_space(folder, {"3"}, does, f"{TRIAL} {arguments}")
 
 
 def _own_path(folder: Path) -> dict[str, str]:
@@ -283,6 +257,12 @@ def _damage_record(search: Search) -> None:
     )
 
 
+def _damage_cache(search: Search) -> None:
+    damage(
+        search.rng, search.rng.choice(sorted(path for path in (search.folder / "cache").rglob("*") if path.is_file()))
+    )
+
+
 def _with_halving(folder: Path) -> dict[str, Any]:
     command = "python -m nni_earlyexit.trial --epochs 4 --threads 1 --start warm"
     return {
@@ -321,16 +301,16 @@ FAULTS = {
     "answers after 25 s": Fault(spoil(Spoilt(r"GET .*/trial-jobs ", "delay", delay_s=25)), proxied=True),
     "the tuner's connection reset": Fault(_reset_tuner, proxied=True),
     "disk full": Fault(_fill_disk, ends=True, changes=_small_disk, failing=2),
-    "a trial hangs": Fault(_third_failed, changes=own_space("time.sleep(600)"), variables=_own_path, failing=1),
+    "a trial hangs": Fault(_third_failed, changes=third("time.sleep(600)"), variables=_own_path, failing=1),
     "a trial prints for ever": Fault(
         _third_failed,
-        changes=own_space("while True: print('x' * 10_000)"),
+        changes=third("while True: print('x' * 10_000)"),
         variables=_own_path,
         failing=1,
     ),
     "a trial eats memory": Fault(
         _third_failed,
-        changes=own_space(
+        changes=third(
             "self.__dict__.setdefault('eaten', []).extend(b'x' * 50_000_000 for _ in range(200))", "--trial-memory 3G"
         ),
         variables=_own_path,
@@ -338,7 +318,7 @@ FAULTS = {
     ),
     "a trial returns NaN": Fault(
         _third_failed,
-        changes=own_space("next(network.parameters()).data.fill_(torch.nan)"),
+        changes=third("next(network.parameters()).data.fill_(torch.nan)"),
         variables=_own_path,
         failing=1,
     ),
@@ -347,14 +327,8 @@ FAULTS = {
     "strategy's state damaged": Fault(_damage_state, while_stopped=True),
     "halving's state damaged": Fault(_damage_halving, while_stopped=True, changes=_with_halving),
     "a stored trial damaged": Fault(_damage_record, while_stopped=True, left_out=1),
-    "cache of images damaged": Fault(lambda search: _damage_cache(search), while_stopped=True, changes=_with_images),
+    "cache of images damaged": Fault(_damage_cache, while_stopped=True, changes=_with_images),
 }
-
-
-def _damage_cache(search: Search) -> None:
-    from nni_earlyexit.data import cache
-
-    damage(search.rng, search.rng.choice(sorted(path for path in cache.folder().rglob("*") if path.is_file())))
 
 
 @dataclass

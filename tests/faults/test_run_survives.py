@@ -9,7 +9,6 @@ import signal
 import subprocess
 
 import pytest
-from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes
 from nni_earlyexit.integration.trial_guards import MAX_LOG_BYTES
@@ -23,44 +22,23 @@ from support import (
     lines_until,
     listening_addresses,
     nnictl,
+    own_space,
     start_program,
     write_config,
 )
 
 pytestmark = pytest.mark.nni
 
-OWN_SPACE = '''
-import os, time
-from nni_earlyexit.search_spaces import digits
-
-class Space(digits.Space):
-    """The digits, whose networks cannot be built in some trials."""
-    name = "own.space"
-
-    def freeze(self, sample):
-        if os.environ.get("NNI_TRIAL_SEQ_ID") in {trials}:
-            while True:
-                {hang}
-        return super().freeze(sample)
-'''
-
 
 @pytest.fixture
-def own_space(tmp_path):
+def hanging(tmp_path):
     """Write an experiment whose trials of these numbers do ``hang`` for ever; what :func:`launch` needs for it."""
 
     def write(trials, hang, arguments="", **changes):
-        (tmp_path / "own").mkdir()
-        (tmp_path / "own" / "space.py").write_text(OWN_SPACE.format(trials=trials, hang=hang))
+        command = f"{TRIAL.format(epochs=1)} {arguments}".replace(" --max-avg-macs 600k", "")
         return {
             "variables": {"PYTHONPATH": str(tmp_path)},
-            "trialCommand": f"python -m nni_earlyexit.trial --epochs 1 --threads 1 --allow-space own.space {arguments}",
-            "searchSpaceFile": None,
-            "searchSpace": {
-                **json.loads(json.dumps(search_spaces.create("digits").search_space())),
-                "space": {"_type": "choice", "_value": ["own.space/2"]},
-            },
-            "tuner": {"name": "EarlyExit", "classArgs": {"space": "own.space"}},
+            **own_space(tmp_path, trials, f"while True: {hang}", command),
             **changes,
         }
 
@@ -76,10 +54,10 @@ def finished(folder):
 
 
 def test_a_trial_that_does_not_end_is_stopped_when_the_time_and_the_grace_are_over_and_its_log_has_a_limit(
-    tmp_path, own_space
+    tmp_path, hanging
 ):
     port = free_port()
-    experiment = own_space({"1"}, "print('x' * 10_000)", maxTrialNumber=2, maxExperimentDuration="1h")
+    experiment = hanging({"1"}, "print('x' * 10_000)", maxTrialNumber=2, maxExperimentDuration="1h")
     process = launch(tmp_path, port, options=["--grace", "3s"], **experiment)
     said = lines_until(process, "1/2 trials, best so far")
     log = next(iter(tmp_path.glob("nni/_latest/environments/*/trials/*/trial.stdout"))).parent.parent
@@ -95,8 +73,8 @@ def test_a_trial_that_does_not_end_is_stopped_when_the_time_and_the_grace_are_ov
     assert max(path.stat().st_size for path in log.glob("*/trial.log")) < 30 * MAX_LOG_BYTES
 
 
-def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, own_space):
-    experiment = own_space({"0"}, "time.sleep(1)", "--trial-timeout 5s", maxTrialNumber=1)
+def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, hanging):
+    experiment = hanging({"0"}, "time.sleep(1)", "--trial-timeout 5s", maxTrialNumber=1)
     process = launch(tmp_path, free_port(), **experiment)
     said = process.stdout.read()
     assert process.wait() == 1, said
@@ -105,9 +83,9 @@ def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, own_space):
     assert "1/1 trials, 1 failed" in said
 
 
-def test_a_trial_that_eats_memory_fails_with_the_reason_and_the_search_goes_on(tmp_path, own_space):
+def test_a_trial_that_eats_memory_fails_with_the_reason_and_the_search_goes_on(tmp_path, hanging):
     eat = "self.__dict__.setdefault('eaten', []).append(b'x' * 50_000_000); time.sleep(0.02)"
-    experiment = own_space({"0"}, eat, "--trial-memory 2G", maxTrialNumber=2)
+    experiment = hanging({"0"}, eat, "--trial-memory 2G", maxTrialNumber=2)
     process = launch(tmp_path, free_port(), **experiment)
     said = process.stdout.read()
     assert process.wait() == 0, said
