@@ -9,8 +9,8 @@ spent on proposing, on taking in its result, and in both of them on storing the 
 bytes of the state.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
-tenth: trials a minute, milliseconds of the processor that tuner and manager spent on one, memory of both and of ``run``, sizes
-of NNI's database and of the strategy's state.
+tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of
+NNI's database and of the strategy's state.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def real(given: argparse.Namespace) -> None:
         command = [str(programs() / "nni-earlyexit"), "run", str(folder / "experiment.yml"), "--port", str(given.port)]
         with (folder / "said").open("wb") as said:
             run = subprocess.Popen([*command, "--results", str(folder / "results")], stdout=said, stderr=said)
-        print("trials, trials a minute, ms of tuner and manager a trial, MB of tuner, manager, run, database, state")
+        print("trials, trials a minute, ms of tuner, manager, run a trial, MB of tuner, manager, run, database, state")
         while not (managers := Manager.all_from(folder / "experiment.yml")):
             if run.poll() is not None:
                 raise SystemExit((folder / "said").read_text())
@@ -173,7 +173,7 @@ class Parts:
     def __init__(self, experiment: str, run: int) -> None:
         self._experiment = experiment
         self._processes: dict[str, psutil.Process] = {"run": psutil.Process(run)}
-        self._seconds = {"tuner": 0.0, "manager": 0.0}
+        self._seconds = {"tuner": 0.0, "manager": 0.0, "run": 0.0}
 
     def look(self) -> None:
         """Find those that have come since."""
@@ -192,7 +192,7 @@ class Parts:
                 self._processes["tuner"] = process
 
     def ms_per(self, trials: int) -> list[float]:
-        """Milliseconds of the processor that the tuner and the manager have used a trial since this was asked before."""
+        """Milliseconds of the processor that tuner, manager and run have used a trial since this was asked before."""
         spent = []
         for name, before in self._seconds.items():
             now = sum(self._processes[name].cpu_times()[:2])
