@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from nni_earlyexit.bank.branch import Branch
-from nni_earlyexit.utils.files import write_whole
+from nni_earlyexit.utils.tensors import read_tensors, write_tensors
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,8 +56,6 @@ class StoredBranch:
 
     def save(self, path: Path) -> None:
         """Write it to ``path``, whole or not at all."""
-        from safetensors.torch import save
-
         about = {
             "stage": self.branch.stage,
             "choices": dict(self.branch.choices),
@@ -69,20 +65,15 @@ class StoredBranch:
             "given_up": self.given_up,
             "seconds": self.seconds,
         }
-        tensors = {f"{_WEIGHT}{name}": tensor.contiguous() for name, tensor in self.weights.items()}
-        tensors |= {part: torch.from_numpy(np.ascontiguousarray(getattr(self, part))) for part in _LOGITS}
-        content = save(tensors, {"about": json.dumps(about)})
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
+        tensors = {f"{_WEIGHT}{name}": tensor for name, tensor in self.weights.items()}
+        tensors |= {part: torch.from_numpy(getattr(self, part)) for part in _LOGITS}
+        write_tensors(path, tensors, about)
 
     @classmethod
     def load(cls, path: Path) -> StoredBranch:
         """The branch in the file ``path``; ``ValueError`` for one that is damaged."""
-        from safetensors import SafetensorError, safe_open
-
+        tensors, about = read_tensors(path, "bank")
         try:
-            with safe_open(str(path), framework="pt") as file:
-                about: dict[str, Any] = json.loads(file.metadata()["about"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
             return cls(
                 branch=Branch(int(about["stage"]), tuple(about["choices"].items())),
                 macs=int(about["macs"]),
@@ -96,5 +87,5 @@ class StoredBranch:
                     name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)
                 },
             )
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"bank: {str(path)!r} is damaged: {' '.join(str(error).split())[:200]}") from None

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -96,6 +97,7 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
     ``parts`` are the split of each folder in it, where it is not for its names to say.
     """
     root = os.path.abspath(os.path.expanduser(folder))
+    place = os.path.realpath(root)
     parts = _parts(folder, root) if parts is None else parts
     class_names = _folders(os.path.join(root, "train" if "train" in parts else ""))
     if len(class_names) < 2:
@@ -112,7 +114,7 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
             if name not in numbers:
                 raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which train/ lacks")
             inner = os.path.join(part, name)
-            images = sorted(_images(os.fsencode(os.path.join(root, inner)), os.fsencode(inner) + b"/"))
+            images = sorted(_images(os.fsencode(os.path.join(root, inner)), os.fsencode(inner) + b"/", (place,)))
             if not images:
                 raise ValueError(
                     f"data: {folder!r} has no images of class {inner!r}; files that end with {', '.join(ENDINGS)} are images"
@@ -149,14 +151,20 @@ def _parts(folder: str, root: str) -> dict[str, str]:
 
 
 def _folders(path: str) -> list[str]:
-    with os.scandir(path) as entries:
+    with _looking_at(path), os.scandir(path) as entries:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
 
 
-def _images(path: bytes, prefix: bytes) -> list[_File]:
-    """The images in a folder and in those inside it; their names begin with ``prefix``."""
+def _images(path: bytes, prefix: bytes, above: tuple[str, ...]) -> list[_File]:
+    """The images in a folder and in those inside it; their names begin with ``prefix``.
+
+    ``above`` are the real paths of the folders that it was reached through.
+    """
     images: list[_File] = []
-    with os.scandir(path) as entries:
+    place = os.path.realpath(os.fsdecode(path))
+    if place in above:
+        raise ValueError(f"data: {os.fsdecode(path)!r} is a link to a folder that it is in; remove it")
+    with _looking_at(os.fsdecode(path)), os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
             if name.startswith(b"."):
@@ -165,5 +173,14 @@ def _images(path: bytes, prefix: bytes) -> list[_File]:
                 stat = entry.stat()
                 images.append((prefix + name, stat.st_size, stat.st_mtime_ns))
             elif entry.is_dir():
-                images += _images(entry.path, prefix + name + b"/")
+                images += _images(entry.path, prefix + name + b"/", (*above, place))
     return images
+
+
+@contextmanager
+def _looking_at(path: str) -> Iterator[None]:
+    """``ValueError`` in one sentence where a folder, or what is in it, cannot be looked at."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"data: {path!r} cannot be read: {error.strerror}") from None

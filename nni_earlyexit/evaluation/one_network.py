@@ -19,6 +19,7 @@ from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.training.checkpoint import Checkpoint
 from nni_earlyexit.training.exit_weights import check_number_of_weights
 from nni_earlyexit.training.fit import fit
 from nni_earlyexit.training.monitor import Monitor
@@ -212,14 +213,14 @@ def _trained(
         if result.policy is None:
             raise ValueError("sample: this network misses a limit and is not trained")
         record.save(result, folder, settings)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        Checkpoint.remove(folder / CHECKPOINT)
         metrics = result.metrics
     return network, metrics
 
 
 def _check_free(folder: Path, task: Mapping[str, Any]) -> None:
     """``ValueError`` if something of another training than ``task`` lies in ``folder`` that would be lost."""
-    if not any((folder / name).is_file() for name in (CHECKPOINT, record.SUMMARY)):
+    if not (Checkpoint.exists(folder / CHECKPOINT) or (folder / record.SUMMARY).is_file()):
         return
     path = folder / TASK
     if not path.is_file():

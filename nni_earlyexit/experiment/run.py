@@ -37,6 +37,8 @@ REACHES_LOOPBACK = ("local", "remote")
 """Platforms whose trials can reach a manager that listens on this machine only, through a tunnel if they run elsewhere."""
 REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
+LOOK_S, LOOK_SHARE, LOOK_MOST_S = 1.0, 0.02, 15.0
+"""Seconds between two looks at the trials: more of them, up to so many, when a look takes more than that share of them."""
 
 
 def run(
@@ -177,6 +179,7 @@ class _Watch:
         started = answered = reminded = time.monotonic()
         limit_s = None
         while True:
+            spent = time.thread_time()
             look = self._look()
             now = time.monotonic()
             if look is not None:
@@ -184,7 +187,8 @@ class _Watch:
                 code = self._take_in(look, now)
                 if code is not None:
                     return code
-                time.sleep(1)
+                # a look at thousands of trials is work for the manager, too, which it would rather spend on trials
+                time.sleep(min(LOOK_MOST_S, max(LOOK_S, (time.thread_time() - spent) / LOOK_SHARE)))
                 continue
             if not self.manager.lives():
                 self.display.say("NNI's manager does not answer any more; finished trials are kept")

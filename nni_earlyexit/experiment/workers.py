@@ -56,6 +56,19 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
             _compare(str(machine["host"]), here, there)
 
 
+def bank_files(bank: str | None) -> list[str]:
+    """The files of a bank that must be the same on every machine: what it belongs to, and the branches that it has by now.
+
+    Spelt with the bank's path as it is given, which may begin with ``~``. A bank that is not there yet has none. Outputs of
+    stages are left out: they may be gigabytes, and are computed again.
+    """
+    if bank is None:
+        return []
+    folder = Path(bank).expanduser()
+    paths = (*folder.glob("*.json"), *folder.glob("*.npz"), *folder.glob("branches/*/*.safetensors"))
+    return sorted(str(Path(bank, path.relative_to(folder))) for path in paths)
+
+
 def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
     """The worker's answer to the question about itself."""
     host = str(machine["host"])

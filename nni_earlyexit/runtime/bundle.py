@@ -277,6 +277,8 @@ class Bundle:
                 f"bundle: the confidence measure {error.name!r} has to be registered first "
                 "(nni_earlyexit.thresholds.confidence.register)"
             ) from None
+        except KeyError as error:
+            raise DamagedBundle(f"bundle: {str(folder)!r} is damaged: it lacks {error}") from None
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DamagedBundle(f"bundle: {str(folder)!r} is damaged: {' '.join(str(error).split())[:300]}") from None
         return bundle

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from nni.nas.strategy import RandomOneShot
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.supernet.elastic import ElasticLayer
-from nni_earlyexit.utils.files import write_whole
-from torch import Tensor, nn
+from nni_earlyexit.utils.tensors import read_about, read_tensors, write_tensors
+from torch import nn
 
 FORMAT = 1
 
@@ -51,35 +50,13 @@ class Supernet:
 
     def save(self, path: Path, about: Mapping[str, Any]) -> None:
         """Write the weights to ``path``, whole or not at all, with facts ``about`` them."""
-        from safetensors.torch import save
-
-        tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        facts = json.dumps({"format": FORMAT, "space": self.space.identity(), **about})
-        content = save(tensors, {"about": facts})
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
+        facts = {"format": FORMAT, "space": self.space.identity(), **about}
+        write_tensors(path, self.network.state_dict(), facts)
 
     @classmethod
     def space_of(cls, path: Path) -> str:
         """Identity of the space of the supernet in the file ``path``; raises as :meth:`load` does."""
-        about, _ = cls._read(path, names=())
-        return str(about.get("space"))
-
-    @staticmethod
-    def _read(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The facts, and the tensors with these ``names``, by default all."""
-        from safetensors import SafetensorError, safe_open
-
-        if not path.is_file():
-            raise FileNotFoundError(f"weights: there is no file {str(path)!r}")
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("about", "null"))
-                tensors = {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
-        except (SafetensorError, ValueError) as error:
-            raise ValueError(f"weights: {str(path)!r} is damaged: {' '.join(str(error).split())[:200]}") from None
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise ValueError(f"weights: {str(path)!r} is no supernet that this version reads")
-        return about, tensors
+        return str(_of_this_version(read_about(path, "weights"), path).get("space"))
 
     @classmethod
     def load(cls, path: Path, space: EarlyExitSpace) -> tuple[Supernet, dict[str, Any]]:
@@ -87,7 +64,8 @@ class Supernet:
 
         Raises ``FileNotFoundError`` where there is none, ``ValueError`` for a damaged one and one of another space.
         """
-        about, tensors = cls._read(path)
+        tensors, facts = read_tensors(path, "weights")
+        about = _of_this_version(facts, path)
         if about.get("space") != space.identity():
             raise ValueError(
                 f"weights: {str(path)!r} is a supernet of {about.get('space')!r}, not of {space.identity()!r}"
@@ -98,6 +76,12 @@ class Supernet:
         except RuntimeError as error:
             raise ValueError(f"weights: {str(path)!r} does not fit: {' '.join(str(error).split())[:200]}") from None
         return supernet, about
+
+
+def _of_this_version(about: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"weights: {str(path)!r} is no supernet that this version reads")
+    return about
 
 
 def take_path(network: nn.Module, sample: Mapping[str, Any]) -> None:

@@ -1,13 +1,19 @@
-"""The state of a training at the end of an epoch, from which it goes on after whatever ended it."""
+"""The state of a training at the end of an epoch, from which it goes on after whatever ended it.
+
+The state of the epoch before lies beside it, for the case that the disk damages the last one.
+"""
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.progress import Say
 
 _KEY = "nni_earlyexit"
 
@@ -23,11 +29,14 @@ class Progress(NamedTuple):
         Epochs of it that are over.
     precision
         The precision that had been chosen.
+    path
+        The file from which it goes on.
     """
 
     phase: int
     epochs: int
     precision: str
+    path: Path
 
 
 class Checkpoint(pl.Callback):
@@ -46,25 +55,62 @@ class Checkpoint(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file."""
-        files.write_whole(self._path, trainer.save_checkpoint)
+
+        def write(temporary: Path) -> None:
+            trainer.save_checkpoint(temporary)
+            if self._path.exists():
+                os.replace(self._path, _before(self._path))
+
+        files.write_whole(self._path, write)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Say how far the training is."""
-        checkpoint[_KEY] = Progress(self._phase, trainer.current_epoch + 1, self._precision)._asdict()
+        epochs = trainer.current_epoch + 1
+        checkpoint[_KEY] = {"phase": self._phase, "epochs": epochs, "precision": self._precision}
 
     @staticmethod
-    def read(path: Path) -> Progress | None:
+    def read(path: Path, say: Say = lambda line: None) -> Progress | None:
         """Progress of the training that wrote ``path``; ``None`` where there is no such file.
 
-        Nothing in it is executed. ``ValueError`` for a file that is damaged or of something else.
+        Where it is damaged, that of the epoch before, of which ``say`` hears. Nothing in a file is executed. ``ValueError`` if
+        none can be read, or they are of something else.
         """
-        if not path.is_file():
-            return None
-        try:
-            return Progress(**torch.load(path, map_location="cpu", weights_only=True)[_KEY])
-        except Exception as error:  # a damaged file can hold anything
-            raise ValueError(
-                f"checkpoint: {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}; remove it to begin anew"
-            ) from None
+        faults = []
+        for each in (path, _before(path)):
+            if each.is_file():
+                try:
+                    progress = _read(each)
+                except Exception as error:  # a damaged file can hold anything
+                    faults.append(f"{str(each)!r} cannot be read: {' '.join(str(error).split())[:200]}")
+                    continue
+                if faults:
+                    say(f"checkpoint: {faults[0]}; goes on from the one before")
+                return progress
+        if faults:
+            raise ValueError(f"checkpoint: {faults[0]}; remove it to begin anew")
+        return None
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """``True`` if there is a training to go on with."""
+        return path.is_file() or _before(path).is_file()
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Remove the file and the one before."""
+        for each in (path, _before(path)):
+            each.unlink(missing_ok=True)
+
+
+def _before(path: Path) -> Path:
+    """The file with the state of the epoch before."""
+    return path.with_name(f"{path.name}.before")
+
+
+def _read(path: Path) -> Progress:
+    with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums in it
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} in it is another one")
+    return Progress(**torch.load(path, map_location="cpu", weights_only=True)[_KEY], path=path)

@@ -60,9 +60,9 @@ def fit(
     callbacks
         Callbacks of Lightning that take part in every phase, such as a progress bar.
     checkpoint
-        File that the training goes on from if it is there, and that is written after every epoch.
+        File that the training goes on from if it is there, and that is written after every epoch; the one before is kept.
     say
-        Hears which precision was chosen.
+        Hears which precision was chosen, and of a damaged ``checkpoint``, in place of which the one before is used.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def fit(
     if not any(parameter.requires_grad for parameter in network.parameters()):
         after_epoch(0, network)
         return
-    state = Checkpoint.read(checkpoint) if checkpoint is not None else None
+    state = Checkpoint.read(checkpoint, say) if checkpoint is not None else None
     if recipe.precision == AUTO:
         recipe = replace(
             recipe, precision=_precision(network, data, recipe, module, say) if state is None else state.precision
@@ -127,7 +127,7 @@ def fit(
         )
         try:
             with quiet():
-                loop.fit(module, train, ckpt_path=None if resumed is None else checkpoint, weights_only=True)
+                loop.fit(module, train, ckpt_path=None if resumed is None else resumed.path, weights_only=True)
         except SystemExit:  # Lightning's way to end after Ctrl-C
             if not loop.interrupted:
                 raise

@@ -85,13 +85,19 @@ def test_with_views_there_are_fewer_passes_over_more(open_bank):
     assert len(bank.stage_outputs(branch.stage).train) == 2 * len(bank.data.train)
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk" * 10])
+def a_bit_turned(content):
+    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"", lambda content: b"junk" * 10, a_bit_turned], ids=["empty", "junk", "a bit"]
+)
 def test_a_damaged_branch_is_trained_again(open_bank, damage):
     bank = open_bank()
     branch = random_networks(bank)[0][0]
     whole = bank.train(branch)
     path = bank.folder / "branches" / branch.name / BRANCH
-    path.write_bytes(damage)
+    path.write_bytes(damage(path.read_bytes()))
     said = []
     again = open_bank(said=said)
     assert again.trained() == []

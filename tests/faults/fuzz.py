@@ -14,6 +14,7 @@ import copy
 import io
 import json
 import logging
+import os
 import random
 import resource
 import shutil
@@ -261,6 +262,127 @@ def trial(rng: random.Random, folder: Path) -> None:
 
 
 @cache
+def _whole_bundle() -> Path:
+    """A bundle with segments for onnxruntime; made once, away from the cases."""
+    from nni_earlyexit.deploy import export
+    from nni_earlyexit.evaluation import record
+
+    folder = Path(tempfile.mkdtemp()) / "bundle"
+    (stored,) = _whole_trial().glob("environments/*/trials/*")
+    export(record.load(stored), folder, keep_exits=True, onnx=True)
+    return folder
+
+
+def bundle(rng: random.Random, folder: Path) -> None:
+    """A bundle with a damaged file, or one that somebody has changed, checksums and all; it answers images."""
+    from nni_earlyexit.deploy import EarlyExitPredictor
+    from nni_earlyexit.runtime import Bundle, OnnxPredictor
+    from nni_earlyexit.runtime.bundle import ARCHITECTURE, MANIFEST, POLICY, WEIGHTS, manifest_of
+
+    shutil.copytree(_whole_bundle(), folder / "bundle")
+    names = list(Bundle.load(folder / "bundle").checksums)
+    name = rng.choice((ARCHITECTURE, ARCHITECTURE, POLICY, POLICY, WEIGHTS, MANIFEST, *names))
+    path = folder / "bundle" / name
+    if path.suffix == ".json" and rng.random() < 0.6:
+        path.write_text(json.dumps(mutated(rng, json.loads(path.read_text()))))
+    else:
+        path.write_bytes(damaged(rng, path.read_bytes()))
+    if name != MANIFEST and rng.random() < 0.8:
+        (folder / "bundle" / MANIFEST).write_text(json.dumps(manifest_of(folder / "bundle", names)))
+    images = np.random.default_rng(0).random((3, 1, 8, 8)).astype("f4")
+    loaded = Bundle.load(folder / "bundle")
+    loaded.point_at(max_cost=1e9)
+    if name.endswith(".onnx") or rng.random() < 0.3:
+        OnnxPredictor(loaded, threads=1)(images)
+    else:
+        EarlyExitPredictor(loaded, device="cpu")(images)
+
+
+@cache
+def _whole_images() -> Path:
+    """Images in folders of classes, as many of them as a split needs; made once, away from the cases."""
+    from PIL import Image
+
+    folder = Path(tempfile.mkdtemp())
+    for number in range(40):
+        place = folder / ("cat", "dog")[number % 2]
+        place.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype="u1")
+        Image.fromarray(pixels).save(place / f"{number}.{('png', 'jpg', 'bmp', 'webp')[number // 2 % 4]}")
+    return folder
+
+
+def images(rng: random.Random, folder: Path) -> None:
+    """A folder of images with damaged files, odd names, links that go nowhere or round, and splits of its own."""
+    from nni_earlyexit import data as data_sets
+
+    root = folder / "images"
+    shutil.copytree(_whole_images(), root)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+        classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+        if not files or not classes:
+            break
+        _spoil(rng, root, files, rng.choice(classes))
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    try:
+        shape = rng.choice((*[(3, 8, 8), (1, 4, 4), None] * 5, (7,), (2, 8, 8), (3, 0, 8)))
+        loaded = data_sets.load(f"folder:{root}", 0, shape)
+        assert len(loaded.train) > 0
+    finally:
+        if before is None:
+            del os.environ["XDG_CACHE_HOME"]
+        else:
+            os.environ["XDG_CACHE_HOME"] = before
+
+
+def _spoil(rng: random.Random, root: Path, files: list[Path], of_class: Path) -> None:
+    """Change something in a folder of images."""
+    some = rng.sample(files, k=min(len(files), rng.choice((1, 1, 3, 30))))
+    kind = rng.randrange(11)
+    if kind == 0:
+        for path in some:
+            path.write_bytes(damaged(rng, path.read_bytes()))
+    elif kind == 1:
+        for path in some:
+            path.write_bytes(rng.choice((b"", b"no image", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM" + bytes(40))))
+    elif kind == 2:
+        for path in some:
+            path.unlink()
+    elif kind == 3:
+        odd = rng.choice((b"\xff\xfe.png", b" .png", b".png", b"-x.png", b"a\nb.png", b"x.PNG", b"x.txt", b"x"))
+        some[0].rename(os.path.join(os.fsencode(some[0].parent), odd).decode(errors="surrogateescape"))
+    elif kind == 4:
+        odd = rng.choice((b"\xff", b"a\nb", b".hidden", b" ", b"train", b"test", b"val", b"Cat", b"-"))
+        if not os.path.exists(os.path.join(os.fsencode(root), odd)):
+            of_class.rename(os.path.join(os.fsencode(root), odd).decode(errors="surrogateescape"))
+    elif kind == 5:
+        link = of_class / f"{rng.choice(('nowhere', 'round'))}.png"
+        if not link.is_symlink():
+            link.symlink_to(link if link.name == "round.png" else folder_without(root))
+    elif kind == 6:
+        (root / rng.choice(("empty", "train", "test"))).mkdir(exist_ok=True)
+    elif kind == 7:
+        for part in rng.choice((("train",), ("train", "test"), ("train", "val"), ("train", "validation", "test"))):
+            if not (root / part).exists():
+                shutil.copytree(_whole_images(), root / part)
+    elif kind == 8:
+        shutil.rmtree(of_class)
+    elif kind == 9:
+        loop = root / "loop"
+        if not loop.is_symlink():
+            loop.symlink_to(root)
+    else:
+        os.mkfifo(of_class / "pipe.png") if not (of_class / "pipe.png").exists() else None
+
+
+def folder_without(root: Path) -> Path:
+    """A path at which nothing is."""
+    return root / "not" / "there"
+
+
+@cache
 def _small_space() -> Any:
     from nni_earlyexit import search_spaces
 
@@ -363,7 +485,7 @@ def _command(*words: str) -> None:
 
 TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
     target.__name__: target
-    for target in (experiment, search_space, data, outputs, trial, latency_table, state, arguments)
+    for target in (experiment, search_space, data, outputs, trial, bundle, images, latency_table, state, arguments)
 }
 
 

@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import statistics
 import subprocess
@@ -34,6 +35,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1] / "end_to_end"), str(Path(__file__).parents[1] / "data")]
 
+from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes
 from nni_earlyexit.search import checkpoint
@@ -48,6 +50,8 @@ MORE = 6
 """Trials after the resume, with which it comes to its end."""
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
 RESUMED = "--- resumed\n"
+BANKED = (".safetensors", ".npz", ".npy")
+"""Endings of a bank's files that are made again when they are damaged; of ``bank.json``, a sentence says that it is damaged."""
 
 
 class Search:
@@ -115,6 +119,11 @@ class Search:
         """The exit code of ``run``, if it has ended."""
         return self.process.poll()
 
+    def said_since_resume(self) -> list[str]:
+        """Lines of the process since it was resumed last."""
+        last = len(self.said) - self.said[::-1].index(RESUMED)
+        return self.said[last:]
+
     def resume(self) -> None:
         """Go on with what was stopped, or what is left."""
         if any(manager.id == self.manager.id for manager in nni_processes.managers()):
@@ -125,7 +134,7 @@ class Search:
         arguments += ["--results", str(self.folder / "results")]
         self.said.append(RESUMED)
         self._follow(start_program(arguments, self._variables))
-        self.wait(lambda: "web UI" in "".join(self.said).rpartition(RESUMED)[2] or self.ended() is not None)
+        self.wait(lambda: any("web UI" in line for line in self.said_since_resume()) or self.ended() is not None)
         if self.ended() is None:
             self.manager = Manager(self.manager.id, self.port)
             nnictl("update", "trialnum", self.manager.id, "--value", str(len(self.manager.trials()) + MORE))
@@ -263,6 +272,56 @@ def _damage_cache(search: Search) -> None:
     )
 
 
+def _damage_bank(search: Search) -> None:
+    bank = search.folder / "bank"
+    damage(search.rng, search.rng.choice(sorted(path for path in bank.rglob("*") if path.suffix in BANKED)))
+
+
+def _damage_supernet(search: Search) -> None:
+    """Damage the supernet of a search, see that it does not go on with it, and put the sound one back."""
+    path = search.folder / "supernet.safetensors"
+    sound = path.read_bytes()
+    before = search.finished()
+    damage(search.rng, path)
+    search.resume()
+    search.wait(lambda: search.ended() is not None or any("failed: " in line for line in search.said_since_resume()))
+    if search.ended() is None:
+        nnictl("stop", search.manager.id)
+        search.wait(lambda: search.ended() is not None)
+    said = "".join(search.said_since_resume())
+    assert "weights: " in said, said
+    assert "supernet.safetensors' is damaged" in said, said
+    assert search.finished() == before
+    path.write_bytes(sound)
+
+
+def _with_bank(folder: Path) -> dict[str, Any]:
+    from nni_earlyexit.evaluation.one_network import choose_sample, train_one
+    from nni_earlyexit.training.settings import Settings
+
+    digits = search_spaces.create("digits")
+    settings = Settings.from_options(epochs=2, threads=1, tensorboard=False)
+    train_one(digits, choose_sample(digits, "smallest", 0), settings, folder / "backbone", lambda line: None)
+    space = search_spaces.create("trained", folder=str(folder / "backbone"))
+    bank = ["--bank", str(folder / "bank"), "--epochs", "2", "--threads", "1", "--start", "warm"]
+    return {
+        "trialCommand": shlex.join(["python", "-m", "nni_earlyexit.trial", *bank]),
+        "searchSpaceFile": None,
+        "searchSpace": json.loads(json.dumps(space.search_space())),
+        "tuner": {"name": "EarlyExit"},
+    }
+
+
+def _with_supernet(folder: Path) -> dict[str, Any]:
+    from nni_earlyexit.data.settings import DataSettings
+    from nni_earlyexit.supernet.learning import make_supernet
+    from nni_earlyexit.training.recipe import Recipe
+
+    path = folder / "supernet.safetensors"
+    make_supernet(search_spaces.create("digits"), DataSettings(), Recipe(epochs=2, threads=1), path)
+    return {"trialCommand": f"{TRIAL} --weights {path}"}
+
+
 def _with_halving(folder: Path) -> dict[str, Any]:
     command = "python -m nni_earlyexit.trial --epochs 4 --threads 1 --start warm"
     return {
@@ -327,6 +386,8 @@ FAULTS = {
     "strategy's state damaged": Fault(_damage_state, while_stopped=True),
     "halving's state damaged": Fault(_damage_halving, while_stopped=True, changes=_with_halving),
     "a stored trial damaged": Fault(_damage_record, while_stopped=True, left_out=1),
+    "bank damaged": Fault(_damage_bank, while_stopped=True, changes=_with_bank),
+    "supernet damaged": Fault(_damage_supernet, while_stopped=True, changes=_with_supernet, failing=100),
     "cache of images damaged": Fault(_damage_cache, while_stopped=True, changes=_with_images),
 }
 
@@ -396,7 +457,7 @@ def _injected(fault: Fault, search: Search) -> Outcome:
         seconds = time.monotonic() - start
     search.wait(lambda: search.ended() is not None)
     if search.ended() != 0:
-        remarks.append(f"exit code {search.ended()}: {''.join(search.said[search.said.index(RESUMED) :])}")
+        remarks.append(f"exit code {search.ended()}: {''.join(search.said_since_resume())}")
     if left := left_behind(search.folder):
         remarks.append(f"left behind: {left}")
     after, known = search.finished(), _told(search)

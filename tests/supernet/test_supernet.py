@@ -176,6 +176,11 @@ def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exi
     (tmp_path / "cut").write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ValueError, match="is damaged"):
         Supernet.load(tmp_path / "cut", digits_space)
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "changed").write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: its checksum is another one"):
+        Supernet.load(tmp_path / "changed", digits_space)
     settings = Settings.from_options(weights=str(file), seed=1)
     with pytest.raises(ValueError, match="learned from other data"):
         train_one(digits_space, two_exits, settings, tmp_path / "seed", say=lambda line: None)

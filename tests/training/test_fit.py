@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import time
+import zipfile
 
 import pytest
 import torch
@@ -23,9 +24,9 @@ def recipe(**options):
     return Recipe(**{"recipe": "plain", "epochs": 4, "batch_size": 16, **options})
 
 
-def fitted(checkpoint=None, after_epoch=lambda epochs, net: True, inputs=96, **options):
+def fitted(checkpoint=None, after_epoch=lambda epochs, net: True, inputs=96, say=lambda line: None, **options):
     net = network()
-    fit(net, task(inputs), recipe(**options), after_epoch, checkpoint=checkpoint)
+    fit(net, task(inputs), recipe(**options), after_epoch, checkpoint=checkpoint, say=say)
     return net
 
 
@@ -172,6 +173,37 @@ def test_a_checkpoint_that_is_damaged_is_named_and_nothing_in_it_is_executed(tmp
     with pytest.raises(ValueError, match=r"checkpoint: .*training.ckpt' cannot be read: .*; remove it"):
         Checkpoint.read(path)
     assert Checkpoint.read(tmp_path / "none.ckpt") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "a bit"])
+def test_of_a_damaged_checkpoint_the_one_before_is_used_to_the_same_weights(damage, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(epochs, net):
+        if epochs > 3:
+            raise Killed
+        return True
+
+    path = tmp_path / "training.ckpt"
+    with contextlib.suppress(Killed):
+        fitted(path, after_epoch=kill)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            largest = archive.read(max(archive.infolist(), key=lambda part: part.file_size))
+        content[content.index(largest)] ^= 1
+    path.write_bytes(content)
+    heard, said = [], []
+    resumed = fitted(path, after_epoch=lambda epochs, net: heard.append(epochs) or True, say=said.append)
+    assert heard == [3, 4]
+    assert any("training.ckpt' cannot be read" in line and "goes on from the one before" in line for line in said)
+    assert same(resumed, fitted())
+    assert Checkpoint.exists(path)
+    Checkpoint.remove(path)
+    assert not Checkpoint.exists(path)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

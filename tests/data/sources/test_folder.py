@@ -270,6 +270,28 @@ def test_classes_that_cannot_be_learned_get_one_sentence(folder, change, sentenc
         data.load(f"folder:{folder}")
 
 
+@pytest.mark.parametrize("where", ["round", "cat/round", "cat/deep/round"])
+def test_a_link_to_a_folder_above_it_is_named_before_it_is_followed_for_ever(folder, where):
+    link = folder / where
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(folder)
+    (folder / "cat" / "again").symlink_to(folder)  # which would be twice as many at each step
+    with pytest.raises(ValueError, match=r"^data: '.*(round|again)' is a link to a folder that it is in; remove it$"):
+        data.load(f"folder:{folder}")
+
+
+def test_a_link_to_itself_is_one_sentence(folder):
+    (folder / "cat" / "itself.png").symlink_to(folder / "cat" / "itself.png")
+    with pytest.raises(ValueError, match=r"^data: '.*cat' cannot be read: Too many levels of symbolic links$"):
+        data.load(f"folder:{folder}")
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(folder, tmp_path):
+    (folder / "dog").rename(tmp_path / "elsewhere")
+    (folder / "dog").symlink_to(tmp_path / "elsewhere")
+    assert len(data.load(f"folder:{folder}").class_names) == 2
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"^data: there is no folder '{tmp_path / 'none'}'$"):
         data.load(f"folder:{tmp_path / 'none'}")
