@@ -19,7 +19,7 @@ import yaml
 from nni_earlyexit import search_spaces
 from nni_earlyexit.data import registry
 from nni_earlyexit.experiment.environment import environment, programs
-from nni_earlyexit.experiment.workers import bank_files, check_workers
+from nni_earlyexit.experiment.workers import check_workers, files_in
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.search_space_file import written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
@@ -93,7 +93,9 @@ def check(path: Path) -> ExperimentFile:
     _check_space(identity, search_space, settings, arguments)
     if service["platform"] == "remote":
         data = registry.parse(settings.data.source).path or None
-        read = [settings.training.weights, settings.limits.latency_table, data, *bank_files(settings.training.bank)]
+        read = [settings.training.weights, wanted.arguments.get("weights"), settings.limits.latency_table, data]
+        folders = (settings.training.bank, wanted.arguments.get("folder"))
+        read += [file for folder in folders for file in files_in(folder)]
         check_workers(service["machineList"], [file for file in read if file is not None], say)
     return ExperimentFile(
         path=path.resolve(),

@@ -23,6 +23,8 @@ SSH = "NNI_EARLYEXIT_SSH"
 """The environment variable with a command in place of ``ssh``, options and all."""
 SAME = ("nni-earlyexit", "commit", "nni", "torch", "timm")
 """What must be the same on a worker: results of other versions are not comparable, and may not be readable."""
+KEPT = ("*.json", "*.npz", "*.safetensors", "branches/*/*.safetensors")
+"""Files of a trained network and of a bank."""
 WAIT_S = 60
 """Seconds that a worker has for its answer."""
 
@@ -56,17 +58,17 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
             _compare(str(machine["host"]), here, there)
 
 
-def bank_files(bank: str | None) -> list[str]:
-    """The files of a bank that must be the same on every machine: what it belongs to, and the branches that it has by now.
+def files_in(folder: str | None) -> list[str]:
+    """The files that must be the same on every machine in a trained network's folder, or in a bank: what it is by now.
 
-    Spelt with the bank's path as it is given, which may begin with ``~``. A bank that is not there yet has none. Outputs of
+    Spelt with the folder's path as it is given, which may begin with ``~``. A bank that is not there yet has none. Outputs of
     stages are left out: they may be gigabytes, and are computed again.
     """
-    if bank is None:
+    if folder is None:
         return []
-    folder = Path(bank).expanduser()
-    paths = (*folder.glob("*.json"), *folder.glob("*.npz"), *folder.glob("branches/*/*.safetensors"))
-    return sorted(str(Path(bank, path.relative_to(folder))) for path in paths)
+    place = Path(folder).expanduser()
+    paths = (path for pattern in KEPT for path in place.glob(pattern))
+    return sorted(str(Path(folder, path.relative_to(place))) for path in paths)
 
 
 def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:

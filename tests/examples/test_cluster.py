@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shlex
@@ -11,19 +10,20 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import yaml
+from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.evaluation import network_front
 from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.experiment import workers
+from nni_earlyexit.experiment.config import check
+from ssh_worker import SSHD, ssh_worker, trusting
 from support import PROGRAM, eventually, free_port, left_behind, lines_until, start_program
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 TRIALS = 4
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 
@@ -33,52 +33,9 @@ def start_worker(tmp_path, monkeypatch):
     """Start a worker: the entry of a machine for an experiment file, and the home that trials have there."""
     if SSHD is None:
         pytest.skip("needs sshd")
-    if os.geteuid() == 0:
-        with suppress(OSError):
-            Path("/run/sshd").mkdir(exist_ok=True)  # without which root's does not start
-    trust = f"-o UserKnownHostsFile={tmp_path / 'known'} -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR"
-    monkeypatch.setenv(workers.SSH, f"ssh {trust}")
-    servers = []
-
-    def start(name="worker", address="127.0.0.1", within=()):
-        keys, home, port = tmp_path / f"keys of {name}", tmp_path / name, free_port()
-        keys.mkdir()
-        home.mkdir()
-        for key in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key], check=True)
-        config = {
-            "Port": port,
-            "ListenAddress": address,
-            "HostKey": f'"{keys / "host"}"',
-            "PidFile": "none",
-            "AuthorizedKeysFile": f'"{keys / "user.pub"}"',
-            "StrictModes": "no",
-            "UsePAM": "no",
-            # a tunnel that is dead gives its port back
-            "ClientAliveInterval": "2",
-            "ClientAliveCountMax": "3",
-            "PasswordAuthentication": "no",
-            "Subsystem": "sftp internal-sftp",
-            # as the README says, pip keeps what is installed
-            "SetEnv": f"HOME={home} PIP_NO_INDEX=1 OMP_NUM_THREADS=1",
-        }
-        (keys / "sshd_config").write_text("".join(f"{field} {value}\n" for field, value in config.items()))
-        with (keys / "log").open("wb") as log:
-            server = subprocess.Popen([*within, SSHD, "-D", "-e", "-f", keys / "sshd_config"], stderr=log)
-        servers.append(server)
-
-        def listens():
-            assert server.poll() is None, (keys / "log").read_text()
-            return "Server listening" in (keys / "log").read_text()
-
-        eventually(listens)
-        machine = {"host": address, "port": port, "user": getpass.getuser(), "sshKeyFile": str(keys / "user")}
-        return {**machine, "pythonPath": str(Path(sys.executable).parent)}, home
-
-    yield start
-    for server in servers:
-        server.terminate()
-        server.wait()
+    monkeypatch.setenv(workers.SSH, trusting(tmp_path))
+    with ExitStack() as servers:
+        yield lambda *arguments: servers.enter_context(ssh_worker(tmp_path, *arguments))
 
 
 @pytest.fixture
@@ -191,6 +148,45 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     said = run_command(PROGRAM, "fetch", experiment, folder=tmp_path, right=1)
     assert said.count("not everything came from 127.0.0.1") == 2
     assert len(network_front.finished(experiment)) == TRIALS
+
+
+def test_each_worker_has_a_bank_of_its_own_and_must_have_what_is_in_the_one_here(
+    start_worker, examples, trained_digits, run_command, tmp_path, monkeypatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "here"))
+    (one, home), (two, other) = (start_worker(name) for name in ("one", "two"))
+    config = yaml.safe_load((examples / "cluster" / "experiment.yml").read_text())
+    config["trainingService"]["machineList"] = [one, two]
+    config |= {"maxTrialNumber": TRIALS, "experimentWorkingDirectory": str(tmp_path / "nni")}
+    config["trialCommand"] = f"{TRIAL} --bank ~/bank"
+    del config["tuner"]["classArgs"]["space"]
+    file = tmp_path / "project" / "experiment.yml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump({**config, "searchSpaceFile": "search_space.json"}))
+    space = run_command(PROGRAM, "space", "trained", f"folder={trained_digits}", folder=tmp_path)
+    (file.parent / "search_space.json").write_text(space)
+
+    run_command(PROGRAM, "run", file, "--port", free_port(), "--results", "results", folder=tmp_path)
+    (experiment,) = (path for path in (tmp_path / "nni").iterdir() if not path.is_symlink())
+    banks = [{path.parent.name: path for path in (place / "bank").glob("branches/*/*")} for place in (home, other)]
+    trials = network_front.finished(experiment)
+    assert len(trials) == TRIALS == json.loads((tmp_path / "results" / "front.json").read_text())["trials"]
+    assert all(banks)
+    assert sum(trial.metrics["new_branches"] for trial in trials) == sum(map(len, banks))
+    for name in banks[0].keys() & banks[1].keys():  # each trained it by itself, to the same weights
+        assert StoredBranch.load(banks[0][name]).accuracies == StoredBranch.load(banks[1][name]).accuracies
+    assert not (tmp_path / "here" / "bank").exists()
+
+    shutil.copytree(home / "bank", tmp_path / "here" / "bank")  # one's branches, for all
+    shutil.rmtree(other / "bank")
+    with pytest.raises(ValueError, match=r"^machineList: '127.0.0.1' does not have '~/bank/.*'; copy it there"):
+        check(file)
+    shutil.copytree(home / "bank", other / "bank")
+    assert check(file).platform == "remote"
+    next((other / "bank").glob("branches/*/*")).write_bytes(b"another one")
+    with pytest.raises(ValueError, match=r"has another file than this machine in '~/bank/branches/.*'; copy it there"):
+        check(file)
 
 
 @pytest.fixture
