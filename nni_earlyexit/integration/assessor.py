@@ -5,22 +5,22 @@ It lives in the tuner's process and, like the tuner, has few seconds to start.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
 from nni_earlyexit.integration.visible_failure import visible_failure
+from nni_earlyexit.search.checkpoint import Checkpoint, read
 from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.successive_halving import SuccessiveHalving
-from nni_earlyexit.utils import files
 
 _logger = logging.getLogger(__name__)
 
-FILE = "halving.json"
+FILE = "halving.jsonl"
 
 
 class EarlyExitAssessorClassArgsValidator(ClassArgsValidator):
@@ -50,27 +50,21 @@ class EarlyExitAssessor(Assessor):
             _logger.error("Trial %s reported %r, not the metrics of nni_earlyexit.trial", trial_job_id, metrics)
             return AssessResult.Good
         goes_on = self.halving.report(trial_job_id, metrics["epochs"], metrics)
-        self._save()
+        if self._checkpoint is not None:
+            self._checkpoint.save(self.halving)
         return AssessResult.Good if goes_on else AssessResult.Bad
 
     def load_checkpoint(self) -> None:
         """Read the state when NNI resumes. A file that is missing or damaged is as good as none: rungs fill again."""
-        path = self._file
-        if path is not None:
+        if self._checkpoint is not None:
+            path = self._checkpoint.path
             try:
-                self.halving.load_state_dict(json.loads(path.read_text()))
+                self.halving.load_state_dict(read(path))
             except Exception as error:  # a damaged file can hold anything
                 _logger.error("%s is not used, trials are judged by those to come: %s", path, error)
 
-    def _save(self) -> None:
-        if self._file is not None:
-            try:
-                files.write_json(self._file, self.halving.state_dict())
-            except OSError as error:
-                _logger.error("The state of successive halving could not be saved: %s", error)
-
-    @property
-    def _file(self) -> Path | None:
+    @cached_property
+    def _checkpoint(self) -> Checkpoint | None:
         """The file in NNI's folder for what a resumed experiment needs, if there is one."""
         folder = self.get_checkpoint_path()
-        return None if folder is None else Path(folder) / FILE
+        return None if folder is None else Checkpoint(Path(folder), FILE, "successive halving")

@@ -154,18 +154,23 @@ class AskTell(ABC):
             **self._state_with(list(self.trials.values())),
         }
 
-    def changes_since(self, last: Trial | None) -> dict[str, Any] | None:
-        """Changes of a state whose latest trial is ``last``: ``trials`` come behind, all else takes the place of what was.
+    @property
+    def mark(self) -> Trial | None:
+        """A mark of the state as it is: the latest trial."""
+        return next(reversed(self.trials.values()), None)
+
+    def changes_since(self, mark: Trial | None) -> dict[str, Any] | None:
+        """Changes of a state whose latest trial is ``mark``: ``trials`` come behind, all else takes the place of what was.
 
         ``None`` if there is no such trial any more, because its network was told again.
         """
         news: list[Trial] = []
         for trial in reversed(self.trials.values()):
-            if trial is last:
+            if trial is mark:
                 break
             news.append(trial)
         else:
-            if last is not None:
+            if mark is not None:
                 return None
         return self._state_with(news[::-1])
 

@@ -1,7 +1,7 @@
-"""The state of a strategy in a file, from which a resumed experiment goes on exactly as it would have.
+"""The state of a strategy, or of successive halving, in a file, from which a resumed experiment goes on as it would have.
 
-The file has one JSON value a line: the whole state, then what has changed with each network that was asked for or told. So what
-is written each time does not grow with the search. When the changes have become longer than the state, it is written anew.
+The file has one JSON value a line: the whole state, then what has changed with each network that was asked for, told or judged.
+So what is written each time does not grow with the search. When the changes are longer than the state, it is written anew.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nni_earlyexit.search.ask_tell import AskTell
-from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.utils import files
 
 _logger = logging.getLogger(__name__)
@@ -23,25 +22,39 @@ LEAST_CHANGES = 4_000_000
 """Bytes of changes below which the whole state is not written again."""
 
 
-class Checkpoint:
-    """The stored state of a strategy, in ``folder``."""
+class Stateful(Protocol):
+    """Anything with a state that grows."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+    @property
+    def mark(self) -> Any:
+        """A mark of the state as it is."""
+
+    def changes_since(self, mark: Any) -> dict[str, Any] | None:
+        """Changes of the state at ``mark``, of which ``trials`` come behind its own; ``None`` if it is another one by now."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state, as plain JSON."""
+
+
+class Checkpoint:
+    """The stored state of a strategy, or of ``what`` else, in the file ``name`` in ``folder``."""
+
+    def __init__(self, folder: Path, name: str = FILE, what: str = "the strategy") -> None:
+        self.path, self._what = folder / name, what
         self._stored = False  # and this object has written all that stands in the file
-        self._last: Trial | None = None
+        self._mark: Any = None
         self._whole = self._changes = 0
 
-    def save(self, strategy: AskTell) -> None:
-        """Store the state of ``strategy``.
+    def save(self, stateful: Stateful) -> None:
+        """Store the state of ``stateful``.
 
-        A search does not end because it cannot be written: what an older state lacks, NNI tells when it resumes.
+        A search does not end because it cannot be written: what an older state lacks, NNI tells a strategy when it resumes.
         """
         try:
-            changes = strategy.changes_since(self._last) if self._stored else None
+            changes = stateful.changes_since(self._mark) if self._stored else None
             self._stored = False  # an interrupted line must not be written on
             if changes is None or self._changes > max(self._whole, LEAST_CHANGES):
-                line = _line(strategy.state_dict())
+                line = _line(stateful.state_dict())
                 files.write_whole(self.path, lambda path: path.write_bytes(line))
                 self._whole, self._changes = len(line), 0
             else:
@@ -52,10 +65,10 @@ class Checkpoint:
                     os.fsync(file.fileno())
                 self._changes += len(line)
         except OSError as error:
-            _logger.error("The state of the strategy could not be saved: %s", error)
+            _logger.error("The state of %s could not be saved: %s", self._what, error)
         else:
             self._stored = True
-            self._last = next(reversed(strategy.trials.values()), None)
+            self._mark = stateful.mark
 
     def load(self, strategy: AskTell) -> bool:
         """Bring ``strategy``, which was started, into the state that is stored.

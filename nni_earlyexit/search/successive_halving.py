@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from nni_earlyexit.utils.checks import check_known, whole_number
 from nni_earlyexit.utils.options import check_options, option
 from numpy.typing import NDArray
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class Result(NamedTuple):
@@ -128,11 +129,25 @@ class SuccessiveHalving:
         return {
             "version": STATE_VERSION,
             **{f.name: getattr(self, f.name) for f in fields(self)},
-            "rungs": {
-                str(rung): {trial: [result.losses, result.excess] for trial, result in reached.items()}
+            **self.changes_since({}),
+        }
+
+    @property
+    def mark(self) -> dict[int, int]:
+        """A mark of the state as it is: how many trials have reached each rung."""
+        return {rung: len(reached) for rung, reached in self.rungs.items()}
+
+    def changes_since(self, mark: Mapping[int, int]) -> dict[str, Any]:
+        """Changes of the state at ``mark``: ``trials`` that come behind its own.
+
+        Each has its rung, its name, losses, excess, and whether it was stopped.
+        """
+        return {
+            "trials": [
+                [rung, trial, result.losses, result.excess, trial in self.stopped]
                 for rung, reached in self.rungs.items()
-            },
-            "stopped": sorted(self.stopped),
+                for trial, result in islice(reached.items(), mark.get(rung, 0), None)
+            ]
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -141,14 +156,13 @@ class SuccessiveHalving:
         for name in ("version", *(f.name for f in fields(self))):
             if name not in state or state[name] != here[name]:
                 raise ValueError(f"state: {name} is {state.get(name)!r}, not {here[name]!r}")
-        self.rungs = {
-            int(rung): {
-                trial: Result(None if losses is None else tuple(losses), excess)
-                for trial, (losses, excess) in reached.items()
-            }
-            for rung, reached in state["rungs"].items()
-        }
-        self.stopped = set(state["stopped"])
+        rungs: dict[int, dict[str, Result]] = {rung: {} for rung in self.rungs}
+        stopped = set()
+        for rung, trial, losses, excess, ended in state["trials"]:
+            rungs[rung][trial] = Result(None if losses is None else tuple(losses), excess)
+            if ended:
+                stopped.add(trial)
+        self.rungs, self.stopped = rungs, stopped
 
     def _result(self, metrics: Mapping[str, Any]) -> Result:
         try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from nni_earlyexit import strategies
 from nni_earlyexit.evaluation import network_front as front
 from nni_earlyexit.experiment.environment import environment
+from nni_earlyexit.integration import assessor
 from nni_earlyexit.integration.rest import unpack
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
@@ -64,12 +66,12 @@ def test_some_trials_are_stopped_and_all_others_come_to_their_end(experiment):
 
 
 def test_stopped_trials_are_those_that_the_rungs_say(experiment):
-    state = json.loads((experiment[0].folder / "checkpoint" / "halving.json").read_text())
-    assert {trial["trialJobId"] for trial in with_status(experiment, *STOPPED)} <= set(state["stopped"])
-    assert [len(reached) for reached in state["rungs"].values()] == sorted(
-        (len(reached) for reached in state["rungs"].values()), reverse=True
-    )
-    assert len(state["rungs"]["1"]) == TRIALS
+    trials = checkpoint.read(experiment[0].folder / "checkpoint" / assessor.FILE)["trials"]
+    stopped = {trial for _, trial, *_, ended in trials if ended}
+    assert {trial["trialJobId"] for trial in with_status(experiment, *STOPPED)} <= stopped
+    reached = Counter(rung for rung, *_ in trials)
+    assert sorted(reached.values(), reverse=True) == [reached[rung] for rung in sorted(reached)]
+    assert reached[1] == TRIALS
 
 
 def test_the_strategy_learns_what_stopped_trials_gave(experiment, told):

@@ -37,7 +37,7 @@ if __name__ == "__main__":
 
 from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
-from nni_earlyexit.integration import nni_processes
+from nni_earlyexit.integration import assessor, nni_processes
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
 from proxy import Fault as Spoilt
@@ -255,7 +255,7 @@ def _damage_state(search: Search) -> None:
 
 
 def _damage_halving(search: Search) -> None:
-    damage(search.rng, search.experiment / "checkpoint" / "halving.json")
+    damage(search.rng, search.experiment / "checkpoint" / assessor.FILE)
 
 
 def _damage_record(search: Search) -> None:

@@ -10,7 +10,8 @@ import pytest
 from nni.assessor import AssessResult
 from nni.tools.package_utils import get_algo_meta
 from nni_earlyexit.experiment.registration import register
-from nni_earlyexit.integration.assessor import EarlyExitAssessor, EarlyExitAssessorClassArgsValidator
+from nni_earlyexit.integration.assessor import FILE, EarlyExitAssessor, EarlyExitAssessorClassArgsValidator
+from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.metrics import flat
 
 
@@ -54,15 +55,28 @@ def test_a_resumed_experiment_judges_as_it_would_have(folder):
 
 
 def test_a_damaged_state_does_not_keep_an_experiment_from_going_on(folder):
-    (folder / "halving.json").write_text('{"version": 1')
+    (folder / FILE).write_text('{"version": 1')
     assessor = EarlyExitAssessor(epochs=9)
     assessor.load_checkpoint()
     assert assess(assessor, [0.5]) == [True]
-    assert json.loads((folder / "halving.json").read_text())["rungs"]["1"] == {"0": [[-0.5, 1e6], 0]}
+    assert checkpoint.read(folder / FILE)["trials"] == [[1, "0", [-0.5, 1e6], 0, False]]
+
+
+def test_each_report_adds_a_line_and_an_unfinished_one_is_left_out(folder):
+    first = EarlyExitAssessor(epochs=9)
+    assert assess(first, [0.5, 0.6, 0.1]) == [True, True, False]
+    lines = (folder / FILE).read_text().splitlines()
+    assert len(lines) == 3
+    assert json.loads(lines[2]) == {"trials": [[1, "2", [-0.1, 1e6], 0, True]]}
+    (folder / FILE).write_text("\n".join(lines)[:-5])
+    second = EarlyExitAssessor(epochs=9)
+    second.load_checkpoint()
+    assert list(second.halving.rungs[1]) == ["0", "1"]
+    assert second.assess_trial("2", [metrics(0.1)]) is AssessResult.Bad
 
 
 def test_a_state_that_cannot_be_written_does_not_end_the_experiment(folder):
-    (folder / "halving.json").mkdir()
+    (folder / FILE).mkdir()
     assert assess(EarlyExitAssessor(epochs=9), [0.5]) == [True]
 
 

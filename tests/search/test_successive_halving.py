@@ -156,7 +156,7 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_happened():
 def test_the_state_of_another_halving_is_refused(other, sentence):
     with pytest.raises(ValueError, match=sentence):
         SuccessiveHalving(**{"epochs": 9, **other}).load_state_dict(SuccessiveHalving(epochs=9).state_dict())
-    with pytest.raises(ValueError, match="state: version is None, not 1"):
+    with pytest.raises(ValueError, match="state: version is None, not 2"):
         SuccessiveHalving(epochs=9).load_state_dict({})
 
 
