@@ -93,8 +93,8 @@ def check(path: Path) -> ExperimentFile:
     _check_space(identity, search_space, settings, arguments)
     if service["platform"] == "remote":
         data = registry.parse(settings.data.source).path or None
-        read = [settings.training.weights, wanted.arguments.get("weights"), settings.limits.latency_table, data]
-        folders = (settings.training.bank, wanted.arguments.get("folder"))
+        read = [settings.training.weights, settings.limits.latency_table, data]
+        folders = (settings.training.bank, wanted.arguments.get("folder"), wanted.arguments.get("weights"))
         read += [file for folder in folders for file in files_in(folder)]
         check_workers(service["machineList"], [file for file in read if file is not None], say)
     return ExperimentFile(

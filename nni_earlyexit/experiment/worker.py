@@ -1,7 +1,8 @@
-"""A worker's answer to the question about itself, before a search: ``python -m nni_earlyexit.experiment.worker [FILE ...]``.
+"""A worker's answer to the question about itself, before a search: ``python -m nni_earlyexit.experiment.worker``.
 
-It prints one line of JSON: what results are made with there, and the checksum of each file, or ``null`` where it is not there.
-That of a folder is of the names and sizes of its files, for it may be a terabyte.
+It reads a JSON list of files, which may be too long for a command line, and prints one line of JSON: what results are made with
+there, and the checksum of each file, or ``null`` where it is not there. That of a folder is of the names and sizes of its
+files, for it may be a terabyte.
 """
 
 from __future__ import annotations
@@ -29,4 +30,4 @@ def _checksum(path: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(about(sys.argv[1:])))
+    print(json.dumps(about(json.load(sys.stdin))))

@@ -58,17 +58,19 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
             _compare(str(machine["host"]), here, there)
 
 
-def files_in(folder: str | None) -> list[str]:
-    """The files that must be the same on every machine in a trained network's folder, or in a bank: what it is by now.
+def files_in(place: object) -> list[str]:
+    """The files that must be the same on every machine in a trained network's folder, in a bank, or a file itself.
 
-    Spelt with the folder's path as it is given, which may begin with ``~``. A bank that is not there yet has none. Outputs of
-    stages are left out: they may be gigabytes, and are computed again.
+    Spelt with the path as it is given, which may begin with ``~``. What is not there yet, as a bank at first, has none, and nor
+    has what is no path. Outputs of a bank's stages are left out: they may be gigabytes, and are computed again.
     """
-    if folder is None:
+    if not isinstance(place, str):
         return []
-    place = Path(folder).expanduser()
-    paths = (path for pattern in KEPT for path in place.glob(pattern))
-    return sorted(str(Path(folder, path.relative_to(place))) for path in paths)
+    path = Path(place).expanduser()
+    if path.is_file():
+        return [place]
+    paths = (each for pattern in KEPT for each in path.glob(pattern))
+    return sorted(str(Path(place, each.relative_to(path))) for each in paths)
 
 
 def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
@@ -76,10 +78,10 @@ def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
     host = str(machine["host"])
     folder = machine.get("pythonPath")
     python = "python" if folder is None else f"{folder}/python"
-    command = [*_ssh(machine), shlex.join([python, "-m", worker.__name__, *files])]
+    command = [*_ssh(machine), shlex.join([python, "-m", worker.__name__])]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=WAIT_S, check=False, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=WAIT_S, check=False, input=json.dumps(list(files))
         )
     except subprocess.TimeoutExpired:
         raise ValueError(f"machineList: {host!r} has not answered for {WAIT_S} s") from None

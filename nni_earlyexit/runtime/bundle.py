@@ -102,7 +102,9 @@ class PolicyFamily:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PolicyFamily:
         """The inverse of :meth:`to_dict`."""
-        cutoffs = np.array([[math.inf if cutoff is None else cutoff for cutoff in row] for row in data["cutoffs"]])
+        cutoffs = np.array(
+            [[math.inf if cutoff is None else cutoff for cutoff in row] for row in data["cutoffs"]], dtype=float
+        )
         cutoffs[:, -1] = -math.inf
         return cls(
             Front(
@@ -341,12 +343,16 @@ def _check_fits(bundle: Bundle) -> None:
     for numbers, fitted in bundle.fits.items():
         lengths[f"cutoffs of {numbers}"] = len(fitted.policy.cutoffs)
         lengths[f"front of {numbers}"] = fitted.family.front.cutoffs.shape[1]
-        if fitted.family.test_shares.shape != fitted.family.front.cutoffs.shape:
-            raise ValueError(f"test_shares of {numbers}: they do not fit the front")
+        front = fitted.family.front
+        for values in (front.shares, fitted.family.test_shares):
+            if values.shape != front.cutoffs.shape:
+                raise ValueError(f"shares of {numbers}: they do not fit the front")
+        if not front.accuracy.shape == front.avg_cost.shape == front.cutoffs.shape[:1]:
+            raise ValueError(f"front of {numbers}: its accuracies and costs do not fit its cutoffs")
         for shares in (fitted.family.test_shares, np.array(fitted.test["shares"], dtype=float)):
             if not (shares >= 0).all() or not np.allclose(shares.sum(axis=-1), 1):
                 raise ValueError(f"shares of {numbers}: they are no shares")
-        if len(fitted.test["shares"]) != exits or not float(fitted.test["inputs"]) >= 1:
+        if len(fitted.test["shares"]) != exits or not fitted.test["inputs"] >= 1:
             raise ValueError(f"test of {numbers}: its shares do not fit {exits} exits")
     for name, length in lengths.items():
         if length != exits:

@@ -103,6 +103,25 @@ def test_one_that_cannot_be_reached_is_named(worker, tmp_path, monkeypatch):
         workers.check_workers([worker[0]], [])
 
 
+def test_a_bank_of_thousands_of_branches_can_be_asked_for(worker, tmp_path):
+    paths = [tmp_path / f"{number:05} {'x' * 80}" for number in range(2000)]
+    for path in paths:
+        path.touch()
+    workers.check_workers([worker[0]], list(map(str, paths)))
+
+
+def test_files_of_a_bank_a_network_and_given_weights_are_those_that_must_be_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ("bank.json", "backbone.npz", "branches/a b/branch.safetensors", "outputs/stage0/train.npy", ".x.1.part")
+    for name in names:
+        path = tmp_path / "bank" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert workers.files_in("~/bank") == [f"~/bank/{name}" for name in sorted(names[:3])]
+    assert workers.files_in("~/bank/bank.json") == ["~/bank/bank.json"]
+    assert workers.files_in("~/none") == workers.files_in(None) == workers.files_in(3) == []
+
+
 def test_one_with_a_password_is_left_out_and_said():
     said = []
     workers.check_workers([{"host": "w1", "user": "me", "password": "secret"}], [], said.append)

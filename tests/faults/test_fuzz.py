@@ -25,6 +25,13 @@ def test_each_case_gives_a_result_or_one_sentence(target):
     assert outcomes["sentences"] > CASES / 4
 
 
+def test_bundles_that_once_gave_a_traceback_give_a_sentence():
+    seeds = (883, 2176, 4397, 4973, 9217, 9294)
+    outcomes, tracebacks = fuzz.cases("bundle", iter(seeds))
+    assert not tracebacks, tracebacks[0]
+    assert outcomes["sentences"] == len(seeds)
+
+
 def test_a_traceback_would_be_seen(monkeypatch):
     def broken(rng, folder):
         raise TypeError("no sentence")
