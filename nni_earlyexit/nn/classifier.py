@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from nni_earlyexit.nn.weights import fill
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ def classifier_name(model: nn.Module, x: Tensor) -> str | None:
         if isinstance(module, (nn.Linear, nn.Conv2d))
     ]
     try:
-        with inference(model):
+        with probing(model):
             model(x)
     finally:
         for handle in handles:

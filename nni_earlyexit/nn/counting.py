@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from nni_earlyexit.nn.memory import peak_bytes
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -46,5 +46,5 @@ def macs(
 
 def activation_bytes(network: nn.Module, x: Tensor) -> int:
     """The most bytes of tensors alive at once while ``x`` runs through ``network``; ``x`` itself is not counted."""
-    with inference(network):
+    with probing(network):
         return peak_bytes(lambda: network(x))[0]

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from nni_earlyexit.nn.fixed_stage import FixedStage
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from torch import Tensor, fx, nn
 
 
@@ -58,7 +58,7 @@ def cut(
     does not take inputs of this shape.
     """
     x = torch.zeros(1, *input_shape)
-    with inference(model):
+    with probing(model):
         check_runs(model, x, name)
         taken: list[FixedStage] = []
         for piece in [*_pieces(model, modules, name), *([nn.Identity()] if headless else [])]:

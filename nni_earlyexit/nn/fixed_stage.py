@@ -10,7 +10,7 @@ from nni.nas.profiler.pytorch.flops import FlopsResult
 from nni.nas.profiler.pytorch.utils.misc import profiler_leaf_module
 from nni.nas.profiler.pytorch.utils.shape import MutableShape, ShapeTensor
 from nni_earlyexit.nn import counting
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import example, probing
 from torch import Tensor, nn
 
 
@@ -57,7 +57,7 @@ class FixedStage(nn.Module):
     def _macs(self) -> int:
         parameter = next(self.parameters(), None)
         x = example(self.input_shape, device=None if parameter is None else parameter.device)
-        with inference(self), counting.counter() as operations:
+        with probing(self), counting.counter() as operations:
             self(x)
         return operations.get_total_flops() // 2
 

@@ -22,6 +22,21 @@ def best_device() -> torch.device:
 
 
 @contextmanager
+def probing(network: nn.Module) -> Iterator[None]:
+    """:func:`inference` for passes of one input, which only tell something about the network.
+
+    With one thread: so little work is done sooner than shared, and many times sooner on a machine that is busy.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with inference(network):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def inference(network: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; the mode that the network was in comes back afterwards."""
     training = network.training

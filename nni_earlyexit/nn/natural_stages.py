@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from nni_earlyexit.nn.layout import channels_last
 from torch import Tensor, nn
 
@@ -72,7 +72,7 @@ def _run(model: nn.Module, input_shape: tuple[int, ...]) -> list[_Run]:
     for name, module in _blocks(model):
         watch(name, module)
     try:
-        with inference(model):
+        with probing(model):
             model(torch.zeros(1, *input_shape))
     finally:
         for handle in handles:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
 from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import example, probing
 from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.profiling.expressions import Function, compiled
@@ -47,7 +47,7 @@ class SymbolicMacs:
 
     def __init__(self, network: EarlyExitNetwork) -> None:
         config = FlopsParamsCounterConfig(count_bias=False, count_normalization=False, count_activation=False)
-        with inference(network):
+        with probing(network):
             shapes = submodule_input_output_shapes(network, ShapeTensor(example(network.input_shape), True))
 
         def macs(name: str) -> Function:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import example, probing
 from nni_earlyexit.nn.memory import peak_bytes
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.profiling.expressions import Function, added
@@ -71,7 +71,7 @@ class PeakMemory:
     """
 
     def __init__(self, network: EarlyExitNetwork, parts: Sequence[Part]) -> None:
-        with inference(network):
+        with probing(network):
             self._allocations = {unit.name: _Allocation.measure(unit) for unit in units(parts)}
         self._parts = parts
         self._present = ExitPresence(network)
@@ -131,7 +131,7 @@ class UnitCosts:
     """Parameters and activation memory of the networks of a space, from its units."""
 
     def __init__(self, network: EarlyExitNetwork) -> None:
-        with inference(network):
+        with probing(network):
             parts = take_apart(network, example(network.input_shape))
         self.params = AdditiveCosts(network, parts, lambda unit: sum(p.numel() for p in unit.module.parameters()))
         self.activation_bytes = PeakMemory(network, parts)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from nni.mutable import Categorical, Mutable
 from nni.nas.nn.pytorch import LayerChoice, MutableModule, Repeat
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ def take_apart(network: EarlyExitNetwork, x: Tensor) -> list[Part]:
     An optional exit's branch is a :class:`Alternatives` whose absent case is empty. Raises ``TypeError`` for a module whose
     choices are not in layer choices and repeats that follow one another.
     """
-    with inference(network):
+    with probing(network):
         nodes, x = _nodes("stem", network.stem, x)
         parts = [Part(nodes, None)]
         for stage, blocks in enumerate(network.stages):

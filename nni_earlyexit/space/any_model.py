@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from nni_earlyexit.nn.classifier import classifier_name, fill_but_classifier
 from nni_earlyexit.nn.cutting import StagedModel, check_runs, cut
-from nni_earlyexit.nn.inference import inference
+from nni_earlyexit.nn.inference import probing
 from nni_earlyexit.nn.natural_stages import natural_stages
 from nni_earlyexit.nn.weights import fill, read_weights
 from nni_earlyexit.utils.checks import unknown
@@ -78,6 +78,6 @@ def _made(build: Callable[[int | None], nn.Module], num_classes: int | None, x: 
         model = build(num_classes)
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: {name} gives {type(model).__name__}; a torch.nn.Module is wanted")
-    with inference(model.eval()):
+    with probing(model.eval()):
         check_runs(model, x, name)
     return model

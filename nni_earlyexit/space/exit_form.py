@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from nni_earlyexit.nn import blocks
-from nni_earlyexit.nn.inference import example, inference
+from nni_earlyexit.nn.inference import example, probing
 from nni_earlyexit.nn.layout import channels_last
 from nni_earlyexit.utils.checks import Check, is_whole, one_of
 from torch import Tensor, nn
@@ -81,7 +81,7 @@ class ExitForm(NamedTuple):
         """
         if self.exit_layers is None:
             return
-        with inference(nn.Sequential(stem, *stages)):
+        with probing(nn.Sequential(stem, *stages)):
             x = stem(example(input_shape))
             for stage, (module, build) in enumerate(zip(stages, exits, strict=False)):
                 x = module(x)
