@@ -5,7 +5,7 @@
 Each time a search of its own is started with ``nni-earlyexit run``: real manager, tuner and trials. At a random moment the
 fault is injected. The search then ends because of it, or goes on and is stopped with ``nnictl stop`` a little later. Then it is
 resumed (``nni-earlyexit resume``, which runs ``nnictl resume``) and must come to its end. A line per fault, and with
-``--results FILE`` a JSON file to which rows are added.
+``--results FILE`` a JSON file, to whose rows those of earlier runs belong, too.
 
 A finished trial is one whose network is stored. It is lost if at the end it is not among the trials of the front or the
 strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network. Time to go
@@ -486,16 +486,16 @@ def _told(search: Search) -> dict[str, Any]:
     return {key(sample): losses for sample, losses, *_ in state["trials"]}
 
 
-def row(outcomes: list[Outcome]) -> dict[str, Any]:
-    """What came of all injections of a fault."""
-    seconds = [outcome.seconds for outcome in outcomes]
-    return {
+def row(outcomes: list[Outcome], before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What came of all injections of a fault, those of a row ``before`` included."""
+    new = {
         "times": len(outcomes),
         "finished": sum(outcome.finished for outcome in outcomes),
         "lost": sum(outcome.lost for outcome in outcomes),
         "twice": sum(outcome.twice for outcome in outcomes),
-        "seconds": [round(second, 1) for second in seconds],
+        "seconds": [round(outcome.seconds, 1) for outcome in outcomes],
     }
+    return new if before is None else {name: before[name] + value for name, value in new.items()}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
@@ -516,7 +516,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)} (all)")
     parser.add_argument("--times", type=int, default=3, help="of each fault (3)")
-    parser.add_argument("--results", type=Path, help="a JSON file, to which rows are added")
+    parser.add_argument("--results", type=Path, help="a JSON file, to whose rows is added")
     given = parser.parse_args()
     stored = json.loads(given.results.read_text()) if given.results and given.results.exists() else {}
     bad = 0
@@ -529,7 +529,7 @@ def main() -> int:
             outcomes.append(outcome)
             print(f"{name}: {asdict(outcome)}", flush=True)
             bad += len(outcome.remarks) + outcome.lost + outcome.twice
-        stored[name] = row(outcomes)
+        stored[name] = row(outcomes, stored.get(name))
         if given.results:
             given.results.write_text(json.dumps({n: stored[n] for n in FAULTS if n in stored}, indent=1) + "\n")
     print(table(stored))
