@@ -195,15 +195,14 @@ class AskTell(ABC):
                 raise ValueError(f"state: it is of {what} {differs}")
         self.start(self.domain)
         for sample, losses, points, excess, epochs in state["trials"]:
-            self._remember(
-                Trial(
-                    dict(sample),
-                    None if losses is None else tuple(losses),
-                    tuple(map(tuple, points)),
-                    math.inf if excess is None else excess,
-                    epochs,
-                )
+            self.trials[key(sample)] = Trial(
+                dict(sample),
+                None if losses is None else tuple(losses),
+                tuple(map(tuple, points)),
+                math.inf if excess is None else excess,
+                epochs,
             )
+        self._fill_archive()
         self.pending = {key(sample): dict(sample) for sample in state["pending"]}
         self.load_own_state(state["own"])
         self.rng.bit_generator.state = state["rng"]
@@ -288,12 +287,13 @@ class AskTell(ABC):
         previous = self.trials.pop(name, None)
         self.trials[name] = trial
         if previous is not None and previous.within:  # what it gave before may stand in the archive
-            self.archive = Archive(len(self.objectives))
-            for other_name, other in self.trials.items():
-                if other.within:
-                    self.archive.add(other_name, other.points)
+            self._fill_archive()
         elif trial.within:
             self.archive.add(name, trial.points)
+
+    def _fill_archive(self) -> None:
+        self.archive = Archive(len(self.objectives))
+        self.archive.add_all((name, trial.points) for name, trial in self.trials.items() if trial.within)
 
     def _valid_sample(self) -> Sample:
         """A sample that is proposed, or else drawn until the space's constraints are kept."""

@@ -14,6 +14,9 @@ def test_it_holds_what_no_other_point_beats_whatever_the_order(sets):
     archive = Archive(3)
     for owner, points in enumerate(sets):
         archive.add(str(owner), points)
+    at_once = Archive(3)
+    at_once.add_all((str(owner), points) for owner, points in enumerate(sets))
+    assert (at_once.points.tolist(), at_once.owners) == (archive.points.tolist(), archive.owners)
     every = {tuple(map(float, point)) for points in sets for point in points}
     best = {a for a in every if not any(b != a and all(x <= y for x, y in zip(b, a, strict=True)) for b in every)}
     assert {tuple(point) for point in archive.points.tolist()} == best
