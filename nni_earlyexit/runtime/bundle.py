@@ -344,9 +344,9 @@ def _check_fits(bundle: Bundle) -> None:
         lengths[f"cutoffs of {numbers}"] = len(fitted.policy.cutoffs)
         lengths[f"front of {numbers}"] = fitted.family.front.cutoffs.shape[1]
         front = fitted.family.front
-        for values in (front.shares, fitted.family.test_shares):
+        for name, values in (("shares", front.shares), ("test_shares", fitted.family.test_shares)):
             if values.shape != front.cutoffs.shape:
-                raise ValueError(f"shares of {numbers}: they do not fit the front")
+                raise ValueError(f"{name} of {numbers}: they do not fit the front")
         if not front.accuracy.shape == front.avg_cost.shape == front.cutoffs.shape[:1]:
             raise ValueError(f"front of {numbers}: its accuracies and costs do not fit its cutoffs")
         for shares in (fitted.family.test_shares, np.array(fitted.test["shares"], dtype=float)):

@@ -39,10 +39,13 @@ def trial(name, status, **metrics):
 
 class Clock:
     def __init__(self):
-        self.now = 0.0
+        self.now = self.spent = 0.0
 
     def monotonic(self):
         return self.now
+
+    def thread_time(self):
+        return self.spent
 
     def sleep(self, seconds):
         self.now += seconds
@@ -59,6 +62,7 @@ def watched(monkeypatch, tmp_path):
 
         def get(self, path):
             clock.now += 0.1
+            clock.spent += options.get("costs_s", 0)
             answer = answers(clock.now)
             if answer is None:
                 clock.now += 1
@@ -94,6 +98,19 @@ def test_it_waits_for_a_manager_that_lives_and_says_for_how_long_there_was_no_an
     assert 5 < len(silent) < 12
     assert re.fullmatch(r"NNI's manager has not answered for 1\d s; its process lives, so it may be busy", silent[0])
     assert "1/1 trials, best so far 0.9000 at 100k average MACs" in lines
+
+
+@pytest.mark.parametrize(("costs_s", "looks"), [(0, 110), (0.05, 19), (100, 8)])  # a look asks three times
+def test_it_looks_less_often_where_a_look_is_work(watched, costs_s, looks):
+    times = []
+
+    def answers(now):
+        times.append(now)
+        return profile(1), "RUNNING" if now < 120 else "DONE", [trial("a", "RUNNING")]
+
+    code, _, _ = watched(answers, costs_s=costs_s)
+    assert code == 0
+    assert len(times) / 3 == pytest.approx(looks, rel=0.25)
 
 
 def test_an_answer_that_is_none_of_nnis_counts_as_none(watched):
