@@ -36,18 +36,18 @@ from support import free_port, own_space
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --start warm"
 
 
-def measure(count: int, given: argparse.Namespace, folder: Path) -> list[float]:
-    """The numbers of the line for so many workers."""
+def measure(count: int, most: int, given: argparse.Namespace, folder: Path) -> list[float]:
+    """The numbers of the line for so many workers and trials."""
     with ExitStack() as servers:
         machines = [servers.enter_context(ssh_worker(folder, f"worker{i}"))[0] for i in range(count)]
-        numbers = {str(number) for number in range(10 * given.trials)}
+        numbers = {str(number) for number in range(most)}
         project = folder / "project"
         config: dict[str, Any] = {
             **own_space(project, numbers, f"time.sleep({given.seconds})", TRIAL),
             "experimentName": "workers",
             "experimentWorkingDirectory": str(folder / "nni"),
             "trialConcurrency": count,
-            "maxTrialNumber": given.trials,
+            "maxTrialNumber": most,
             "nniManagerIp": "127.0.0.1",
             "trainingService": {"platform": "remote", "machineList": machines},
         }
@@ -66,7 +66,7 @@ def measure(count: int, given: argparse.Namespace, folder: Path) -> list[float]:
         parts = Parts(manager.id, run.pid)
         trials: list[dict[str, Any]] = []
         begun: list[float] | None = None
-        while run.poll() is None and sum(trial["status"] == "SUCCEEDED" for trial in trials) < given.trials - 1:
+        while run.poll() is None and sum(trial["status"] == "SUCCEEDED" for trial in trials) < most - 1:
             time.sleep(0.5)
             parts.look()
             try:
@@ -74,15 +74,13 @@ def measure(count: int, given: argparse.Namespace, folder: Path) -> list[float]:
                 begun = begun or (parts.ms_per(1) if any("startTime" in trial for trial in trials) else None)
             except NoAnswer:
                 continue
-        spent, memory = parts.ms_per(given.trials), parts.memory()
+        spent, memory = parts.ms_per(most), parts.memory()
         run.wait()
     if run.returncode != 0:
         raise SystemExit((folder / "said").read_text())
     ended = [trial for trial in trials if "endTime" in trial]
-    starts, ends = (
-        sorted(trial["startTime"] for trial in trials if "startTime" in trial),
-        sorted(t["endTime"] for t in ended),
-    )
+    starts = sorted(trial["startTime"] for trial in trials if "startTime" in trial)
+    ends = sorted(trial["endTime"] for trial in ended)
     gaps = [after - before for before, after in zip(ends, starts[count:], strict=False)]
     a_minute = len(ended) / (ends[-1] - starts[0]) * 60_000
     seconds = statistics.median(trial["endTime"] - trial["startTime"] for trial in ended) / 1000
@@ -96,14 +94,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="that a trial waits (30)")
     parser.add_argument("--strategy", default="nsga2", help="of the tuner (nsga2)")
     given = parser.parse_args()
-    each = given.trials
     print("workers, trials a minute, s of a trial, s between two, ms of tuner, manager, run, MB of tuner, manager, run")
     for count in given.workers:
-        given.trials = each * count
         with tempfile.TemporaryDirectory(prefix="workers", ignore_cleanup_errors=True) as name:
             os.environ["HOME"] = name  # nnictl keeps its list of experiments there
             os.environ[workers.SSH] = trusting(Path(name))
-            numbers = measure(count, given, Path(name))
+            numbers = measure(count, count * given.trials, given, Path(name))
         print(f"{count:>7} " + " ".join(f"{number:9.1f}" for number in numbers), flush=True)
 
 
