@@ -23,6 +23,7 @@ from nni_earlyexit.search.checkpoint import Checkpoint
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import domain
 from nni_earlyexit.supernet.supernet import Supernet
+from nni_earlyexit.training.checkpoint import Checkpoint as TrainingState
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from power_cut import Disk
@@ -113,6 +114,24 @@ def test_the_state_of_a_strategy_is_the_old_or_the_new_one(cut, digits_space):
     meanwhile, after = cut(write, read, write)
     assert set(meanwhile) == {0, 1}
     assert set(after) == {1}
+
+
+def test_the_state_of_a_training_is_that_of_the_last_epoch_or_the_one_before(cut):
+    def write(epochs):
+        class Loop:
+            def save_checkpoint(self, path):
+                progress = {"phase": 0, "epochs": epochs, "precision": "float32"}
+                torch.save({"nni_earlyexit": progress, "weights": torch.ones(100)}, path)
+
+        return lambda folder: TrainingState(folder / "training.ckpt", 0, "float32").on_train_epoch_end(Loop(), None)
+
+    def before(folder):
+        for epochs in (1, 2):
+            write(epochs)(folder)
+
+    meanwhile, after = cut(write(3), lambda folder: TrainingState.read(folder / "training.ckpt").epochs, before)
+    assert set(meanwhile) == {2, 3}
+    assert set(after) == {3}
 
 
 def test_a_trial_is_whole_or_not_there(cut, digits_space, two_exits):
