@@ -1,7 +1,7 @@
 """The bank: a folder with one backbone's branches, each trained once.
 
 =========================== =======================================================================================
-``bank.json``               the backbone, the data and the recipe that its branches belong to
+``bank.json``               the backbone, the data and the recipe that its branches belong to; ``bank.copy.json`` is the same
 ``backbone.npz``            logits of the backbone's own classifier on the validation and the calibration split
 ``front.json``              its best networks, once they were looked for (:mod:`nni_earlyexit.bank.known_front`)
 ``outputs/``                what comes out of the stages (:mod:`nni_earlyexit.bank.stage_outputs`); may be removed
@@ -17,10 +17,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ _UNRELATED = ("bank", "threads", "tensorboard")
 """Options of a recipe that change nothing in a branch."""
 RECIPE = "branches"
 """The recipe that is used where none is named."""
-ABOUT, BACKBONE, BRANCH = "bank.json", "backbone.npz", "branch.safetensors"
+ABOUT, COPY, BACKBONE, BRANCH = "bank.json", "bank.copy.json", "backbone.npz", "branch.safetensors"
 
 
 class Bank:
@@ -127,11 +128,19 @@ class Bank:
 
     def _check_same(self) -> None:
         about, path = self._about(), self.folder / ABOUT
-        if not path.is_file():
+        copies = [path, self.folder / COPY]
+        if not any(copy.is_file() for copy in copies):
             if (self.folder / "branches").exists():
                 raise ValueError(f"bank: {str(self.folder)!r} has branches and no {ABOUT}; choose another folder")
-            write_json(path, about)
-            return
+        elif not any(_holds(copy, about) for copy in copies):
+            self._say_the_difference(about, path)
+        for copy in copies:
+            if not _holds(copy, about):
+                if copy.is_file():
+                    self._say(f"{copy} was damaged, and is made again from its copy")
+                write_json(copy, about)
+
+    def _say_the_difference(self, about: Mapping[str, Any], path: Path) -> NoReturn:
         stored = read_json(path, "bank")
         if not isinstance(stored, Mapping):
             raise ValueError(f"bank: {str(path)!r} does not describe a bank; choose another folder")
@@ -145,6 +154,7 @@ class Bank:
                     f"not {value[option]!r}; choose another folder"
                 )
             raise ValueError(f"bank: {str(self.folder)!r} holds branches for another {name}; choose another folder")
+        raise ValueError(f"bank: {str(path)!r} does not describe a bank; choose another folder")
 
     # --- the backbone ------------------------------------------------------------------------------------------------
 
@@ -302,6 +312,12 @@ def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
             raise ValueError(
                 f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"
             )
+
+
+def _holds(path: Path, about: Mapping[str, Any]) -> bool:
+    with suppress(OSError, ValueError):
+        return bool(read_json(path, "bank") == about)
+    return False
 
 
 def _views(recipe: Recipe) -> Recipe:

@@ -6,7 +6,8 @@ An entry is a folder ``KIND-FINGERPRINT-CxHxW`` with
 ``images.npy``                 the images (images, height, width, channels), uint8
 ``labels.npy``, ``splits.npy`` their classes, and codes of the split that the data themselves put each into
 ``sums.npy``                   sums (images, 2, channels) of the pixels of each image and of their squares
-``index.json``                 its format, the names of the classes, and what could not be read
+``index.json``                 its format, the names of the classes, what could not be read, and checksums of the arrays
+                               but the images; those are held against their sums by ``nni-earlyexit data check``
 ============================== ==================================================================================
 
 What else is worth remembering of a set, such as the size that all its images have, is an ``index.json`` in a folder of its own.
@@ -19,6 +20,7 @@ import os
 import re
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -187,6 +189,7 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
             "source": source,
             "class_names": list(images.class_names),
             "unreadable": list(unreadable),
+            "checksums": {name: _checksum(np.load(work / f"{name}.npy", allow_pickle=False)) for name in _ARRAYS[1:]},
         }
         write_json(work / "index.json", index)
     except OSError as error:
@@ -226,6 +229,10 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[st
     return list(unreadable.values())
 
 
+def _checksum(array: NDArray[np.generic]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data)
+
+
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
     """The header of ``images.npy``, whose length does not depend on ``count``."""
     channels, height, width = shape
@@ -252,6 +259,9 @@ def _read(place: Path, key: Key) -> Raw:
             raise _UnusableError(f"they are of format {index['format']}, and {FORMAT} is read")
         images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)
         labels, splits, sums = (np.load(place / f"{name}.npy", allow_pickle=False) for name in _ARRAYS[1:])
+        for name, array in zip(_ARRAYS[1:], (labels, splits, sums), strict=True):
+            if "checksums" in index and index["checksums"][name] != _checksum(array):  # older ones have none
+                raise _UnusableError(f"{name}.npy is not what was written")
         class_names, unreadable = tuple(map(str, index["class_names"])), tuple(map(str, index["unreadable"]))
         with suppress(OSError):  # the time of the last use
             os.utime(place / "index.json")

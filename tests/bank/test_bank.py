@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nni_earlyexit import data, search_spaces
 from nni_earlyexit.bank import Bank
-from nni_earlyexit.bank.bank import BRANCH
+from nni_earlyexit.bank.bank import ABOUT, BRANCH, COPY
 from nni_earlyexit.bank.exploration import Exploration
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.nn.logits import exit_logits
@@ -122,9 +122,25 @@ def test_another_backbone_data_set_seed_or_recipe_is_refused(open_bank, tmp_path
     assert again.network.sample == two_exits
     with pytest.raises(ValueError, match=r"branches for another backbone; choose"):
         open_bank(space=search_spaces.create("trained", folder=str(tmp_path / "net")))
-    (tmp_path / "bank" / "bank.json").write_text("[]")
+    for name in (ABOUT, COPY):
+        (tmp_path / "bank" / name).write_text("[]")
     with pytest.raises(ValueError, match="does not describe a bank"):
         open_bank()
+
+
+@pytest.mark.parametrize("name", [ABOUT, COPY])
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"format": 7}', None], ids=repr)
+def test_of_what_a_bank_belongs_to_a_damaged_file_is_made_again_from_its_copy(open_bank, name, damage):
+    path = open_bank().folder / name
+    whole = path.read_text()
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_text(damage)
+    said = []
+    open_bank(said=said)
+    assert path.read_text() == whole
+    assert said == ([] if damage is None else [f"{path} was damaged, and is made again from its copy"])
 
 
 @pytest.mark.parametrize(

@@ -135,11 +135,19 @@ def of_other_images(place):
     np.save(place / "labels.npy", np.zeros(3, dtype=np.int64))
 
 
+def turned_bit(place):
+    content = bytearray((place / "labels.npy").read_bytes())
+    content[-8] ^= 1  # of the last label
+    (place / "labels.npy").write_bytes(content)
+
+
 def pickled(place):
     np.save(place / "labels.npy", np.array([object()] * 40), allow_pickle=True)
 
 
-@pytest.mark.parametrize("damage", [another_format, truncated, without_index, damaged_index, of_other_images, pickled])
+@pytest.mark.parametrize(
+    "damage", [another_format, truncated, without_index, damaged_index, of_other_images, turned_bit, pickled]
+)
 def test_an_entry_that_is_not_whole_is_made_again_with_a_word(folder, cache_folder, damage):
     first = load(folder)[0].train.x
     damage(entry(cache_folder))

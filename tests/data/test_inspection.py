@@ -90,4 +90,4 @@ def test_a_rate_is_positive(monkeypatch):
 @pytest.mark.parametrize("images", [np.zeros((2, 3), dtype=np.int64), np.zeros((2, 3), dtype=np.float32)])
 def test_what_is_no_image_has_no_colour(images):
     raw = Raw(ArrayInputs(images), np.arange(2))
-    assert len(inspection._digests(raw)[1]) == 0
+    assert len(inspection._looked_through(raw)[1]) == 0

@@ -50,8 +50,8 @@ MORE = 6
 """Trials after the resume, with which it comes to its end."""
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
 RESUMED = "--- resumed\n"
-BANKED = (".safetensors", ".npz", ".npy")
-"""Endings of a bank's files that are made again when they are damaged; of ``bank.json``, a sentence says that it is damaged."""
+BANKED = (".safetensors", ".npz", ".npy", ".json")
+"""Endings of a bank's files, which are made again when they are damaged."""
 
 
 class Search:
