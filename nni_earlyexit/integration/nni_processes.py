@@ -60,6 +60,21 @@ def managers() -> Iterator[ManagerProcess]:
         )
 
 
+def one_begins() -> bool:
+    """``True`` while a process has just begun with a program, and cannot be told from a manager: it has no command line yet.
+
+    This takes milliseconds, and longer where the program still has to come from the disk.
+    """
+    for process in psutil.process_iter():
+        try:
+            # processes of the system have none either, and no program; nor has one that has ended
+            if not process.cmdline() and process.exe() and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return False
+
+
 def of_experiment(experiment: str) -> list[psutil.Process]:
     """The manager, its tuner and its trials with all that they started, also when the manager is gone."""
     processes: dict[int, psutil.Process] = {}

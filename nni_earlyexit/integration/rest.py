@@ -134,5 +134,6 @@ def _is_gone(url: str) -> bool:
     from nni_earlyexit.integration import nni_processes
 
     parts = urlsplit(url)
-    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return here and all(manager.port != parts.port for manager in nni_processes.managers())
+    if parts.hostname not in ("localhost", "127.0.0.1", "::1") or nni_processes.one_begins():
+        return False
+    return all(manager.port != parts.port for manager in nni_processes.managers())

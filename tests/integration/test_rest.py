@@ -61,6 +61,21 @@ def test_a_refusal_is_final(manager):
     assert len(manager.asked) == 1
 
 
+WITHOUT_A_COMMAND_LINE = """
+import ctypes, struct, time
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_ulong
+number = [0, 0, 0, *open("/proc/self/stat").read().rpartition(")")[2].split()]  # by their numbers in proc(5)
+code, stack, data, heap, words, variables = (number[n : n + 2] for n in (26, 28, 45, 47, 48, 50))
+of_memory = map(int, [*code, *data, heap[0], libc.sbrk(0), stack[0], words[0], words[0], *variables, 0])
+SET_MM, MAP = 35, 14
+layout = struct.pack("12QIi", *of_memory, 0, -1)
+print(libc.prctl(SET_MM, MAP, layout, ctypes.c_ulong(len(layout)), 0), flush=True)
+time.sleep(600)
+"""
+"""As a program looks that the system still loads."""
+
+
 class Clock:
     """Time that passes only while somebody sleeps."""
 
@@ -86,6 +101,18 @@ def test_a_manager_that_is_gone_is_not_waited_for():
     with pytest.raises(rest.NoAnswer, match="it is not running"):
         rest.get(f"http://127.0.0.1:{free_port()}", "check-status")
     assert time.monotonic() - start < rest.PATIENCE_S / 2
+
+
+def test_a_manager_that_may_just_have_begun_is_waited_for():
+    with subprocess.Popen([sys.executable, "-c", WITHOUT_A_COMMAND_LINE], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout.readline() != "0\n":
+                pytest.skip("this kernel does not let a program take its command line away")
+            assert nni_processes.one_begins()
+            with pytest.raises(rest.NoAnswer, match="refused"):
+                rest.get(f"http://127.0.0.1:{free_port()}", "check-status", patience_s=1)
+        finally:
+            process.kill()
 
 
 def test_a_connection_that_is_refused_while_the_managers_process_lives_counts_as_busy(tmp_path):
