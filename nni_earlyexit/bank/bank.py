@@ -234,10 +234,15 @@ class Bank:
             if not path.is_file():
                 return None
             try:
-                self._read[name] = StoredBranch.load(path)
+                stored = StoredBranch.load(path)
             except ValueError as error:
                 self._say(f"{error}; {otherwise}")
                 return None
+            here = self.branches.layers(stored.branch) if self.branches.holds(stored.branch) else stored.layers
+            if stored.layers not in ("", here):
+                self._say(f"bank: the layers of {str(path)!r} are built otherwise now; {otherwise}")
+                return None
+            self._read[name] = stored
         return self._read[name]
 
     def train(self, branch: Branch, goes_on: GoesOn | None = None) -> StoredBranch:
@@ -270,6 +275,7 @@ class Bank:
                 macs=network.branch_costs[network.exit_stages.index(branch.stage)],
                 goes_on=goes_on or (lambda macs, passes, accuracy: True),
             )
+            learned = replace(learned, layers=self.branches.layers(branch))
             learned.save(place / BRANCH)
             self._read.pop(branch.name, None)
             return learned

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nni.nas.nn.pytorch import LayerChoice
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -124,6 +125,17 @@ class Branches:
             canonical=canonical,
             name=f"{self.space.identity()}, exits after stage {stage}",
         )
+
+    def layers(self, branch: Branch) -> str:
+        """SHA-256 of the layers that the names in ``branch`` stand for: a name can be registered for another block."""
+        chosen = dict(branch.choices)
+        digest = hashlib.sha256()
+        for module in self.space.network.exits[str(branch.stage)].modules():
+            if isinstance(module, LayerChoice) and module.choice.label in chosen:
+                layer = module[chosen[module.choice.label]]
+                shapes = {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()}
+                digest.update(f"{layer} {shapes}".encode())
+        return digest.hexdigest()
 
     def branch(self, stage: int, sample: Mapping[str, Any]) -> Branch:
         """The branch after ``stage`` that a sample of :meth:`domain` means."""

@@ -37,6 +37,9 @@ class StoredBranch:
         Its logits (inputs, classes) on these splits.
     weights
         Its weights by their names within the branch.
+    layers
+        What its layers were when it was trained (:meth:`~nni_earlyexit.bank.branch.Branches.layers`); empty where that was
+        not noted.
     """
 
     branch: Branch
@@ -48,6 +51,7 @@ class StoredBranch:
     validation: NDArray[np.float32] = field(repr=False)
     calibration: NDArray[np.float32] = field(repr=False)
     weights: Mapping[str, Tensor] = field(repr=False)
+    layers: str = field(default="", repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -64,6 +68,7 @@ class StoredBranch:
             "accuracies": list(self.accuracies),
             "given_up": self.given_up,
             "seconds": self.seconds,
+            "layers": self.layers,
         }
         tensors = {f"{_WEIGHT}{name}": tensor for name, tensor in self.weights.items()}
         tensors |= {part: torch.from_numpy(getattr(self, part)) for part in _LOGITS}
@@ -86,6 +91,7 @@ class StoredBranch:
                 weights={
                     name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)
                 },
+                layers=str(about.get("layers", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"bank: {str(path)!r} is damaged: {' '.join(str(error).split())[:200]}") from None

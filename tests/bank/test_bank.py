@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from nni_earlyexit.bank import Bank
 from nni_earlyexit.bank.bank import ABOUT, BRANCH, COPY
 from nni_earlyexit.bank.exploration import Exploration
 from nni_earlyexit.evaluation.one_network import train_one
+from nni_earlyexit.nn import blocks
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
+from torch import nn
 
 
 def random_networks(bank, count=3):
@@ -103,6 +106,31 @@ def test_a_damaged_branch_is_trained_again(open_bank, damage):
     assert again.trained() == []
     assert np.array_equal(again.train(branch).validation, whole.validation)
     assert any("is damaged" in line and "trained again" in line for line in said)
+
+
+def test_a_branch_whose_layers_are_built_otherwise_now_is_trained_again(open_bank, trained_digits, monkeypatch):
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
+
+    def opened(kernel, said):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is replaced
+            blocks.register("own")(lambda in_chs, out_chs, *_: nn.Conv2d(in_chs, out_chs, kernel, padding=kernel // 2))
+        return open_bank(
+            space=search_spaces.create("trained", folder=str(trained_digits), exit_layers="own"), said=said
+        )
+
+    said = []
+    bank = opened(1, said)
+    branch = next(branch for network in random_networks(bank, 10) for branch in network if len(branch.choices) > 2)
+    bank.train(branch)
+    said.clear()
+    assert [stored.branch for stored in opened(1, said).trained()] == [branch]
+    assert said == []
+    other = opened(3, said)
+    assert other.trained() == []
+    again = other.train(branch)
+    assert any(tensor.shape[-2:] == (3, 3) for tensor in again.weights.values())
+    assert any(line.endswith("are built otherwise now; it is trained again") for line in said)
 
 
 def test_another_backbone_data_set_seed_or_recipe_is_refused(open_bank, tmp_path, digits, digits_space, two_exits):
