@@ -1,8 +1,8 @@
-"""Multiply-accumulates of every exit of a sample, without building its network.
+"""Multiply-accumulates of every exit of a sample by NNI's profiler, for what cannot be taken apart into units.
 
-NNI's profiler walks the space once and returns each part's multiply-accumulates as an expression of the choices. A sample
-then only fills in the expressions. Normalisation, activation, pooling and bias are not counted; the numbers equal torch's
-``FlopCounterMode`` / 2 on the frozen network.
+It walks the space once and returns each part's multiply-accumulates as an expression of the choices, wherever these are. A
+sample then only fills in the expressions. It takes several times as long as
+:class:`~nni_earlyexit.profiling.unit_costs.UnitCosts`, and needs a shape formula for every layer; the numbers are the same.
 """
 
 from __future__ import annotations
@@ -13,27 +13,9 @@ from typing import Any
 from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, count_flops_params
 from nni.nas.profiler.pytorch.utils import ShapeTensor, submodule_input_output_shapes
 from nni_earlyexit.nn.inference import example, probing
-from nni_earlyexit.nn.mutables import PRESENT, OptionalExit
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.profiling.exit_presence import ExitPresence
 from nni_earlyexit.profiling.expressions import Function, compiled
-
-
-class ExitPresence:
-    """The stages that have an exit in a sample."""
-
-    def __init__(self, network: EarlyExitNetwork) -> None:
-        self._labels: dict[int, str | None] = {
-            int(stage): branch.presence.label if isinstance(branch, OptionalExit) else None
-            for stage, branch in network.exits.items()
-        }
-        self.stages = len(network.stages)
-
-    def __call__(self, sample: Mapping[str, Any]) -> list[bool]:
-        """One entry per stage: ``True`` if an exit follows it in ``sample``."""
-        return [
-            stage in self._labels and ((label := self._labels[stage]) is None or sample[label] == PRESENT)
-            for stage in range(self.stages)
-        ]
 
 
 class SymbolicMacs:

@@ -1,18 +1,20 @@
-"""Costs of every exit of a sample from the units that it is made of: parameters, activation memory, seconds.
+"""Costs of every exit of a sample, without building its network, from the units that it is made of.
 
-Parameters and seconds add up; of memory the largest counts.
+MACs, parameters and seconds add up; of memory the largest counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from nni_earlyexit.nn import counting
 from nni_earlyexit.nn.inference import example, probing
 from nni_earlyexit.nn.memory import peak_bytes
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.profiling.exit_presence import ExitPresence
 from nni_earlyexit.profiling.expressions import Function, added
-from nni_earlyexit.profiling.macs import ExitPresence
 from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, take_apart, units
 
 Number = TypeVar("Number", int, float)
@@ -128,10 +130,35 @@ class _Allocation:
 
 
 class UnitCosts:
-    """Parameters and activation memory of the networks of a space, from its units."""
+    """MACs, parameters and activation memory of the networks of a space, from its units.
+
+    Raises ``TypeError`` for a space that cannot be taken apart.
+    """
 
     def __init__(self, network: EarlyExitNetwork) -> None:
-        with probing(network):
-            parts = take_apart(network, example(network.input_shape))
-        self.params = AdditiveCosts(network, parts, lambda unit: sum(p.numel() for p in unit.module.parameters()))
-        self.activation_bytes = PeakMemory(network, parts)
+        self._network = network
+        self._parts = take_apart(network, example(network.input_shape))
+
+    @cached_property
+    def macs(self) -> AdditiveCosts[int]:
+        """MACs, as torch counts them on each unit."""
+        with probing(self._network), counting.counter() as operations:
+
+            def own(unit: Unit) -> int:
+                before = operations.get_total_flops()
+                unit.module(unit.x)
+                return (operations.get_total_flops() - before) // 2
+
+            return AdditiveCosts(self._network, self._parts, own)
+
+    @cached_property
+    def params(self) -> AdditiveCosts[int]:
+        """Parameters."""
+        return AdditiveCosts(
+            self._network, self._parts, lambda unit: sum(parameter.numel() for parameter in unit.module.parameters())
+        )
+
+    @cached_property
+    def activation_bytes(self) -> PeakMemory:
+        """Activation memory."""
+        return PeakMemory(self._network, self._parts)

@@ -26,7 +26,7 @@ from nni_earlyexit.utils.checks import is_whole, unknown
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from nni_earlyexit.profiling.macs import ExitPresence, SymbolicMacs
+    from nni_earlyexit.profiling.exit_presence import ExitPresence
     from nni_earlyexit.profiling.unit_costs import UnitCosts
 
 
@@ -405,14 +405,17 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     # --- costs -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _macs(self) -> SymbolicMacs:
-        from nni_earlyexit.profiling.macs import SymbolicMacs
+    def _macs(self) -> Callable[[Mapping[str, Any]], list[int]]:
+        try:
+            return self._unit_costs.macs
+        except TypeError:  # a module of the user's with choices inside
+            from nni_earlyexit.profiling.macs import SymbolicMacs
 
-        return SymbolicMacs(self.network)
+            return SymbolicMacs(self.network)
 
     @cached_property
     def _exit_presence(self) -> ExitPresence:
-        from nni_earlyexit.profiling.macs import ExitPresence
+        from nni_earlyexit.profiling.exit_presence import ExitPresence
 
         return ExitPresence(self.network)
 

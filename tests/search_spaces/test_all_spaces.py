@@ -15,6 +15,7 @@ from nni.nas.space import SimplifiedModelSpace
 from nni_earlyexit import search_spaces
 from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.memory import peak_bytes
+from nni_earlyexit.profiling.macs import SymbolicMacs
 from nni_earlyexit.space import identity
 from timm.layers import AdaptiveAvgMaxPool2d
 from torch import nn
@@ -79,6 +80,13 @@ def test_exit_costs_equal_the_referee_to_the_last_digit(space, samples, networks
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 shapes.truncate(k)(example(space.input_shape).to("meta"))
             assert counter.get_total_flops() == 2 * cost
+
+
+@pytest.mark.parametrize("space", REFEREED, indirect=True, scope="module")
+def test_nnis_profiler_counts_the_same(space, samples):
+    of_nni = SymbolicMacs(space.network)
+    for sample in samples:
+        assert of_nni(sample) == space.exit_costs(sample)
 
 
 @pytest.mark.parametrize("space", REFEREED, indirect=True, scope="module")
