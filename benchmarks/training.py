@@ -73,9 +73,9 @@ def trainings(arguments: argparse.Namespace, variants: Mapping[str, Mapping[str,
 
 
 def mean_and_deviation(values: list[float]) -> str:
-    """Mean and standard deviation in percent."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values) * 100:.2f} +- {spread * 100:.2f}"
+    """Mean and standard deviation in percent; of one value, itself."""
+    mean = f"{statistics.mean(values) * 100:.2f}"
+    return f"{mean} +- {statistics.stdev(values) * 100:.2f}" if len(values) > 1 else mean
 
 
 def trained(space: Any, sample: Mapping[str, Any], source: str, recipe: Recipe) -> dict[str, Any]:
