@@ -35,6 +35,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1] / "end_to_end"), str(Path(__file__).parents[1] / "data")]
 
+import psutil
 from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import assessor, nni_processes
@@ -100,7 +101,8 @@ class Search:
                 os.kill(self.process.pid, signal.SIGKILL)
             elif what == "all of NNI's":
                 for process in nni_processes.of_experiment(self.manager.id):
-                    process.kill()
+                    with suppress(psutil.NoSuchProcess):  # a trial that has just ended
+                        process.kill()
             else:
                 Running(self.manager, self.experiment).kill(what, self._running_trial() if what == "trial" else None)
 
