@@ -15,7 +15,7 @@ from nni_earlyexit.nn.memory import peak_bytes
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.profiling.exit_presence import ExitPresence
 from nni_earlyexit.profiling.expressions import Function, added
-from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, take_apart, units
+from nni_earlyexit.profiling.units import Alternatives, Node, Part, Unit, check_shapes, take_apart, units
 
 Number = TypeVar("Number", int, float)
 
@@ -132,7 +132,8 @@ class _Allocation:
 class UnitCosts:
     """MACs, parameters and activation memory of the networks of a space, from its units.
 
-    Raises ``TypeError`` for a space that cannot be taken apart.
+    Raises ``TypeError`` for a space that cannot be taken apart. MACs and memory do where a choice changes the shape of what
+    later layers get, and parameters where units share some.
     """
 
     def __init__(self, network: EarlyExitNetwork) -> None:
@@ -142,6 +143,7 @@ class UnitCosts:
     @cached_property
     def macs(self) -> AdditiveCosts[int]:
         """MACs, as torch counts them on each unit."""
+        check_shapes(self._parts)
         with probing(self._network), counting.counter() as operations:
 
             def own(unit: Unit) -> int:
@@ -154,11 +156,18 @@ class UnitCosts:
     @cached_property
     def params(self) -> AdditiveCosts[int]:
         """Parameters."""
-        return AdditiveCosts(
-            self._network, self._parts, lambda unit: sum(parameter.numel() for parameter in unit.module.parameters())
-        )
+        counted: dict[int, str] = {}
+
+        def own(unit: Unit) -> int:
+            for parameter in unit.module.parameters():
+                if counted.setdefault(id(parameter), unit.name) != unit.name:
+                    raise TypeError(f"{unit.name}: it shares parameters with {counted[id(parameter)]}")
+            return sum(parameter.numel() for parameter in unit.module.parameters())
+
+        return AdditiveCosts(self._network, self._parts, own)
 
     @cached_property
     def activation_bytes(self) -> PeakMemory:
         """Activation memory."""
+        check_shapes(self._parts)
         return PeakMemory(self._network, self._parts)

@@ -26,10 +26,15 @@ class Unit(NamedTuple):
 
 
 class Alternatives(NamedTuple):
-    """A choice: by the value of its label, the units and choices that run one after another."""
+    """A choice: by the value of its label, the units and choices that run one after another.
+
+    Where the shape of what comes out depends on the choice, ``reshapes`` is ``True``, and the inputs of later units are
+    examples for one of its values alone.
+    """
 
     label: str
     cases: Mapping[Any, Sequence[Node]]
+    reshapes: bool = False
 
 
 Node: TypeAlias = "Unit | Alternatives"
@@ -80,6 +85,22 @@ def units(parts: Sequence[Part]) -> Iterator[Unit]:
         yield from within(part.branch or ())
 
 
+def check_shapes(parts: Sequence[Part]) -> None:
+    """``TypeError`` where a choice changes the shape of what comes out of it, so that later units have no one input."""
+
+    def check(nodes: Sequence[Node]) -> None:
+        for node in nodes:
+            if isinstance(node, Alternatives):
+                if node.reshapes:
+                    raise TypeError(f"{node.label}: its choices give different shapes")
+                for case in node.cases.values():
+                    check(case)
+
+    for part in parts:
+        check(part.nodes)
+        check(part.branch or ())
+
+
 def depths(repeat: Repeat) -> tuple[Categorical | None, dict[Any, int]]:
     """The choice that a repeat's depth depends on, and the depth for each of its values; ``None`` for a fixed depth."""
     depth = repeat.depth_choice
@@ -102,26 +123,31 @@ def _nodes(name: str, module: nn.Module, x: Tensor) -> tuple[list[Node], Tensor]
     if is_fixed(module):
         return [Unit(name, module, x)], module(x)
     if isinstance(module, LayerChoice):
-        cases = {}
+        cases, shapes = {}, set()
         for key in module.names:
             cases[key], y = _nodes(f"{name}.{key}", module[key], x)
-        return [Alternatives(module.label, cases)], y
+            shapes.add(y.shape)
+        return [Alternatives(module.label, cases, len(shapes) > 1)], y
     if isinstance(module, Repeat):
         choice, lengths = depths(module)
         blocks: list[list[Node]] = []
+        shapes = [x.shape]
         for index, block in enumerate(module.blocks):
             nodes, x = _nodes(f"{name}.blocks.{index}", block, x)
             blocks.append(nodes)
+            shapes.append(x.shape)
         prefix: Callable[[int], list[Node]] = lambda depth: [node for nodes in blocks[:depth] for node in nodes]  # noqa: E731
         if choice is None:
             return prefix(lengths[None]), x
-        return [Alternatives(choice.label, {value: prefix(depth) for value, depth in lengths.items()})], x
+        reshapes = len({shapes[depth] for depth in lengths.values()}) > 1
+        return [Alternatives(choice.label, {value: prefix(depth) for value, depth in lengths.items()}, reshapes)], x
     if isinstance(module, OptionalExit):
         nodes, y = _nodes(f"{name}.branch", module.branch, x)
         return [Alternatives(module.presence.label, {PRESENT: nodes, ABSENT: []})], y
     if type(module) is nn.Sequential:
         sequence: list[Node] = []
-        for key, child in module.named_children():
+        for key, child in module._modules.items():  # a module may stand there twice, and then runs twice
+            assert child is not None
             nodes, x = _nodes(f"{name}.{key}", child, x)
             sequence += nodes
         return sequence, x

@@ -408,7 +408,7 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
     def _macs(self) -> Callable[[Mapping[str, Any]], list[int]]:
         try:
             return self._unit_costs.macs
-        except TypeError:  # a module of the user's with choices inside
+        except TypeError:  # a module of the user's with choices inside, or choices that change the resolution
             from nni_earlyexit.profiling.macs import SymbolicMacs
 
             return SymbolicMacs(self.network)
@@ -425,6 +425,17 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
 
         return UnitCosts(self.network)
 
+    @cached_property
+    def _told(self) -> tuple[Callable[[Mapping[str, Any]], list[int]] | None, ...]:
+        """Parameters and activation memory of a sample, each where it can be told without building the network."""
+        costs: list[Callable[[Mapping[str, Any]], list[int]] | None] = []
+        for name in ("params", "activation_bytes"):
+            try:
+                costs.append(getattr(self._unit_costs, name))
+            except TypeError:
+                costs.append(None)
+        return tuple(costs)
+
     def exit_costs(self, sample: Mapping[str, Any]) -> list[int]:
         """MACs to leave at each present exit, as :attr:`EarlyExitNetwork.exit_costs`, without building the network."""
         return self._macs(sample)
@@ -438,11 +449,12 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
         return self._unit_costs.activation_bytes(sample)
 
     def all_costs(self, sample: Mapping[str, Any]) -> ExitCosts:
-        """Every cost that needs no measurement."""
+        """Every cost that needs no measurement; ``None`` for one that the space's form does not let us tell beforehand."""
+        params, activation_bytes = self._told
         return ExitCosts(
             self.exit_costs(sample),
-            self.exit_params(sample),
-            self.exit_activation_bytes(sample),
+            None if params is None else params(sample),
+            None if activation_bytes is None else activation_bytes(sample),
             stages=[stage for stage, present in enumerate(self._exit_presence(sample)) if present],
         )
 

@@ -65,7 +65,10 @@ def check_limits(space: EarlyExitSpace, limits: Limits, latencies: Latencies | N
     """``ValueError`` that says what the cheapest network costs when no network of ``space`` can meet the ``limits``."""
     for name, limit in limits.given().items():
         cost, exit, unit = LIMITS[name]
-        _, least = space.extreme(_cost(space, cost, latencies), exit=exit)
+        try:
+            _, least = space.extreme(_cost(space, cost, latencies), exit=exit)
+        except TypeError as error:
+            raise ValueError(f"{name}: {cost} of this space are not known before training: {error}") from None
         if least > limit:
             raise ValueError(
                 f"{name}: {format_amount(limit)} is below the cheapest network of space {space.identity()}, "

@@ -174,7 +174,7 @@ class Fault:
     left_out: int = 0
 
 
-def third(does: str, arguments: str = "--trial-timeout 8s") -> Callable[[Path], dict[str, Any]]:
+def third(does: str, arguments: str = "--trial-timeout 20s") -> Callable[[Path], dict[str, Any]]:
     """An experiment whose trial number 3 does something else."""
     return lambda folder: own_space(folder, {"3"}, does, f"{TRIAL} {arguments}")
 
@@ -379,7 +379,7 @@ FAULTS = {
     ),
     "a trial returns NaN": Fault(
         _third_failed,
-        changes=third("next(network.parameters()).data.fill_(torch.nan)"),
+        changes=third("next(network.parameters()).data.fill_(torch.nan)", ""),
         variables=_own_path,
         failing=1,
     ),
@@ -471,7 +471,8 @@ def _injected(fault: Fault, search: Search) -> Outcome:
     twice = len(again) + len(samples) - len(set(samples.values()))
     failed = sum(losses is None for losses in known.values())
     if failed > fault.failing:
-        remarks.append(f"{failed} trials failed")
+        reasons = [line for line in search.said if line.startswith("trial ") and " failed: " in line]
+        remarks.append(f"{failed} trials failed: {''.join(reasons)}")
     return Outcome(len(before), lost, twice, seconds, remarks)
 
 

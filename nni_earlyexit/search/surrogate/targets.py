@@ -8,7 +8,7 @@ exits, or where one point is reported, that point is predicted.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -44,7 +44,7 @@ class Targets(Protocol):
 def targets(objectives: Mapping[str, str], domain: Domain, whole_fronts: bool) -> Targets:
     """Accuracy at every exit where trials hold whole fronts of accuracy and a cost, else the objectives of one point."""
     averages = [name for name in objectives if name in AVERAGE]
-    rest = [name for name in objectives if name not in (*averages, *COMPUTED)]
+    rest = [name for name in objectives if name not in (*averages, *computed(objectives, domain))]
     rising = rest == ["accuracy"] and objectives["accuracy"] == "max" and all(objectives[a] == "min" for a in averages)
     if whole_fronts and averages and rising and domain.costs is not None:
         return ExitTargets(objectives, domain)
@@ -56,10 +56,9 @@ def ends(objectives: Mapping[str, str], domain: Domain) -> list[Sample]:
 
     An average is least at the first exit, and most at the last one.
     """
-    costs = [name for name in objectives if domain.costs is not None and name in AVERAGE | COMPUTED]
-    rng = np.random.default_rng(0)  # the ends are the same for every seed, so that no state needs to hold them
-    drawn = ({label: v[rng.integers(len(v))] for label, v in domain.choices.items()} for _ in range(1000))
-    starts = [domain.canonical(s) for s in itertools.islice(filter(domain.valid, drawn), STARTS)] if costs else []
+    known = computed(objectives, domain)
+    costs = [name for name in objectives if name in known or (domain.costs is not None and name in AVERAGE)]
+    starts = list(itertools.islice(_some(domain), STARTS)) if costs else []
     if not starts:
         return []
     return [
@@ -67,6 +66,22 @@ def ends(objectives: Mapping[str, str], domain: Domain) -> list[Sample]:
         for name in costs
         for sign in (1, -1)
     ]
+
+
+def computed(objectives: Mapping[str, str], domain: Domain) -> list[str]:
+    """The objectives that are costs of the last exit, and known of every network of ``domain`` before training."""
+    some = next(_some(domain), None)
+    if domain.costs is None or some is None:
+        return []
+    costs = domain.costs(some)
+    return [name for name in objectives if name in COMPUTED and getattr(costs, COMPUTED[name]) is not None]
+
+
+def _some(domain: Domain) -> Iterator[Sample]:
+    """Random networks, the same for every seed, so that no state needs to hold what follows from them."""
+    rng = np.random.default_rng(0)
+    drawn = ({label: v[rng.integers(len(v))] for label, v in domain.choices.items()} for _ in range(1000))
+    return (domain.canonical(sample) for sample in filter(domain.valid, drawn))
 
 
 def _extreme(domain: Domain, sample: Sample, name: str, sign: int) -> tuple[tuple[float, float], Sample]:
@@ -192,7 +207,7 @@ class PointTargets:
         self._signs = _signs(objectives)
         self._choices, self._domain = SampleFeatures(domain), domain
         computable = domain.costs is not None
-        self._computed = [name for name in self._names if computable and name in COMPUTED]
+        self._computed = computed(objectives, domain)
         self._averages = [name for name in self._names if computable and name in AVERAGE]
         self._predicted = [name for name in self._names if name not in self._computed]
 
