@@ -133,28 +133,34 @@ class Bank:
             if (self.folder / "branches").exists():
                 raise ValueError(f"bank: {str(self.folder)!r} has branches and no {ABOUT}; choose another folder")
         elif not any(_holds(copy, about) for copy in copies):
-            self._say_the_difference(about, path)
+            self._say_the_difference(about, copies)
         for copy in copies:
             if not _holds(copy, about):
                 if copy.is_file():
                     self._say(f"{copy} was damaged, and is made again from its copy")
-                write_json(copy, about)
+                try:
+                    write_json(copy, about)
+                except OSError:
+                    if not any(_holds(other, about) for other in copies):
+                        raise
 
-    def _say_the_difference(self, about: Mapping[str, Any], path: Path) -> NoReturn:
-        stored = read_json(path, "bank")
-        if not isinstance(stored, Mapping):
-            raise ValueError(f"bank: {str(path)!r} does not describe a bank; choose another folder")
+    def _say_the_difference(self, about: Mapping[str, Any], copies: Sequence[Path]) -> NoReturn:
+        read = (_about_in(copy) for copy in copies)
+        stored = next((content for content in read if content is not None), None)
+        if stored is None:
+            raise ValueError(f"bank: {str(copies[0])!r} does not describe a bank; choose another folder")
         for name, value in about.items():
             if stored.get(name) == value:
                 continue
             if name == "training" and isinstance(stored.get(name), Mapping):
-                option = next(o for o in value if stored[name].get(o) != value[o])
+                theirs = stored[name]
+                option = next(o for o in {**value, **theirs} if theirs.get(o) != value.get(o))
                 raise ValueError(
-                    f"bank: {str(self.folder)!r} holds branches that were trained with {option}={stored[name].get(option)!r}, "
-                    f"not {value[option]!r}; choose another folder"
+                    f"bank: {str(self.folder)!r} holds branches that were trained with {option}={theirs.get(option)!r}, "
+                    f"not {value.get(option)!r}; choose another folder"
                 )
             raise ValueError(f"bank: {str(self.folder)!r} holds branches for another {name}; choose another folder")
-        raise ValueError(f"bank: {str(path)!r} does not describe a bank; choose another folder")
+        raise ValueError(f"bank: {str(copies[0])!r} does not describe a bank of this version; choose another folder")
 
     # --- the backbone ------------------------------------------------------------------------------------------------
 
@@ -320,10 +326,16 @@ def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
             )
 
 
-def _holds(path: Path, about: Mapping[str, Any]) -> bool:
+def _about_in(path: Path) -> Mapping[str, Any] | None:
+    """What the bank in ``path`` says that it belongs to, if it can be read."""
     with suppress(OSError, ValueError):
-        return bool(read_json(path, "bank") == about)
-    return False
+        content = read_json(path, "bank")
+        return content if isinstance(content, Mapping) else None
+    return None
+
+
+def _holds(path: Path, about: Mapping[str, Any]) -> bool:
+    return _about_in(path) == about
 
 
 def _views(recipe: Recipe) -> Recipe:

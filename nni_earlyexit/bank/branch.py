@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -134,7 +135,8 @@ class Branches:
             if isinstance(module, LayerChoice) and module.choice.label in chosen:
                 layer = module[chosen[module.choice.label]]
                 shapes = {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()}
-                digest.update(f"{layer} {shapes}".encode())
+                built = re.sub(r" at 0x[0-9a-f]+", "", str(layer))  # of a function in it, another one in each process
+                digest.update(f"{built} {shapes}".encode())
         return digest.hexdigest()
 
     def branch(self, stage: int, sample: Mapping[str, Any]) -> Branch:

@@ -6,7 +6,7 @@ folder of a stage holds
 =========================================== ===========================================================================
 ``train.npy``                               outputs (views x inputs, ...) for the training inputs, float16
 ``validation.npy``, ``calibration.npy``     outputs (inputs, ...), float32, so that logits are those of the network
-``index.json``                              their shapes; written last
+``index.json``                              their shapes and CRC-32; written last
 =========================================== ===========================================================================
 
 Images have their channels last. One view of an input is the input as it is; more are augmented, each as in an epoch of its own.
@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,12 +33,12 @@ from nni_earlyexit.data.splits import Data, Split
 from nni_earlyexit.nn.inference import best_device, inference
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.files import claimed, read_json, write_json
+from nni_earlyexit.utils.files import checksum_of, claimed, read_array, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-FORMAT = 1
+FORMAT = 2
 PARTS = ("train", "validation", "calibration")
 """Splits whose outputs are kept. Those of the test split are not: nothing may learn or choose by them."""
 BATCH = 256
@@ -115,6 +116,7 @@ class StageOutputs:
     ) -> None:
         self._backbone, self._data, self._folder = backbone, data, folder
         self._augmentation, self._views, self._say = augmentation, views, say
+        self._sound: set[int] = set()  # stages whose files this process has compared with their checksums
 
     def of(self, stage: int) -> Data:
         """The outputs of ``stage`` as data that its branches learn from; the test split is empty.
@@ -158,14 +160,18 @@ class StageOutputs:
         place = self._place(stage)
         try:
             index = read_json(place / "index.json", "index.json")
-            arrays = {part: np.load(place / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
+            arrays = {part: read_array(place / f"{part}.npy", mapped=True) for part in PARTS}
             expected = {part: (self._count(part), *index["shape"]) for part in PARTS}
             if [index["format"], index["prefix"]] != [FORMAT, repr(self._backbone.prefixes[stage])] or any(
                 arrays[part].shape != expected[part] for part in PARTS
             ):
                 return None
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            if stage not in self._sound and index["checksums"] != {part: checksum_of(arrays[part]) for part in PARTS}:
+                self._say(f"bank: the outputs of stage {stage} in {str(place)!r} are damaged; they are computed again")
+                return None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
+        self._sound.add(stage)
         labels = {part: getattr(self._data, part).y for part in PARTS}
         labels["train"] = labels["train"].repeat(self._views)
         train, validation, calibration = (Split(_inputs(arrays[part]), labels[part]) for part in PARTS)
@@ -217,6 +223,7 @@ class StageOutputs:
         return each * sum(self._count(part) * (2 if part == "train" else 4) for part in PARTS)
 
     def _write(self, shapes: Mapping[int, tuple[int, ...]]) -> None:
+        checksums = {stage: dict.fromkeys(PARTS, 0) for stage in shapes}
         for stage in shapes:
             shutil.rmtree(self._place(stage), ignore_errors=True)
             self._place(stage).mkdir()
@@ -234,7 +241,9 @@ class StageOutputs:
                         if stage in files:
                             array = _stored_form(y).float().numpy()
                             # not through a mapping, for a full disk would end the process there without a word
-                            files[stage].write(np.clip(array, -LARGEST, LARGEST).astype(dtype).tobytes())
+                            content = np.clip(array, -LARGEST, LARGEST).astype(dtype).tobytes()
+                            checksums[stage][part] = zlib.crc32(content, checksums[stage][part])
+                            files[stage].write(content)
                     done += len(x)
                     if time.monotonic() - last > SILENCE_S:
                         last = time.monotonic()
@@ -245,7 +254,12 @@ class StageOutputs:
         for stage, shape in shapes.items():
             write_json(
                 self._place(stage) / "index.json",
-                {"format": FORMAT, "shape": list(shape), "prefix": repr(self._backbone.prefixes[stage])},
+                {
+                    "format": FORMAT,
+                    "shape": list(shape),
+                    "prefix": repr(self._backbone.prefixes[stage]),
+                    "checksums": checksums[stage],
+                },
             )
 
     def _inputs(self, part: str) -> Iterator[Tensor]:

@@ -20,7 +20,6 @@ import os
 import re
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ import numpy as np
 from nni_earlyexit.data.image_files import OFFICIAL
 from nni_earlyexit.data.raw import ArrayInputs, Raw
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.files import claimed, put_folder, read_json, write_json
+from nni_earlyexit.utils.files import checksum_of, claimed, put_folder, read_array, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -189,7 +188,7 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
             "source": source,
             "class_names": list(images.class_names),
             "unreadable": list(unreadable),
-            "checksums": {name: _checksum(np.load(work / f"{name}.npy", allow_pickle=False)) for name in _ARRAYS[1:]},
+            "checksums": {name: checksum_of(read_array(work / f"{name}.npy")) for name in _ARRAYS[1:]},
         }
         write_json(work / "index.json", index)
     except OSError as error:
@@ -229,10 +228,6 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[st
     return list(unreadable.values())
 
 
-def _checksum(array: NDArray[np.generic]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).data)
-
-
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
     """The header of ``images.npy``, whose length does not depend on ``count``."""
     channels, height, width = shape
@@ -257,15 +252,15 @@ def _read(place: Path, key: Key) -> Raw:
         index = read_json(place / "index.json", "index.json")
         if index["format"] != FORMAT:
             raise _UnusableError(f"they are of format {index['format']}, and {FORMAT} is read")
-        images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels, splits, sums = (np.load(place / f"{name}.npy", allow_pickle=False) for name in _ARRAYS[1:])
+        images = read_array(place / "images.npy", mapped=True)
+        labels, splits, sums = (read_array(place / f"{name}.npy") for name in _ARRAYS[1:])
         for name, array in zip(_ARRAYS[1:], (labels, splits, sums), strict=True):
-            if "checksums" in index and index["checksums"][name] != _checksum(array):  # older ones have none
+            if "checksums" in index and index["checksums"][name] != checksum_of(array):  # older ones have none
                 raise _UnusableError(f"{name}.npy is not what was written")
         class_names, unreadable = tuple(map(str, index["class_names"])), tuple(map(str, index["unreadable"]))
         with suppress(OSError):  # the time of the last use
             os.utime(place / "index.json")
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _UnusableError(" ".join(str(error).split())) from None
     channels, height, width = key.shape
     shapes = [array.shape for array in (images, labels, splits, sums)]

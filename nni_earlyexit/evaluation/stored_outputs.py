@@ -7,6 +7,8 @@ trial leaves. Where the file has ``test`` arrays too, the chosen policy is judge
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,13 @@ def source(name: str, trial: str | None) -> Source:
 def experiments() -> dict[str, Path]:
     """The folders of the experiments that NNI knows on this machine, by their IDs."""
     home = Path.home() / "nni-experiments"
-    listed: dict[str, Any] = {}
-    if (home / ".experiment").is_file():
+    listed: Any = {}
+    with suppress(OSError, ValueError, RecursionError):  # NNI writes its list in place: it may be cut off, or not there
         listed = json.loads((home / ".experiment").read_text())
+    entries = listed.items() if isinstance(listed, Mapping) else ()
+    places = {name: entry.get("logDir") for name, entry in entries if isinstance(entry, Mapping)}
     inside = {path.name: path for path in sorted(home.glob("[!._]*")) if path.is_dir()}
-    elsewhere = {name: Path(entry["logDir"]) / name for name, entry in listed.items() if "logDir" in entry}
+    elsewhere = {name: Path(place) / name for name, place in places.items() if isinstance(place, str)}
     return {**inside, **{name: folder for name, folder in elsewhere.items() if folder.is_dir()}}
 
 

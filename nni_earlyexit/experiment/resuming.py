@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import DONE, STOPPED, overview
-from nni_earlyexit.experiment.run import attach
+from nni_earlyexit.experiment.run import attach, ends_by_signal, interrupt
 from nni_earlyexit.utils.checks import check_port, check_writable
 from nni_earlyexit.utils.progress import Say
 
@@ -45,9 +46,14 @@ def resume(
         check_port(port)
     Manager(before.id, port if before.port is None else before.port).stop()
     say(f"goes on with experiment {before.id}: {before.state.counts} so far")
-    try:
-        Manager.resume(before.folder, port)
-    except BaseException:
-        Manager(before.id, port).stop()
-        raise
+    with ends_by_signal(interrupt):
+        try:
+            Manager.resume(before.folder, port)
+        except BaseException as error:
+            with ends_by_signal(signal.SIG_IGN):
+                Manager(before.id, port).stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            say("interrupted; nothing is left running")
+            return 130
     return attach(before.id, results=results, grace_s=grace_s, say=say, console=console)

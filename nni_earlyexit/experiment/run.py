@@ -74,11 +74,11 @@ def run(
             f"answers this machine only; 'nnictl create --config {config}' is, whose manager answers everybody, without a login"
         )
     register()
-    with _signals(_interrupt):
+    with ends_by_signal(interrupt):
         try:
             started = Manager.start(experiment.path, port)
         except BaseException as error:
-            with _signals(signal.SIG_IGN):
+            with ends_by_signal(signal.SIG_IGN):
                 for manager in Manager.all_started_here():
                     say(f"stopping experiment {manager.id}, which had begun to start")
                     manager.stop()
@@ -108,7 +108,7 @@ def attach(
         str(manager.get("experiment", PATIENCE_S)["params"].get("trialCommand"))
     ):
         search_spaces.allow(name)
-    with _signals(_interrupt):
+    with ends_by_signal(interrupt):
         return _follow(manager, process.folder, results, grace_s, say, console)
 
 
@@ -131,7 +131,7 @@ def _follow(
         code = 130
     finally:
         # a second Ctrl-C must not leave processes behind
-        with _signals(signal.SIG_IGN):
+        with ends_by_signal(signal.SIG_IGN):
             manager.stop()
         try:
             fetch(folder, say)
@@ -290,7 +290,7 @@ def _clock(duration_s: float) -> str:
 
 
 @contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+def ends_by_signal(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Handle what ends a program so: Ctrl-C, a polite kill, and the end of the terminal.
 
     Also where SIGINT is ignored, as it is for what a script starts in the background. Where SIGHUP is, ``nohup`` wants it so.
@@ -306,5 +306,6 @@ def _signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers)
             signal.signal(number, previous)
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def interrupt(signum: int, frame: object) -> None:
+    """End what runs as Ctrl-C does, as a handler of a signal."""
     raise KeyboardInterrupt

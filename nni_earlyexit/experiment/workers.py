@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,13 +152,38 @@ def fetch(folder: Path, say: Say) -> bool:
 
 def _copied(pack: Sequence[str], folder: Path) -> bool:
     """Unpack the archive that a command writes; ``False`` if either did not end well, or is not there."""
-    unpack = ["tar", "-x", "--no-same-owner", "-C", str(folder), "environments"]
-    try:
-        with subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as archive:
-            unpacked = subprocess.run(unpack, stdin=archive.stdout, check=False)
-    except OSError:
+    whole = False
+    with suppress(OSError, tarfile.TarError, EOFError):
+        with (
+            subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process,
+            tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+        ):
+            whole = all([_unpacked(archive, member, folder) for member in archive])
+        whole = whole and process.returncode == 0
+    return whole
+
+
+def _unpacked(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:
+    """Unpack a file of an archive that a worker has made, which may be anybody's; ``False`` where it has no place here.
+
+    Only files and folders are, below ``folder/environments``: a link could lead the next file elsewhere.
+    """
+    path, below = folder / member.name, (folder / "environments").resolve()
+    # resolved, for a name may have .. in it, and something on the way may be a link
+    if below not in (path.resolve(), *path.resolve().parents) or not (member.isfile() or member.isdir()):
         return False
-    return archive.returncode == unpacked.returncode == 0
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return True
+    content = archive.extractfile(member)
+    assert content is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    os.utime(part, (member.mtime, member.mtime))
+    os.replace(part, path)
+    return True
 
 
 def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:

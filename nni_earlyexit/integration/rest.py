@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -110,6 +111,11 @@ def request(
     raise AssertionError("pauses never end")
 
 
+def on_a_worker() -> bool:
+    """``True`` in a trial of another platform than NNI's local one, whose channel leads to a keeper of NNI's on its machine."""
+    return os.environ.get("NNI_PLATFORM", "local") != "local"
+
+
 def _once(method: str, url: str, content: Any, timeout_s: float) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False  # no proxy: the manager is on this machine or in its cluster
@@ -130,10 +136,15 @@ def _pauses() -> Iterator[float]:
 
 
 def _is_gone(url: str) -> bool:
-    """``True`` if ``url`` is on this machine and no manager runs that has its port; a busy one may refuse connections."""
+    """``True`` if ``url`` is on this machine and no manager runs that has its port; a busy one may refuse connections.
+
+    What a trial on another machine talks to there is no manager, and may come back.
+    """
     from nni_earlyexit.integration import nni_processes
 
     parts = urlsplit(url)
+    if on_a_worker():
+        return False
     if parts.hostname not in ("localhost", "127.0.0.1", "::1") or nni_processes.one_begins():
         return False
     return all(manager.port != parts.port for manager in nni_processes.managers())

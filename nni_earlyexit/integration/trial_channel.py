@@ -27,7 +27,7 @@ def be_patient() -> None:
 
     What is sent may arrive twice, which harms little: intermediate results are counted by their number. A second final one
     would be kept, and NNI would complain in its log at every look at its trials, so it is only sent again if it has not
-    arrived.
+    arrived. On a worker nobody there can tell, and it is sent again.
     """
     nni_private.replace_trial_channel(_send, _receive)
 
@@ -38,7 +38,11 @@ def _send(self: HttpChannel, command: dict[str, Any]) -> None:
     def arrived() -> bool:
         return bool(rest.get(rest.address(self._url), f"metric-data/{job}?type=FINAL"))
 
-    if command.get("type") == "metric" and json.loads(command["metric"]).get("type") == "FINAL" and job is not None:
+    if (
+        command.get("type") == "metric"
+        and json.loads(command["metric"]).get("type") == "FINAL"
+        and not (job is None or rest.on_a_worker())
+    ):
         rest.request("PUT", self._url, command, arrived=arrived)
     else:
         rest.request("PUT", self._url, command)

@@ -72,6 +72,7 @@ class EarlyExitTuner(Tuner):
         self._resumed = False  # and the results of the earlier run have not come yet
         self._exhausted = False
         nni_private.hear_of_stopped_trials()
+        nni_private.read_plain_json()
 
     def load_checkpoint(self) -> None:
         """Note that NNI resumes; it calls this before there is a space."""

@@ -131,15 +131,15 @@ def _nodes(name: str, module: nn.Module, x: Tensor) -> tuple[list[Node], Tensor]
     if isinstance(module, Repeat):
         choice, lengths = depths(module)
         blocks: list[list[Node]] = []
-        shapes = [x.shape]
+        at_depth = [x.shape]
         for index, block in enumerate(module.blocks):
             nodes, x = _nodes(f"{name}.blocks.{index}", block, x)
             blocks.append(nodes)
-            shapes.append(x.shape)
+            at_depth.append(x.shape)
         prefix: Callable[[int], list[Node]] = lambda depth: [node for nodes in blocks[:depth] for node in nodes]  # noqa: E731
         if choice is None:
             return prefix(lengths[None]), x
-        reshapes = len({shapes[depth] for depth in lengths.values()}) > 1
+        reshapes = len({at_depth[depth] for depth in lengths.values()}) > 1
         return [Alternatives(choice.label, {value: prefix(depth) for value, depth in lengths.items()}, reshapes)], x
     if isinstance(module, OptionalExit):
         nodes, y = _nodes(f"{name}.branch", module.branch, x)

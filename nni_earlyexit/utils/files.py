@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -169,6 +170,20 @@ def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
     except Exception as error:  # of half a dozen modules, for a damaged file can hold anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{field}: {str(path)!r} is not an .npz file of plain arrays: {reason}") from None
+
+
+def read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    """The array in the ``.npy`` file ``path``, without pickles, or ``mapped`` to it; ``ValueError`` if there is none."""
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except Exception as error:  # of half a dozen modules, for a damaged file can hold anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{str(path)!r} is not an .npy file of a plain array: {reason}") from None
+
+
+def checksum_of(array: NDArray[Any]) -> int:
+    """CRC-32 of what is in ``array``."""
+    return zlib.crc32(np.ascontiguousarray(array).data)
 
 
 def checksum(path: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from nni_earlyexit import data, search_spaces
 from nni_earlyexit.bank import Bank
+from nni_earlyexit.bank import bank as bank_module
 from nni_earlyexit.bank.bank import ABOUT, BRANCH, COPY
 from nni_earlyexit.bank.exploration import Exploration
 from nni_earlyexit.evaluation.one_network import train_one
@@ -131,6 +132,58 @@ def test_a_branch_whose_layers_are_built_otherwise_now_is_trained_again(open_ban
     again = other.train(branch)
     assert any(tensor.shape[-2:] == (3, 3) for tensor in again.weights.values())
     assert any(line.endswith("are built otherwise now; it is trained again") for line in said)
+
+
+def test_a_function_in_a_layer_does_not_make_it_another_one(open_bank, trained_digits, monkeypatch):
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
+
+    class Own(nn.Conv2d):
+        def extra_repr(self):
+            return f"act={object()}"  # with an address, as a function has
+
+    def opened():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is replaced
+            blocks.register("own")(lambda in_chs, out_chs, *_: Own(in_chs, out_chs, 1))
+        return open_bank(space=search_spaces.create("trained", folder=str(trained_digits), exit_layers="own"))
+
+    bank = opened()
+    branch = next(branch for network in random_networks(bank, 10) for branch in network if len(branch.choices) > 2)
+    bank.train(branch)
+    assert [stored.branch for stored in opened().trained()] == [branch]
+
+
+def test_what_a_bank_belongs_to_is_told_from_the_copy_where_the_file_is_damaged(open_bank):
+    folder = open_bank().folder
+    for damage in ("{", None):
+        (folder / ABOUT).write_text(damage) if damage else (folder / ABOUT).unlink()
+        with pytest.raises(ValueError, match=r"trained with epochs=2, not 3; choose another folder"):
+            open_bank(epochs=3)
+        open_bank()
+
+
+def test_an_option_that_this_version_does_not_know_makes_it_another_bank(open_bank):
+    folder = open_bank().folder
+    about = json.loads((folder / ABOUT).read_text())
+    about["training"]["later"] = 3
+    for name in (ABOUT, COPY):
+        (folder / name).write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"trained with later=3, not None; choose another folder"):
+        open_bank()
+
+
+def test_a_bank_that_cannot_be_written_opens_with_one_of_the_two_files(open_bank, monkeypatch):
+    folder = open_bank().folder
+    (folder / COPY).unlink()
+
+    def refuses(path, content):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(bank_module, "write_json", refuses)
+    open_bank()
+    (folder / ABOUT).unlink()
+    with pytest.raises(PermissionError):
+        open_bank()
 
 
 def test_another_backbone_data_set_seed_or_recipe_is_refused(open_bank, tmp_path, digits, digits_space, two_exits):

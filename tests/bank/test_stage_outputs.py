@@ -81,7 +81,7 @@ def test_views_are_augmented_and_the_same_each_time(backbone, task, tmp_path):
     torch.testing.assert_close(first.validation.x, expected(backbone, task.validation.x, 0))
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "format"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "format", "zeros", "header"])
 def test_what_is_not_whole_is_computed_again(backbone, task, tmp_path, damage):
     whole = outputs(backbone, task, tmp_path).of(0).train.x.clone()
     array, index = tmp_path / "stage0" / "train.npy", tmp_path / "stage0" / "index.json"
@@ -89,11 +89,17 @@ def test_what_is_not_whole_is_computed_again(backbone, task, tmp_path, damage):
         array.write_bytes(array.read_bytes()[:200])
     elif damage == "gone":
         index.unlink()
+    elif damage == "format":
+        index.write_text(index.read_text().replace('"format": 2', '"format": 0'))
     else:
-        index.write_text(index.read_text().replace('"format": 1', '"format": 0'))
+        content = bytearray(array.read_bytes())
+        at, end = (-512, len(content)) if damage == "zeros" else (9, 10)
+        content[at:end] = bytes(end - at % len(content)) if damage == "zeros" else bytes([content[9] ^ 4])
+        array.write_bytes(content)
     said = []
     assert torch.equal(outputs(backbone, task, tmp_path, said).of(0).train.x, whole)
-    assert "computes what comes out of stage 0 for" in said[0]
+    assert any("computes what comes out of stage 0 for" in line for line in said)
+    assert ("are damaged; they are computed again" in said[0]) == (damage == "zeros")
 
 
 def usage(free):

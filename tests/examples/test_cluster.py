@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from contextlib import ExitStack, contextmanager
 
@@ -164,6 +166,10 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
 
     for folder in (path for place in (home, other) for path in place.glob("nni-experiments")):
         shutil.rmtree(folder)  # as when the machines are gone
+    trial = min(trials, key=lambda trial: trial.metrics["avg_macs"]).folder.name
+    assert "cutoffs" in run_command(PROGRAM, "thresholds", experiment, "--trial", trial, folder=tmp_path)
+    run_command(PROGRAM, "export", experiment, "--pick", trial, "--out", "bundle", folder=tmp_path)
+    assert (tmp_path / "bundle" / "policy.json").is_file()
     said = run_command(PROGRAM, "fetch", experiment, folder=tmp_path, right=1)
     assert said.count("not everything came from 127.0.0.1") == 2
     assert len(network_front.finished(experiment)) == TRIALS
@@ -301,6 +307,70 @@ def kept_up(command):
     finally:
         over.set()
         thread.join()
+
+
+def archive(*members):
+    """An archive of files with their contents, and of links (a tuple of name and target)."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, what in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(what, bytes):
+                info.size = len(what)
+            else:
+                info.type, info.linkname = what
+            tar.addfile(info, io.BytesIO(what) if isinstance(what, bytes) else None)
+    return content.getvalue()
+
+
+LINK, HARD_LINK, PIPE, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("environments/w/x", (LINK, "../../../outside")),
+        ("environments/w/x", (HARD_LINK, "../outside/file")),
+        ("environments/w/x", (PIPE, "")),
+        ("environments/../../outside/file", b"bad"),
+        ("../outside/file", b"bad"),
+        ("db/nni.sqlite", b"bad"),
+        ("environments", (LINK, "../outside")),
+    ],
+    ids=["link", "hard link", "pipe", "up", "further up", "database", "the folder itself"],
+)
+def test_what_a_worker_sends_stays_in_the_folder_for_it(tmp_path, monkeypatch, bad):
+    machines = [{"host": "w1", "user": "me"}]
+    monkeypatch.setattr(workers, "remote_machines", lambda folder: machines)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("mine")
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+
+    def fetched(*members):
+        (tmp_path / "archive").write_bytes(archive(*members))
+        monkeypatch.setenv(workers.SSH, f"sh -c 'cat {tmp_path / 'archive'}'")
+        return workers.fetch(folder, lambda line: None)
+
+    good = ("environments/w/trials/a/trial.json", b"{}")
+    assert not fetched(bad, good)
+    fetched(("environments/w/x/file", b"bad"), ("environments/w/file", b"through"))  # through a link, if there is one
+    assert (tmp_path / "outside" / "file").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "experiment", "outside"]
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
+    assert [path.name for path in folder.iterdir()] == ["environments"]
+    assert (folder / good[0]).read_bytes() == b"{}"
+    assert fetched(("environments", (FOLDER, "")), good)
+
+
+def test_half_an_archive_is_not_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "remote_machines", lambda folder: [{"host": "w1", "user": "me"}])
+    whole = archive(("environments/w/trials/a/trial.json", b"{}" * 5000))
+    for content in (whole[:2000], b"junk" * 1000, b""):
+        (tmp_path / "archive").write_bytes(content)
+        monkeypatch.setenv(workers.SSH, f"sh -c 'cat {tmp_path / 'archive'}'")
+        assert not workers.fetch(tmp_path, lambda line: None)
+    assert not list(tmp_path.rglob("trial.json"))
 
 
 def test_without_ssh_the_networks_stay_where_they_are_and_that_is_said(tmp_path, monkeypatch):

@@ -23,12 +23,12 @@ def handlers():
 
 def test_the_end_of_the_terminal_ends_a_run_unless_nohup_was_asked_to_prevent_it(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    with run._signals(run._interrupt):
-        assert signal.getsignal(signal.SIGHUP) is run._interrupt
+    with run.ends_by_signal(run.interrupt):
+        assert signal.getsignal(signal.SIGHUP) is run.interrupt
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with run._signals(run._interrupt):
+    with run.ends_by_signal(run.interrupt):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is run._interrupt
+        assert signal.getsignal(signal.SIGTERM) is run.interrupt
 
 
 def trial(name, status, **metrics):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from images import class_folders
 from nni_earlyexit import data, search_spaces, strategies
+from nni_earlyexit.bank import Bank
 from nni_earlyexit.bank.branch import Branch
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.data import cache
@@ -24,6 +25,7 @@ from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import domain
 from nni_earlyexit.supernet.supernet import Supernet
 from nni_earlyexit.training.checkpoint import Checkpoint as TrainingState
+from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from power_cut import Disk
@@ -229,6 +231,21 @@ def test_a_supernet_is_the_old_or_the_new_one(cut):
     meanwhile, after = cut(write(1), read, write(0))
     assert set(meanwhile) == {0, 1}
     assert set(after) == {1}
+
+
+def test_outputs_of_stages_are_right_whatever_is_left_of_them(cut, tmp_path, trained_digits):
+    space = search_spaces.create("trained", folder=str(trained_digits))
+    task, recipe = data.load("digits"), Recipe(epochs=1, threads=1)
+    right = Bank(tmp_path / "elsewhere", space, task, recipe).stage_outputs(0)
+
+    def used(folder):
+        outputs = Bank(folder / "bank", space, task, recipe).stage_outputs(0)
+        assert torch.equal(outputs.train.x, right.train.x)
+        assert torch.equal(outputs.validation.x, right.validation.x)
+        return True
+
+    meanwhile, after = cut(used, used)
+    assert set(meanwhile) == set(after) == {True}
 
 
 def test_decoded_images_are_right_whatever_is_left_of_the_cache(cut, tmp_path, monkeypatch):

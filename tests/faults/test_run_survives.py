@@ -184,6 +184,23 @@ def test_a_run_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
     assert listening_addresses(port) == set()
 
 
+def test_a_resume_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
+    stopped = launch(tmp_path, free_port(), trialCommand=TRIAL.format(epochs=1), maxTrialNumber=100)
+    lines_until(stopped, r"1/100 trials")
+    os.killpg(stopped.pid, signal.SIGINT)
+    stopped.stdout.read()
+    assert stopped.wait() == 130
+    port, experiment = free_port(), os.path.realpath(next(tmp_path.glob("**/nni/_latest")))
+    process = start_program(["resume", experiment, "--port", str(port), "--results", str(tmp_path / "results")])
+    eventually(lambda: any(manager.port == port for manager in nni_processes.managers()))
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.stdout.read()
+    assert process.wait() == 130, said
+    assert "Traceback" not in said
+    assert left_behind(tmp_path) == []
+    assert listening_addresses(port) == set()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder of one megabyte."""

@@ -175,3 +175,19 @@ def test_a_trial_waits_for_its_parameters_but_not_for_ever(manager, monkeypatch,
     monkeypatch.setenv("NNI_PLATFORM", "local")
     manager.answers = answers
     assert HttpChannel(manager.url).receive() == received
+
+
+def test_on_a_worker_a_final_result_is_sent_until_it_arrives(manager, monkeypatch):
+    trial_channel.be_patient()
+    monkeypatch.setenv("NNI_TRIAL_JOB_ID", "abc")
+    monkeypatch.setenv("NNI_PLATFORM", "remote")
+    manager.answers = [(500, ""), (503, ""), (200, "")]  # the keeper there knows nothing of results
+    final = json.dumps({"type": "FINAL", "value": "0.5"})
+    HttpChannel(f"http://127.0.0.1:{manager.server_port}/env/worker/abc").send({"type": "metric", "metric": final})
+    assert [command for command, *_ in manager.asked] == ["PUT"] * 3
+
+
+def test_on_a_worker_a_keeper_that_refuses_connections_is_waited_for(monkeypatch):
+    monkeypatch.setenv("NNI_PLATFORM", "remote")
+    with pytest.raises(rest.NoAnswer, match="refused"):
+        rest.get(f"http://127.0.0.1:{free_port()}", "check-status", patience_s=1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from nni.runtime import msg_dispatcher
+from nni.runtime import msg_dispatcher, msg_dispatcher_base
 from nni_earlyexit import search_spaces
 from nni_earlyexit.bank.known_front import write_known_front
 from nni_earlyexit.integration import rest
@@ -440,3 +442,16 @@ def test_a_search_with_a_bank_begins_with_its_best_networks(manager, digits_spac
     asked = tuner.generate_multiple_parameters(list(range(8)))
     assert [sample_of(parameters) for parameters in asked] == [samples[i] for i in (0, 3, 5, 8, 11, 14, 16, 19)]
     assert sample_of(*tuner.generate_multiple_parameters([8])) not in samples
+
+
+def test_nothing_that_a_trial_reports_is_built_from_a_pickle_or_a_name(digits_space, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path / "written").touch, ()
+
+    EarlyExitTuner(space="digits")
+    pickled = base64.b64encode(pickle.dumps(Evil())).decode()
+    for reported in ({"__nni_obj__": pickled}, {"__instance_type__": "os.getcwd"}, {"__nni_type__": "path:os.getcwd"}):
+        for module in (msg_dispatcher, msg_dispatcher_base):
+            assert module.load(json.dumps(reported)) == reported
+    assert not (tmp_path / "written").exists()
