@@ -327,7 +327,7 @@ def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
 
 
 def _about_in(path: Path) -> Mapping[str, Any] | None:
-    """What the bank in ``path`` says that it belongs to, if it can be read."""
+    """The things that the bank of the file ``path`` belongs to, if it can be read."""
     with suppress(OSError, ValueError):
         content = read_json(path, "bank")
         return content if isinstance(content, Mapping) else None

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit.utils.checks import is_number, is_whole
+
 FILE = Path("db") / "nni.sqlite"
 WAITING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "WAITING", "RUNNING", "SUCCEEDED", "FAILED", "UNKNOWN"
 STATES = (WAITING, RUNNING, SUCCEEDED, FAILED, UNKNOWN, "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
@@ -82,7 +84,10 @@ def load(experiment: Path) -> Database:
         config = json.loads(params)
         if not isinstance(config, Mapping):
             raise ValueError("its configuration is none")
-        return Database(config, started_ms / 1000, float(elapsed_s), _jobs(events), dict(results))
+        if not is_whole(config.get("maxTrialNumber") or 0):
+            raise ValueError(f"maxTrialNumber: {config['maxTrialNumber']!r} is no number of trials")
+        texts = {trial: data for trial, data in results if isinstance(trial, str) and isinstance(data, str)}
+        return Database(config, _seconds(started_ms, 1000), _seconds(elapsed_s), _jobs(events), texts)
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise ValueError(f"experiment: {str(path)!r} cannot be read: {error}") from None
 
@@ -95,10 +100,17 @@ def read(experiment: Path) -> Database:
         return Database()
 
 
+def _seconds(time: object, unit: int = 1) -> float:
+    """A time or duration in seconds, until the year 9999; ``ValueError`` for what is none."""
+    if not is_number(time) or not 0 <= float(str(time)) / unit < 2.5e11:
+        raise ValueError(f"{time!r} is no time")
+    return float(str(time)) / unit
+
+
 def _jobs(events: list[tuple[str, int | None, str, int]]) -> dict[str, Job]:
     jobs: dict[str, Job] = {}
     for name, number, event, time_ms in events:
-        if event not in STATES:
+        if event not in STATES or not isinstance(name, str) or not is_number(time_ms):
             continue
         job = jobs.setdefault(name, Job(len(jobs) if number is None else number))
         job.state = event

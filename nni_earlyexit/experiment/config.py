@@ -92,11 +92,7 @@ def check(path: Path) -> ExperimentFile:
     _check_roles(service, _need(content, "trialCommand"))
     _check_space(identity, search_space, settings, arguments)
     if service["platform"] == "remote":
-        data = registry.parse(settings.data.source).path or None
-        read = [settings.training.weights, settings.limits.latency_table, data]
-        folders = (settings.training.bank, wanted.arguments.get("folder"), wanted.arguments.get("weights"))
-        read += [file for folder in folders for file in files_in(folder)]
-        check_workers(service["machineList"], [file for file in read if file is not None], say)
+        check_workers(service["machineList"], read_by_trials(settings, identity), say)
     return ExperimentFile(
         path=path.resolve(),
         space=wanted.name,
@@ -107,6 +103,15 @@ def check(path: Path) -> ExperimentFile:
         working_directory=working_directory,
         platform=str(service["platform"]),
     )
+
+
+def read_by_trials(settings: Settings, space: str) -> list[str]:
+    """Files and folders that trials with these ``settings`` read in ``space``, an identity; workers must have the same."""
+    wanted = parse_identity(space).arguments
+    read = [settings.training.weights, settings.limits.latency_table, registry.parse(settings.data.source).path or None]
+    folders = (settings.training.bank, wanted.get("folder"), wanted.get("weights"))
+    read += [file for folder in folders for file in files_in(folder)]
+    return [file for file in read if file is not None]
 
 
 def _expanded(folder: str) -> Path:

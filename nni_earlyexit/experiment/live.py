@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nni_earlyexit.evaluation.best_so_far import best_so_far
 from nni_earlyexit.integration.rest import CANCELED_TRIAL, ENDED_TRIAL
+from nni_earlyexit.search.metrics import comparable
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.progress import Say
 
@@ -50,7 +51,8 @@ class State:
     @property
     def metrics(self) -> dict[str, Mapping[str, Any]]:
         """The metrics of finished trials by their IDs."""
-        return {trial["trialJobId"]: trial["metrics"] for trial in self.with_status("SUCCEEDED") if trial["metrics"]}
+        done = self.with_status("SUCCEEDED")
+        return {trial["trialJobId"]: comparable(trial["metrics"]) for trial in done if trial["metrics"] is not None}
 
     @property
     def best(self) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -147,16 +147,10 @@ def overviews() -> Iterator[Overview]:
 
 def _trials(stored: Database) -> list[dict[str, Any]]:
     """The trials as :meth:`Manager.trials` gives them."""
-    metrics = {trial: _metrics(result) for trial, result in stored.results.items()}
+    metrics = {trial: rest.unpack(result) for trial, result in stored.results.items()}
     return [
         {"trialJobId": trial, "status": job.state, "metrics": metrics.get(trial)} for trial, job in stored.jobs.items()
     ]
-
-
-def _metrics(reported: str) -> Mapping[str, Any]:
-    """The result of a trial; that of a trial of other people's may be a number alone."""
-    result = rest.unpack(reported)
-    return result if isinstance(result, Mapping) else {"default": result}
 
 
 def _status(manager: nni_processes.ManagerProcess) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
+from nni_earlyexit.experiment.config import read_by_trials
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import DONE, STOPPED, overview
 from nni_earlyexit.experiment.run import attach, ends_by_signal, interrupt
+from nni_earlyexit.experiment.workers import check_workers, remote_machines
+from nni_earlyexit.integration import trial_arguments
+from nni_earlyexit.integration.search_space_file import written_identity
 from nni_earlyexit.utils.checks import check_port, check_writable
 from nni_earlyexit.utils.progress import Say
 
@@ -32,7 +38,8 @@ def resume(
     """Go on with ``experiment``, an ID or a folder, and follow it as :func:`~nni_earlyexit.experiment.run.run`; the exit code.
 
     What is left of it, such as a manager that failed or a tuner without a manager, is ended first, as the new manager would get
-    mixed up with it. ``ValueError`` for one that runs, and for one that has had all of its trials or all of its time.
+    mixed up with it. ``ValueError`` for one that runs, for one that has had all of its trials or all of its time, and for one
+    whose workers have other versions or files by now.
     """
     before = overview(experiment_folder(experiment))
     check_writable(results, "results")
@@ -42,6 +49,7 @@ def resume(
         )
     if before.status == DONE:
         raise ValueError(f"experiment: {before.id!r} is done; 'nni-earlyexit front {before.id}' writes its front")
+    _check_workers(before.folder, say)
     if before.port != port:
         check_port(port)
     Manager(before.id, port if before.port is None else before.port).stop()
@@ -57,3 +65,17 @@ def resume(
             say("interrupted; nothing is left running")
             return 130
     return attach(before.id, results=results, grace_s=grace_s, say=say, console=console)
+
+
+def _check_workers(folder: Path, say: Say) -> None:
+    """Ask the machines of an experiment as before its start; nothing of one whose trials run here."""
+    machines = remote_machines(folder)
+    if not machines:
+        return
+    config = nni_database.load(folder).config
+    given = trial_arguments.of_command(str(config.get("trialCommand")))
+    space = config.get("searchSpace")
+    files = []
+    if given is not None and isinstance(space, Mapping):  # else trials of other people's
+        files = read_by_trials(trial_arguments.parse(given, helps=False).settings, written_identity(space))
+    check_workers(machines, files, say)

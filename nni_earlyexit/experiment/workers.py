@@ -114,7 +114,8 @@ def remote_machines(folder: Path) -> list[Mapping[str, Any]]:
     services = nni_database.read(folder).config.get("trainingService")
     services = services if isinstance(services, Sequence) else [services]
     remote = [service for service in services if isinstance(service, Mapping) and service.get("platform") == "remote"]
-    machines = [machine for service in remote for machine in service.get("machineList") or []]
+    lists = [service.get("machineList") for service in remote]
+    machines = [machine for machines in lists if isinstance(machines, Sequence) for machine in machines]
     return [machine for machine in machines if isinstance(machine, Mapping) and {"host", "user"} <= machine.keys()]
 
 

@@ -58,9 +58,15 @@ def get(address: str, path: str, patience_s: float = PATIENCE_S) -> Any:
 
 
 def unpack(data: str) -> Any:
-    """A metric as NNI stores it, JSON in a JSON string; all metrics of a result that a trial of ours has reported."""
-    value = json.loads(data)
-    return whole(json.loads(value) if isinstance(value, str) else value)
+    """A metric as NNI stores it, JSON in a JSON string; all metrics of a result that a trial of ours has reported.
+
+    ``None`` for anything else, which a trial may send as well.
+    """
+    try:
+        value = json.loads(data)
+        return whole(json.loads(value) if isinstance(value, str) else value)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def end_after(address: str, trials: int) -> None:

@@ -6,9 +6,12 @@ an axis and offers a chart for each (:func:`flat`); whoever reads from NNI puts 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
+
+from nni_earlyexit.utils.checks import is_number
 
 ALWAYS, FINAL, WITH_LATENCY, WITH_BANK = "always", "at the end", "with a latency table", "with a bank of branches"
 """Times at which a metric is there; those at the end make a result final."""
@@ -96,6 +99,23 @@ def whole(reported: Any) -> Any:
     if not isinstance(reported, Mapping) or not isinstance(reported.get(DETAILS), Mapping):
         return reported
     return {**{name: value for name, value in reported.items() if name != DETAILS}, **reported[DETAILS]}
+
+
+def comparable(reported: Any) -> Mapping[str, Any]:
+    """The metrics of a result, which counts as within the limits only if all that results are compared by are numbers.
+
+    A trial of other people's may report a number alone.
+    """
+    if not isinstance(reported, Mapping):
+        return {"default": reported}
+    front = reported.get(FRONT) or {}
+    lists = [front.get(name, []) for name in ("accuracy", "avg_macs")] if isinstance(front, Mapping) else []
+    values = [reported.get("default"), reported.get("accuracy"), reported.get("avg_macs"), reported.get("full_macs", 0)]
+    lengths = {len(each) for each in lists if isinstance(each, Sequence)}
+    for each in lists:
+        values += each if isinstance(each, Sequence) else [None]
+    sound = len(lengths) == 1 and all(is_number(value) and math.isfinite(value) for value in values)
+    return reported if sound else {**reported, "feasible": 0}
 
 
 def _is_shown(name: str, final: bool) -> bool:

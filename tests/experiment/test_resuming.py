@@ -29,3 +29,26 @@ def test_an_experiment_that_nobody_knows_has_the_nearest_name(monkeypatch, tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match="experiment: 'nothing' is unknown"):
         resume("nothing", port=8080, results=tmp_path)
+
+
+def test_workers_are_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, digits_space):
+    (tmp_path / "supernet").write_text("weights")
+    machine = {"host": "w1", "user": "me", "port": 22}
+    folder = write(
+        tmp_path / "e",
+        [],
+        [],
+        trainingService={"platform": "remote", "machineList": [machine]},
+        trialCommand=f"python -m nni_earlyexit.trial --weights {tmp_path / 'supernet'}",
+        searchSpace=digits_space.search_space(),
+    )
+    asked = []
+
+    def check_workers(machines, files, say):
+        asked.append((machines, files))
+        raise ValueError("machineList: 'w1' has timm 0.1, this machine 0.2; make both the same")
+
+    monkeypatch.setattr(resuming, "check_workers", check_workers)
+    with pytest.raises(ValueError, match="^machineList: 'w1' has timm 0.1"):
+        resume(str(folder), port=8080, results=tmp_path)
+    assert asked == [([machine], [str(tmp_path / "supernet")])]

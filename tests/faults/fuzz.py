@@ -18,6 +18,7 @@ import os
 import random
 import resource
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -32,7 +33,14 @@ from typing import Any
 import numpy as np
 import yaml
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import psutil
+from nni_database import write
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+SPACE = EXAMPLE / "search_space.json"
 
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 2, 10**30, 0.5, -0.0, 1e300, float("inf"), float("-inf"), float("nan"), "", " ",
@@ -463,6 +471,93 @@ def arguments(rng: random.Random, folder: Path) -> None:
     _command(*command.split(), *rng.choices(words, k=rng.randrange(4)))
 
 
+def database(rng: random.Random, folder: Path) -> None:
+    """What reads NNI's database, or its list of experiments, where something in it is odd or damaged."""
+    from nni_earlyexit.evaluation.stored_outputs import experiments
+    from nni_earlyexit.experiment import overview, workers
+    from nni_earlyexit.report.html import experiment as report
+    from nni_earlyexit.report.html import reproduction
+
+    place = folder / "nni-experiments" / "abcdefgh"
+    shutil.copytree(_whole_trial(), place)
+    result = json.loads((_trial_in(place) / "trial.json").read_text())["metrics"]
+    config: Any = {
+        "experimentName": "a search", "maxTrialNumber": 4, "maxExperimentDuration": "1h", "trialConcurrency": 1,
+        "trialCommand": "python -m nni_earlyexit.trial", "searchSpace": json.loads(SPACE.read_text()),
+        "tuner": {"name": "EarlyExit", "classArgs": {"space": "digits"}},
+        "trainingService": {"platform": "remote", "machineList": [{"host": "w", "user": "me", "port": 22}]},
+    }  # fmt: skip
+    listed: Any = {"abcdefgh": {"id": "abcdefgh", "port": 8080, "logDir": str(place.parent), "status": "RUNNING"}}
+    row: dict[str, Any] = {"execDuration": 60, "startTime": 1_700_000_000_000}
+    event: dict[str, Any] = {"timestamp": 1, "trialJobId": "abcde", "event": "SUCCEEDED", "sequenceId": 0}
+    content: Any = json.dumps(result)
+    kind = rng.randrange(6)
+    if kind == 0:
+        config = mutated(rng, config)
+    elif kind == 1:
+        row = mutated(rng, row)
+    elif kind == 2:
+        event = mutated(rng, event)
+    elif kind == 3:
+        content = json.dumps(mutated(rng, result)) if rng.random() < 0.7 else rng.choice(ODD)
+    elif kind == 4:
+        listed = mutated(rng, listed)
+    write(place, [], [], **{str(name): value for name, value in config.items()})
+    with contextlib.closing(sqlite3.connect(place / "db" / "nni.sqlite")) as connection, connection:
+        for table, values in (
+            ("TrialJobEvent", event),
+            ("MetricData", {"timestamp": 1, "trialJobId": "abcde", "type": "FINAL", "data": _dumped(content)}),
+        ):
+            _insert(connection, table, values)
+        for name, value in row.items():
+            with contextlib.suppress(sqlite3.Error, OverflowError):
+                connection.execute(f'UPDATE ExperimentProfile SET "{name}" = ?', (_storable(value),))
+    text = json.dumps(listed).encode()
+    if kind == 5:
+        path = place / "db" / "nni.sqlite"
+        path.write_bytes(damaged(rng, path.read_bytes()))
+        text = damaged(rng, text)
+    (place.parent / ".experiment").write_bytes(text)
+    with _home(folder):
+        assert "abcdefgh" in experiments()
+        workers.remote_machines(place)
+        read = report.read(place)
+        overview.overview(place).to_dict()
+        overview.cells(overview.overview(place))
+        reproduction.script(read)
+
+
+def _trial_in(place: Path) -> Path:
+    (path,) = place.glob("environments/*/trials/*")
+    return path
+
+
+def _dumped(content: Any) -> Any:
+    return json.dumps(content) if isinstance(content, str) else _storable(content)
+
+
+def _storable(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bytes)) or value is None else json.dumps(value, default=str)
+
+
+def _insert(connection: sqlite3.Connection, table: str, values: Any) -> None:
+    """Insert what the table can hold of ``values``."""
+    with contextlib.suppress(sqlite3.Error, OverflowError, UnicodeEncodeError):
+        names = ", ".join(f'"{name}"' for name in values)
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [_storable(v) for v in values.values()])
+
+
+@contextlib.contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("HOME") if before is None else os.environ.update(HOME=before)
+
+
 def _command(*words: str) -> None:
     """The command ``nni-earlyexit``; ``ValueError`` when it ends with a sentence, and anything else as it is."""
     from nni_earlyexit.cli import main
@@ -476,6 +571,8 @@ def _command(*words: str) -> None:
         line = said.getvalue()
         if end.code not in (0, None):
             if end.code != 1 or line:
+                if end.code != 2:
+                    raise RuntimeError(f"exit code {end.code}: {line}") from None
                 assert line.startswith("nni-earlyexit: "), line
                 assert line.count("\n") == 1, line
             raise ValueError(line.strip() or "exit code 1") from None
@@ -485,8 +582,25 @@ def _command(*words: str) -> None:
 
 TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
     target.__name__: target
-    for target in (experiment, search_space, data, outputs, trial, bundle, images, latency_table, state, arguments)
+    for target in (
+        experiment,
+        search_space,
+        data,
+        outputs,
+        trial,
+        bundle,
+        images,
+        latency_table,
+        state,
+        arguments,
+        database,
+    )
 }
+
+
+def _listening() -> list[Any]:
+    """Ports that this process listens on."""
+    return [each for each in psutil.Process().net_connections() if each.status == psutil.CONN_LISTEN]
 
 
 @cache
@@ -521,7 +635,11 @@ def cases(name: str, seeds: Iterator[int]) -> tuple[Counter[str], list[str]]:
         try:
             with warnings.catch_warnings(), spaces_made_once():
                 warnings.simplefilter("ignore")
-                TARGETS[name](random.Random(seed), folder)
+                try:
+                    TARGETS[name](random.Random(seed), folder)
+                finally:
+                    left = [*folder.rglob("*.part"), *psutil.Process().children(), *_listening()]
+                    assert not left, left
             outcomes["results"] += 1
         except (ValueError, OSError) as error:
             if "\n" in str(error):

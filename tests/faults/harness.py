@@ -8,8 +8,10 @@ resumed (``nni-earlyexit resume``, which runs ``nnictl resume``) and must come t
 ``--results FILE`` a JSON file, to whose rows those of earlier runs belong, too.
 
 A finished trial is one whose network is stored. It is lost if at the end it is not among the trials of the front or the
-strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network. Time to go
-on is that from the fault (for a fault in a stored file: from the resume) until the next trial has finished.
+strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network; a trial
+whose own file was damaged, where that is the fault, may be left out of the front. Remarks are exit codes, failed trials and
+processes that should not be. Time to go on is that from the fault (for a fault in a stored file: from the resume) until the
+next trial has finished.
 """
 
 from __future__ import annotations
@@ -360,6 +362,10 @@ FAULTS = {
         spoil(Spoilt(r"GET .*/trial-jobs ", "500", times=3), Spoilt(r"PUT /env/.*", "500", times=2)), proxied=True
     ),
     "answers after 25 s": Fault(spoil(Spoilt(r"GET .*/trial-jobs ", "delay", delay_s=25)), proxied=True),
+    "no answer for 45 s": Fault(
+        spoil(Spoilt(r"GET .*/trial-jobs ", "delay", delay_s=45), Spoilt(r"PUT /env/.*", "delay", delay_s=45)),
+        proxied=True,
+    ),
     "the tuner's connection reset": Fault(_reset_tuner, proxied=True),
     "disk full": Fault(_fill_disk, ends=True, changes=_small_disk, failing=2),
     "a trial hangs": Fault(_third_failed, changes=third("time.sleep(600)"), variables=_own_path, failing=1),
@@ -497,21 +503,21 @@ def row(outcomes: list[Outcome], before: dict[str, Any] | None = None) -> dict[s
         "lost": sum(outcome.lost for outcome in outcomes),
         "twice": sum(outcome.twice for outcome in outcomes),
         "seconds": [round(outcome.seconds, 1) for outcome in outcomes],
+        "remarks": [remark for outcome in outcomes for remark in outcome.remarks],
     }
-    return new if before is None else {name: before[name] + value for name, value in new.items()}
+    return new if before is None else {name: before.get(name, type(value)()) + value for name, value in new.items()}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Rows as Markdown."""
     lines = [
-        "| fault | times | finished before | lost | twice | seconds to go on: median (most) |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| fault | times | finished before | lost | twice | remarks | seconds to go on: median (most) |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, each in rows.items():
         seconds = f"{statistics.median(each['seconds']):.0f} ({max(each['seconds']):.0f})"
-        lines.append(
-            f"| {name} | {each['times']} | {each['finished']} | {each['lost']} | {each['twice']} | {seconds} |"
-        )
+        counts = [each["times"], each["finished"], each["lost"], each["twice"], len(each.get("remarks", ()))]
+        lines.append(" | ".join([f"| {name}", *map(str, counts), f"{seconds} |"]))
     return "\n".join(lines)
 
 

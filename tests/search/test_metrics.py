@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from nni_earlyexit.search.metrics import EXIT_METRICS, FINAL, METRICS, exit_metric, flat, is_final, whole
+from nni_earlyexit.search.metrics import EXIT_METRICS, FINAL, METRICS, comparable, exit_metric, flat, is_final, whole
 from nni_earlyexit.search.objectives import DEFAULT_OBJECTIVES, DIRECTIONS
 
 
@@ -67,3 +67,32 @@ def test_nni_sees_few_numbers_and_one_mapping():
 )
 def test_what_is_not_in_that_form_stays_as_it_is(reported):
     assert whole(reported) == reported
+
+
+SOUND = {"default": 1, "accuracy": 0.9, "avg_macs": 1e5, "full_macs": 2e5, "feasible": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accuracy": "0.9"},
+        {"accuracy": None},
+        {"avg_macs": float("nan")},
+        {"full_macs": float("inf")},
+        {"default": True},
+        {"front": 3},
+        {"front": {"accuracy": [0.5], "avg_macs": []}},
+        {"front": {"accuracy": ["x"], "avg_macs": [1]}},
+        {"front": {"accuracy": 0.5, "avg_macs": 1}},
+    ],
+    ids=repr,
+)
+def test_a_result_with_something_that_is_no_number_is_not_compared(changes):
+    reported = {**SOUND, **changes}
+    assert comparable(reported) == {**reported, "feasible": 0}
+
+
+def test_a_sound_result_is_compared_as_it_is():
+    for reported in (SOUND, {**SOUND, "front": {"accuracy": [0.5], "avg_macs": [1]}}, {**SOUND, "front": None}):
+        assert comparable(reported) is reported
+    assert comparable(0.5) == {"default": 0.5}

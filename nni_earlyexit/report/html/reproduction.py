@@ -32,12 +32,15 @@ def reproduction(experiment: Experiment) -> dict[str, Any]:
             values = changed.setdefault(name, [])
             if value != usual[name] and value not in values:
                 values.append(value)
-    command = ["nnictl create --config experiment.yml"] if config else []
+    service = config.get("trainingService")
+    elsewhere = isinstance(service, Mapping) and service.get("platform") not in (None, "local", "remote")
+    # plain nnictl listens for everybody; it is left to platforms that reach the manager in no other way
+    command = ["nnictl create --config experiment.yml" if elsewhere else "nni-earlyexit run experiment.yml"]
     return {
         "folder": str(experiment.folder.resolve()),
         "spaces": sorted(spaces),
         "objectives": dict(experiment.objectives),
-        "commands": command,
+        "commands": command if config else [],
         "made_with": made_with(experiment),
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else "",
         "settings": {name: values[0] if len(values) == 1 else values for name, values in changed.items() if values},
@@ -66,6 +69,8 @@ def script(experiment: Experiment) -> str:
         raise ValueError(
             f"reproduce: {experiment.name!r} has no experiment file; a NasExperiment is made again by the script that made it"
         )
+    if not isinstance(config["searchSpace"], Mapping):
+        raise ValueError(f"reproduce: the searchSpace of {experiment.name!r} is none")
     left_out = (_OF_NNI | _OF_THE_PLACE) - {"nniManagerIp"}  # by which workers find it
     file = {name: value for name, value in config.items() if name not in left_out and value not in (None, "", [], {})}
     service = file.get("trainingService")

@@ -56,8 +56,8 @@ def ends(objectives: Mapping[str, str], domain: Domain) -> list[Sample]:
 
     An average is least at the first exit, and most at the last one.
     """
-    known = computed(objectives, domain)
-    costs = [name for name in objectives if name in known or (domain.costs is not None and name in AVERAGE)]
+    ready = computed(objectives, domain)
+    costs = [name for name in objectives if name in ready or (domain.costs is not None and name in AVERAGE)]
     starts = list(itertools.islice(_some(domain), STARTS)) if costs else []
     if not starts:
         return []
