@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,15 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbi
 def trusting(folder: Path) -> str:
     """The ``ssh`` that accepts machines which it does not know, and keeps their keys in ``folder``."""
     return f"ssh -o UserKnownHostsFile={folder / 'known'} -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR"
+
+
+def own_environment(folder: Path) -> Path:
+    """The programs of a new virtual environment, which finds what is installed in this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    here = sysconfig.get_path("purelib")
+    (packages / "installed.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    return folder / "bin"
 
 
 @contextmanager
@@ -38,6 +48,7 @@ def ssh_worker(
     keys, home, port = folder / f"keys of {name}", folder / name, free_port()
     keys.mkdir()
     home.mkdir()
+    python = own_environment(folder / f"environment of {name}".replace(" ", "-"))
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key], check=True)
     config = {
@@ -67,7 +78,7 @@ def ssh_worker(
     try:
         eventually(listens)
         machine = {"host": address, "port": port, "user": getpass.getuser(), "sshKeyFile": str(keys / "user")}
-        yield {**machine, "pythonPath": str(Path(sys.executable).parent)}, home
+        yield {**machine, "pythonPath": str(python)}, home
     finally:
         server.terminate()
         server.wait()
