@@ -2,9 +2,10 @@
 
     python tests/compatibility.py [--rows 3.10-oldest 3.13-newest ...] [-- -m "not nni and not slow"]
 
-What stands after ``--`` goes to pytest; without it, all tests run. Needs ``uv`` (it alone resolves to the oldest versions) and
-the Python versions on ``PATH``. The last commit is tested, in a clone. An environment is several GB, and removed when its
-tests have run. Rows are added to ``benchmarks/results/compatibility.json``; ``--table`` prints what stands there.
+What stands after ``--`` goes to pytest; without it, all tests run. A row has a result for each of these choices of tests.
+Needs ``uv`` (it alone resolves to the oldest versions) and the Python versions on ``PATH``. The last commit is tested, in a
+clone. An environment is several GB, and removed when its tests have run. Rows are added to
+``benchmarks/results/compatibility.json``; ``--table`` prints what stands there.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ def main() -> int:
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in [] if given.table else given.rows:
         print(f"{name}: installing", flush=True)
-        stored[name] = build_and_test(name, given.folder / name, pytest_arguments)
-        RESULTS.write_text(json.dumps({row: stored[row] for row in ROWS if row in stored}, indent=1) + "\n")
+        stored[" ".join([name, *pytest_arguments])] = build_and_test(name, given.folder / name, pytest_arguments)
+        RESULTS.write_text(json.dumps({row: stored[row] for row in sorted(stored)}, indent=1) + "\n")
         if not given.keep:
             shutil.rmtree(given.folder / name)
     print(table(stored))

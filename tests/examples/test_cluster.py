@@ -16,11 +16,16 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 import yaml
+from images import class_folders
+from nni_earlyexit import search_spaces
 from nni_earlyexit.bank.stored_branch import StoredBranch
+from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.evaluation import network_front
 from nni_earlyexit.evaluation.nni_database import Database
 from nni_earlyexit.experiment import workers
 from nni_earlyexit.experiment.config import check
+from nni_earlyexit.supernet.learning import make_supernet
+from nni_earlyexit.training.recipe import Recipe
 from ssh_worker import SSHD, ssh_worker, trusting
 from support import PROGRAM, eventually, free_port, left_behind, lines_until, start_program
 
@@ -142,7 +147,14 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     config["trainingService"]["machineList"] = [one, two]
     config |= {"maxTrialNumber": TRIALS, "experimentWorkingDirectory": str(tmp_path / "nni")}
     command = config["trialCommand"].replace("--epochs 12", "--epochs 1 --threads 1")
-    config["trialCommand"] = command.replace(" --max-avg-macs 600k", "")  # one epoch may be too little to keep it
+    command = command.replace(" --max-avg-macs 600k", "")  # one epoch may be too little to keep it
+    images, supernet = (
+        class_folders(tmp_path / "images", classes="abcdefghij", count=30),
+        tmp_path / "supernet.safetensors",
+    )
+    source = f"folder:{images}"
+    make_supernet(search_spaces.create("digits"), DataSettings(source), Recipe(epochs=1, threads=1), supernet)
+    config["trialCommand"] = f"{command} --data {source} --weights {supernet}"
     config["searchSpaceFile"] = str(examples / "digits" / "search_space.json")
     file = tmp_path / "project" / "experiment.yml"  # NNI copies its folder to the workers
     file.parent.mkdir()
@@ -160,6 +172,7 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     trials = network_front.finished(experiment)
     assert len(trials) == TRIALS == sum(map(len, done.values()))
     assert all(trial.metrics["sample"] == trial.sample for trial in trials)
+    assert all(trial.settings.training.weights == str(supernet) for trial in trials)
     written = json.loads((tmp_path / "results" / "front.json").read_text())
     assert written["trials"] == TRIALS
     assert all(member["architecture"] in said for member in written["front"])
