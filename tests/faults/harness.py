@@ -176,7 +176,7 @@ class Fault:
     left_out: int = 0
 
 
-def third(does: str, arguments: str = "--trial-timeout 20s") -> Callable[[Path], dict[str, Any]]:
+def third(does: str, arguments: str = "--trial-timeout 30s") -> Callable[[Path], dict[str, Any]]:
     """An experiment whose trial number 3 does something else."""
     return lambda folder: own_space(folder, {"3"}, does, f"{TRIAL} {arguments}")
 
@@ -477,7 +477,8 @@ def _injected(fault: Fault, search: Search) -> Outcome:
     twice = len(again) + len(samples) - len(set(samples.values()))
     failed = sum(losses is None for losses in known.values())
     if failed > fault.failing:
-        reasons = [line for line in search.said if line.startswith("trial ") and " failed: " in line]
+        lines = dict.fromkeys(search.said)  # a resumed search says it again
+        reasons = [line for line in lines if line.startswith("trial ") and " failed: " in line]
         remarks.append(f"{failed} trials failed: {''.join(reasons)}")
     return Outcome(len(before), lost, twice, seconds, remarks)
 
