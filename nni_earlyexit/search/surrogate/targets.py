@@ -70,11 +70,15 @@ def ends(objectives: Mapping[str, str], domain: Domain) -> list[Sample]:
 
 def computed(objectives: Mapping[str, str], domain: Domain) -> list[str]:
     """The objectives that are costs of the last exit, and known of every network of ``domain`` before training."""
-    some = next(_some(domain), None)
-    if domain.costs is None or some is None:
+    if domain.costs is None:
         return []
-    costs = domain.costs(some)
-    return [name for name in objectives if name in COMPUTED and getattr(costs, COMPUTED[name]) is not None]
+    some = next(_some(domain), None)
+    costs = None if some is None else domain.costs(some)
+    return [
+        name
+        for name in objectives
+        if name in COMPUTED and (costs is None or getattr(costs, COMPUTED[name]) is not None)
+    ]
 
 
 def _some(domain: Domain) -> Iterator[Sample]:
