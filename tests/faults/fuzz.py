@@ -598,9 +598,10 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
 }
 
 
-def _listening() -> list[Any]:
-    """Ports that this process listens on."""
-    return [each for each in psutil.Process().net_connections() if each.status == psutil.CONN_LISTEN]
+def _started() -> set[Any]:
+    """Processes that this one has started, and ports that it listens on; those of other tests are there before a case."""
+    here = psutil.Process()
+    return {*here.children(), *(each.laddr for each in here.net_connections() if each.status == psutil.CONN_LISTEN)}
 
 
 @cache
@@ -635,10 +636,11 @@ def cases(name: str, seeds: Iterator[int]) -> tuple[Counter[str], list[str]]:
         try:
             with warnings.catch_warnings(), spaces_made_once():
                 warnings.simplefilter("ignore")
+                before = _started()
                 try:
                     TARGETS[name](random.Random(seed), folder)
                 finally:
-                    left = [*folder.rglob("*.part"), *psutil.Process().children(), *_listening()]
+                    left = [*folder.rglob("*.part"), *(_started() - before)]
                     assert not left, left
             outcomes["results"] += 1
         except (ValueError, OSError) as error:

@@ -174,13 +174,17 @@ def test_a_tuner_that_needs_longer_than_nnis_ten_seconds_is_waited_for(tmp_path)
 
 def test_a_run_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
     port = free_port()
-    process = launch(tmp_path, port)
+    assert_ends_while_it_starts(launch(tmp_path, port), port, tmp_path)
+
+
+def assert_ends_while_it_starts(process, port, folder):
+    """End a command as soon as it has started NNI's manager; nothing of either is left."""
     eventually(lambda: any(manager.port == port for manager in nni_processes.managers()))
     os.killpg(process.pid, signal.SIGTERM)
     said = process.stdout.read()
     assert process.wait() == 130, said
     assert "Traceback" not in said
-    assert left_behind(tmp_path) == []
+    assert left_behind(folder) == []
     assert listening_addresses(port) == set()
 
 
@@ -192,13 +196,7 @@ def test_a_resume_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
     assert stopped.wait() == 130
     port, experiment = free_port(), os.path.realpath(next(tmp_path.glob("**/nni/_latest")))
     process = start_program(["resume", experiment, "--port", str(port), "--results", str(tmp_path / "results")])
-    eventually(lambda: any(manager.port == port for manager in nni_processes.managers()))
-    os.killpg(process.pid, signal.SIGTERM)
-    said = process.stdout.read()
-    assert process.wait() == 130, said
-    assert "Traceback" not in said
-    assert left_behind(tmp_path) == []
-    assert listening_addresses(port) == set()
+    assert_ends_while_it_starts(process, port, tmp_path)
 
 
 @pytest.fixture
