@@ -138,6 +138,6 @@ class JointLoss(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The recipe's optimizer and learning rate, which changes after every batch."""
-        optimizer = create_optimizer(self.recipe, self)
+        optimizer = create_optimizer(self.recipe, self, bfloat16=self.trainer.precision == "bf16-mixed")
         schedule = create_schedule(self.recipe, optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 STEPS = 3
 WORTH = 1.1
 """bfloat16 is taken where it is at least so many times as fast, for it is less exact."""
+HOPELESS = 0.25
+"""No more is tried where it is at most so fast: without units for it, steps in bfloat16 take ten times as long."""
 
 
 def choose_precision(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]], Tensor]) -> tuple[str, float]:
@@ -28,6 +30,9 @@ def choose_precision(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]
     for _ in range(STEPS + 1):  # in turn, so that other work on the machine slows both
         for name, seconds in times.items():
             seconds.append(_step(tried, x, loss, name == "bfloat16"))
+        gain = min(times["float32"]) / min(times["bfloat16"])
+        if gain <= HOPELESS and len(times["float32"]) > 1:
+            return "float32", gain
     # the first step prepares what the others use again
     gain = min(times["float32"][1:]) / min(times["bfloat16"][1:])
     return ("bfloat16" if gain >= WORTH else "float32"), gain

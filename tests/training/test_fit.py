@@ -263,6 +263,19 @@ def test_other_work_while_precisions_are_tried_decides_nothing():
     assert 0.1 < gain < 10  # 50 ms beside less than one would make it 50 and more
 
 
+def test_where_bfloat16_is_hopeless_few_steps_are_lost_to_it():
+    calls = []
+
+    def loss(logits):
+        calls.append(logits[0].dtype)
+        time.sleep(0.5 if calls[-1] == torch.bfloat16 else 0.0)
+        return sum(exit.float().sum() for exit in logits)
+
+    chosen, gain = choose_precision(network(), task(8).train.x, loss)
+    assert (chosen, calls) == ("float32", [torch.float32, torch.bfloat16] * 2)
+    assert gain < 0.25
+
+
 def test_the_faster_precision_is_chosen_without_changing_the_network():
     net, data = network(), task()
     before = copy.deepcopy(net)

@@ -5,6 +5,7 @@ import torch
 from nni_earlyexit.training.optimizer import create_optimizer, create_schedule
 from nni_earlyexit.training.recipe import Recipe
 from small_networks import network
+from timm.optim import muon
 
 
 def rates(schedule: str, warmup: float, steps: int = 40) -> list[float]:
@@ -61,6 +62,26 @@ def test_optimizers_have_timms_names(name):
     sum(logits.pow(2).sum() for logits in net(torch.randn(4, 1, 8, 8))).backward()
     optimizer.step()
     assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True) if b.grad.abs().sum() > 0)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["muon", "adamuon"])
+def test_muon_computes_in_the_numbers_of_the_training(monkeypatch, name, half):
+    numbers, given = [], muon.zeropower_via_newtonschulz
+
+    def watched(*arguments, dtype=torch.bfloat16, **options):
+        numbers.append(dtype)
+        return given(*arguments, dtype=dtype, **options)
+
+    monkeypatch.setattr(muon, "zeropower_via_newtonschulz", watched)
+    weights = torch.nn.ParameterList([torch.ones(8, 4), torch.ones(3)])
+    optimizer = create_optimizer(Recipe(recipe="plain", optimizer=name).filled(()), weights, bfloat16=half)
+    for _ in range(2):
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    assert numbers == [torch.bfloat16 if half else torch.float32] * 2
+    assert muon.zeropower_via_newtonschulz is watched
 
 
 @pytest.mark.parametrize("name", ["nesterov", "momentum"])
