@@ -12,12 +12,14 @@ import sys
 
 from nni_earlyexit.integration import trial_client, trial_guards, trial_work
 from nni_earlyexit.integration.trial_arguments import parse
+from nni_earlyexit.utils import garbage
 from nni_earlyexit.utils.errors import exits_with_one_sentence
 
 
 @exits_with_one_sentence
 def main() -> None:
     """Run the trial, or let a fork of a server do it; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
+    garbage.search_less_often()
     arguments = parse(sys.argv[1:])
     if arguments.is_short and trial_client.is_possible():
         if arguments.timeout_s is not None:  # the fork counts for itself; this is for the time before it is there

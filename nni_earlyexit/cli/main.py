@@ -9,6 +9,7 @@ from typing import Annotated
 import nni_earlyexit
 import typer
 from nni_earlyexit.cli.lazy import HELP, Entry, Group, run
+from nni_earlyexit.utils import garbage
 from nni_earlyexit.utils.errors import exits_with_one_sentence
 
 BEGIN, SEARCH, RESULTS, WITHOUT_NNI, HELPERS = (
@@ -89,6 +90,7 @@ def _program(
 @exits_with_one_sentence
 def main() -> None:
     """Run the command; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
+    garbage.search_less_often()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what a trial says may hold what a terminal cannot show
     if code := run(app):

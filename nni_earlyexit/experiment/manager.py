@@ -1,4 +1,4 @@
-"""A running NNI experiment seen through its manager's REST interface, and its start and end through ``nnictl``."""
+"""A running NNI experiment seen through its manager's REST interface, its start through ``nnictl``, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from nni_earlyexit.experiment.environment import environment, programs
+from nni_earlyexit.experiment.environment import environment
 from nni_earlyexit.integration import nni_processes, rest
 from nni_earlyexit.utils.checks import check_port, unknown
 
@@ -23,8 +23,8 @@ POLL_PATIENCE_S = 10
 """Seconds that one look at the experiment may take; whoever looks goes on looking."""
 NO_REASON = "Found multiple FINAL results"
 """Message that NNI's manager calls an error, and is none: a trial may have reported its result twice."""
-NNICTL_S = 120
-"""Seconds that ``nnictl`` may take to stop an experiment, which it asks the manager for."""
+STOPPING_S = 60
+"""Seconds that a manager may take to end itself, as ``nnictl stop`` gives it."""
 
 
 @dataclass(frozen=True)
@@ -139,20 +139,15 @@ class Manager:
         return any(manager.id == self.id for manager in nni_processes.managers())
 
     def stop(self) -> None:
-        """Stop with ``nnictl stop``, wait until manager, tuner and trials are gone, and end those that stay by their id."""
+        """Stop as ``nnictl stop`` does, wait until manager, tuner and trials are gone, and end those that stay by their id."""
         # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
         patience = 15 if self._answers() else 0
         if patience:
-            command = [str(programs() / "nnictl"), "stop", self.id]
-            with suppress(subprocess.TimeoutExpired):
-                subprocess.run(
-                    command,
-                    capture_output=True,
-                    env=environment(),
-                    start_new_session=True,
-                    check=False,
-                    timeout=NNICTL_S,
-                )
+            managers = [manager.process for manager in nni_processes.managers() if manager.id == self.id]
+            for process in managers:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+            psutil.wait_procs(managers, timeout=STOPPING_S)
         psutil.wait_procs(nni_processes.of_experiment(self.id), timeout=patience)
         for end in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
             # looked for again: until it ended, the manager may have started a trial

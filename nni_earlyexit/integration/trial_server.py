@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from nni_earlyexit.integration.trial_client import FAILED, LENGTH, LOG, STATUS, STREAMS, address
+from nni_earlyexit.utils import garbage
 
 IDLE_S = 300.0
 """Seconds without a trial after which the server ends."""
@@ -53,6 +54,7 @@ class _Trial(NamedTuple):
 
 def main() -> None:
     """Serve trials."""
+    garbage.search_less_often()
     path, arguments = Path(sys.argv[1]), sys.argv[2:]
     folder = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:

@@ -27,7 +27,7 @@ from nni_earlyexit.search.domain import Sample
 from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Session, Submitted
 from nni_earlyexit.space.identity import check_same
-from nni_earlyexit.utils import files
+from nni_earlyexit.utils import files, garbage
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class EarlyExitTuner(Tuner):
         self._lock = threading.RLock()  # NNI reports the end of trials on another thread
         self._resumed = False  # and the results of the earlier run have not come yet
         self._exhausted = False
+        garbage.search_less_often()  # NNI starts a process for it
         nni_private.hear_of_stopped_trials()
         nni_private.read_plain_json()
 

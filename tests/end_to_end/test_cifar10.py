@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.nni, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.xz"
+MOST = 200
+"""Images of a class that are taken from it: a minute more would go by until all were decoded."""
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,13 @@ def images(tmp_path_factory):
     """A folder of images in ten classes."""
     folder = tmp_path_factory.mktemp("images")
     if ARCHIVE.is_file():
+        taken: Counter[str] = Counter()
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(folder, filter="data")
+            for member in archive:
+                place = str(Path(member.name).parent)
+                if member.isfile() and taken[place] < MOST:
+                    archive.extract(member, folder, filter="data")
+                    taken[place] += 1
         return folder
     rng = np.random.default_rng(0)
     colours = rng.integers(40, 216, (10, 3))

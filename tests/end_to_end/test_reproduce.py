@@ -47,8 +47,11 @@ def again(script, tmp_path_factory):
 
 def front(results):
     """The front without what is another one each time: names and places."""
-    front = json.loads((results / "front.json").read_text())["front"]
-    return [{name: value for name, value in member.items() if "trial" not in name} for member in front]
+
+    def without_names(part):
+        return {name: value for name, value in part.items() if "trial" not in name}
+
+    return json.loads((results / "front.json").read_text(), object_hook=without_names)["front"]
 
 
 def trials(experiments):
