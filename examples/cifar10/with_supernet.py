@@ -19,9 +19,9 @@ from pathlib import Path
 EXPERIMENT = Path(__file__).with_name("supernet.yml")
 SPACE = ("mobilenetv3", "halvings=5")
 QUICK = {
-    "supernet": ("--epochs", "3", "--batch-size", "64", "--most-inputs", "1000"),
+    "supernet": ("--epochs", "2", "--batch-size", "128", "--most-inputs", "1000"),
     "run": ("--quick",),
-    "finetune": ("--pick", "best:1", "--epochs", "3", "--batch-size", "32"),
+    "finetune": ("--pick", "best:1", "--epochs", "2", "--batch-size", "64"),
 }
 WHOLE = {
     "supernet": ("--epochs", "18", "--batch-size", "256", "--learning-rate", "0.025"),
