@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import subprocess
@@ -20,12 +19,13 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import garbage
 from support import Running, free_port, write_config
 
 
-def pytest_collection_finish() -> None:
-    """Leave out what the imports made from now on when Python looks for garbage: a look at it takes a second."""
-    gc.freeze()
+def pytest_configure() -> None:
+    """Look for garbage less often, as the programs do: one look at what thousands of tests leave takes a second."""
+    garbage.search_less_often()
 
 
 @pytest.hookimpl(tryfirst=True)

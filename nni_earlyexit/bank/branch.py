@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nni.nas.nn.pytorch import LayerChoice
@@ -13,6 +15,10 @@ from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.choice_tree import walk_choices
 from nni_earlyexit.training.phases import learns
+from torch import nn
+
+LIBRARIES = ("torch", "torchvision", "timm", "nni", "nni_earlyexit")
+"""Packages whose layers are what their name and their arguments say."""
 
 
 class Branch(NamedTuple):
@@ -136,7 +142,7 @@ class Branches:
                 layer = module[chosen[module.choice.label]]
                 shapes = {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()}
                 built = re.sub(r" at 0x[0-9a-f]+", "", str(layer))  # of a function in it, another one in each process
-                digest.update(f"{built} {shapes}".encode())
+                digest.update(f"{built} {shapes} {_own_code(layer)}".rstrip().encode())
         return digest.hexdigest()
 
     def branch(self, stage: int, sample: Mapping[str, Any]) -> Branch:
@@ -148,3 +154,14 @@ class Branches:
         """``sample`` with these ``choices`` for the branch after ``stage``, which is there."""
         presence = {self._presence[stage]: PRESENT} if stage in self._presence else {}
         return {**sample, **presence, **choices}
+
+
+def _own_code(layer: nn.Module) -> str:
+    """The source of the classes in ``layer`` that are of no library, where there is one."""
+    own = {kind for part in layer.modules() for kind in type(part).__mro__ if kind is not object}
+    code = []
+    for kind in own:
+        if kind.__module__.partition(".")[0] not in LIBRARIES:
+            with suppress(OSError, TypeError):  # typed into an interpreter, or of another language
+                code.append(inspect.getsource(kind))
+    return "\n".join(sorted(code))

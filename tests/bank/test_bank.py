@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -132,6 +134,37 @@ def test_a_branch_whose_layers_are_built_otherwise_now_is_trained_again(open_ban
     again = other.train(branch)
     assert any(tensor.shape[-2:] == (3, 3) for tensor in again.weights.values())
     assert any(line.endswith("are built otherwise now; it is trained again") for line in said)
+
+
+OWN_LAYER = """
+from torch import nn
+
+class Own(nn.Conv2d):
+    def forward(self, x):
+        return {forward}
+"""
+
+
+def test_a_branch_whose_layers_compute_otherwise_now_is_trained_again(open_bank, trained_digits, monkeypatch, tmp_path):
+    monkeypatch.setattr(blocks, "_builders", dict(blocks._builders))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def opened(forward):
+        (tmp_path / "own_layer.py").write_text(OWN_LAYER.format(forward=forward))
+        sys.modules.pop("own_layer", None)
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        importlib.invalidate_caches()
+        kind = importlib.import_module("own_layer").Own
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is replaced
+            blocks.register("own")(lambda in_chs, out_chs, *_: kind(in_chs, out_chs, 1))
+        return open_bank(space=search_spaces.create("trained", folder=str(trained_digits), exit_layers="own"))
+
+    bank = opened("super().forward(x)")
+    branch = next(branch for network in random_networks(bank, 10) for branch in network if len(branch.choices) > 2)
+    bank.train(branch)
+    assert [stored.branch for stored in opened("super().forward(x)").trained()] == [branch]
+    assert opened("super().forward(-x)").trained() == []
 
 
 def test_a_function_in_a_layer_does_not_make_it_another_one(open_bank, trained_digits, monkeypatch):
