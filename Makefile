@@ -1,5 +1,6 @@
 # make demo: a search on scikit-learn's digits, watched in NNI's web UI, its front as table, JSON and picture
-# make test: lint, types and all tests; make coverage: how much of the package they run, which slows them
+# make test: lint, types and the tests, as CI runs them; make test-long: those that are left out there, before a release
+# make coverage: how much of the package all of them run, which slows them
 # make sbom, make audit: what is installed, and published advisories on it
 # make test-fast: the tests that start no experiment of NNI's and take no longer than a few seconds
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := .venv/bin
 # A file's tests share experiments, so they stay together; the order is that of tests/conftest.py, the longest first.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage test-fast install constraints sbom audit clean
+.PHONY: demo test test-long coverage test-fast install constraints sbom audit clean
 
 demo: install
 	$(BIN)/nni-earlyexit run examples/digits/experiment.yml --port $(PORT)
@@ -19,7 +20,10 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --any-exprs-report .cache/mypy
 	$(BIN)/python tests/typed.py .cache/mypy 90
-	$(PYTEST)
+	$(PYTEST) -m "not long"
+
+test-long: install
+	$(PYTEST) -m long
 
 coverage: install
 	$(PYTEST) --cov --cov-report=term

@@ -16,7 +16,11 @@ QUICK = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 
 
 @pytest.mark.parametrize(
-    "tuner", [{"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}, {"name": "Random"}], ids=["TPE", "Random"]
+    "tuner",
+    [
+        pytest.param({"name": "TPE", "classArgs": {"optimize_mode": "maximize"}}, id="TPE"),
+        pytest.param({"name": "Random"}, id="Random", marks=pytest.mark.long),
+    ],
 )
 def test_builtin_tuner_runs_the_experiment(start, tuner):
     trials = start(trialCommand=QUICK, maxTrialNumber=2, tuner=tuner).wait()

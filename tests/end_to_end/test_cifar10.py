@@ -108,6 +108,7 @@ def test_nothing_is_left_running(finished):
     assert not left_behind(home)
 
 
+@pytest.mark.long
 def test_a_supernet_gives_weights_to_a_search_and_its_best_network_is_trained_further(finished, images, tmp_path):
     home, _, _ = finished
     script = ROOT / "examples" / "cifar10" / "with_supernet.py"

@@ -118,6 +118,7 @@ print("said", json.dumps(said))
 """
 
 
+@pytest.mark.long
 def test_a_trial_of_a_nasexperiment_is_stopped_and_counts_with_what_it_gave(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SEARCH, str(free_port())],

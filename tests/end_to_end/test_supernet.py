@@ -34,6 +34,7 @@ def undisturbed(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
     path = tmp_path / "killed.safetensors"
     killed = start(path)

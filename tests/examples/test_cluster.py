@@ -188,6 +188,7 @@ def test_trials_run_on_two_workers_and_their_networks_come_home(start_worker, ex
     assert len(network_front.finished(experiment)) == TRIALS
 
 
+@pytest.mark.long
 def test_each_worker_has_a_bank_of_its_own_and_must_have_what_is_in_the_one_here(
     start_worker, examples, trained_digits, run_command, tmp_path, monkeypatch
 ):

@@ -10,7 +10,14 @@ import pytest
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("name", ["kill -9 of everything", "the clock jumps an hour ahead", "strategy's state damaged"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kill -9 of everything",
+        pytest.param("the clock jumps an hour ahead", marks=pytest.mark.long),
+        pytest.param("strategy's state damaged", marks=pytest.mark.long),
+    ],
+)
 def test_no_finished_trial_is_lost_and_none_runs_twice(name, tmp_path):
     if "clock" in name and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")

@@ -73,6 +73,7 @@ def test_a_trial_that_does_not_end_is_stopped_when_the_time_and_the_grace_are_ov
     assert max(path.stat().st_size for path in log.glob("*/trial.log")) < 30 * MAX_LOG_BYTES
 
 
+@pytest.mark.long
 def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, hanging):
     experiment = hanging({"0"}, "time.sleep(1)", "--trial-timeout 5s", maxTrialNumber=1)
     process = launch(tmp_path, free_port(), **experiment)
@@ -132,7 +133,10 @@ def test_after_the_loss_of_run_its_experiment_is_found_and_gone_on_with(tmp_path
     assert attached.wait() == 2
 
 
-@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")], ids=["of two files", "of one file"])
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(("a", "b"), id="of two files"), pytest.param(("a", "a"), id="of one file", marks=pytest.mark.long)],
+)
 def test_of_two_runs_on_one_port_the_later_one_says_that_it_is_taken_and_the_first_goes_on(tmp_path, names):
     port = free_port()
     configs = {name: write_config(tmp_path / name, trialCommand=TRIAL.format(epochs=1)) for name in names}
@@ -161,6 +165,7 @@ def test_a_tuner_that_ends_before_it_connects_is_said_at_once_with_its_reason(tm
     assert "The tuner ended with exit code 1 before it connected" in said
 
 
+@pytest.mark.long
 def test_a_tuner_that_needs_longer_than_nnis_ten_seconds_is_waited_for(tmp_path):
     (tmp_path / "slow.py").write_text(
         "import time\ntime.sleep(12)\nfrom nni_earlyexit.integration.tuner import EarlyExitTuner as Slow\n"
@@ -188,6 +193,7 @@ def assert_ends_while_it_starts(process, port, folder):
     assert listening_addresses(port) == set()
 
 
+@pytest.mark.long
 def test_a_resume_that_is_ended_while_it_starts_leaves_nothing(tmp_path):
     stopped = launch(tmp_path, free_port(), trialCommand=TRIAL.format(epochs=1), maxTrialNumber=100)
     lines_until(stopped, r"1/100 trials")
