@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
+from nni_earlyexit.cli.main import main
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.training.settings import Settings
@@ -78,6 +80,23 @@ def trained_digits(tmp_path_factory, digits_space, two_exits):
 def network(digits_space, two_exits):
     torch.manual_seed(0)
     return digits_space.freeze(two_exits)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """``nni-earlyexit`` within this process, which has imported all that it needs: its exit code, and what it said."""
+
+    def run(*words: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nni-earlyexit", *map(str, words)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -255,17 +253,9 @@ def test_a_table_of_other_threads_and_one_that_is_not_there_are_refused(bundle, 
 # --- the command
 
 
-def command(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", "nni_earlyexit.cli", "bench", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_the_command_measures_beside_the_peer_and_the_table(bundle_folder, bundle, experiment, table_of_macs, tmp_path):
+def test_the_command_measures_beside_the_peer_and_the_table(
+    bundle_folder, bundle, experiment, table_of_macs, tmp_path, call
+):
     own = tmp_path / "bundle"
     shutil.copytree(bundle_folder, own)
     content = json.loads((own / "policy.json").read_text())
@@ -275,7 +265,7 @@ def test_the_command_measures_beside_the_peer_and_the_table(bundle_folder, bundl
     manifest = json.loads((own / "manifest.json").read_text())
     (own / "manifest.json").write_text(json.dumps(manifest_of(own, list(manifest["files"]))))
     words = ["--experiment", experiment, "--latency-table", table_of_macs, "--inputs", 32, "--batch-sizes", "1,4"]
-    code, out, errors = command(own, *words, "--results", tmp_path)
+    code, out, errors = call("bench", own, *words, "--results", tmp_path)
     assert code == 0, errors
     result = json.loads((tmp_path / "bench.json").read_text())
     assert len(result["rows"]) == 6
@@ -299,8 +289,8 @@ def test_the_command_measures_beside_the_peer_and_the_table(bundle_folder, bundl
         (["--inputs", "0"], "inputs: '0' is not possible"),
     ],
 )
-def test_bad_input_ends_with_one_sentence(bundle_folder, tmp_path, words, sentence):
-    code, _, errors = command(bundle_folder, *words, "--results", tmp_path / "r")
+def test_bad_input_ends_with_one_sentence(bundle_folder, tmp_path, words, sentence, call):
+    code, _, errors = call("bench", bundle_folder, *words, "--results", tmp_path / "r")
     assert code == 2
     assert sentence in errors
     assert not (tmp_path / "r").exists()

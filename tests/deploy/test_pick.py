@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -97,7 +96,7 @@ def test_one_network_is_its_folder(trial):
         picked_network(str(trial.folder), "3")
 
 
-def test_the_command_writes_a_bundle(trial, tmp_path):
+def test_the_command_writes_a_bundle(trial, tmp_path, call):
     experiment = tmp_path / "experiment"
     place = experiment / "environments" / "local-env" / "trials" / "Abc12"
     shutil.copytree(trial.folder, place)
@@ -110,12 +109,10 @@ def test_the_command_writes_a_bundle(trial, tmp_path):
         str(tmp_path / "out"),
         "--onnx",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "nni_earlyexit.cli", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    code, said, errors = call(*words)
+    assert code == 0, errors
     bundle = Bundle.load(tmp_path / "out")
-    assert f"{bundle.fit().test['accuracy']:.2%}" in done.stdout
+    assert f"{bundle.fit().test['accuracy']:.2%}" in said
     assert "at most 10,000,000 average MACs" in bundle.fit().fitted_to["goal"]
     assert json.loads((tmp_path / "out" / "architecture.json").read_text())["space"] == "digits/2"
     assert bundle.file("onnx/nested.onnx").is_file()
@@ -129,17 +126,10 @@ def test_the_command_writes_a_bundle(trial, tmp_path):
         (["TRIAL", "--out", "OUT", "--pick", "best accuracy"], "pick: 'best accuracy' is for an experiment"),
     ],
 )
-def test_bad_input_ends_with_one_sentence(trial, tmp_path, words, sentence):
+def test_bad_input_ends_with_one_sentence(trial, tmp_path, words, sentence, call):
     named = {"OUT": str(tmp_path / "out"), "TRIAL": str(trial.folder)}
-    done = subprocess.run(
-        [sys.executable, "-m", "nni_earlyexit.cli", "export", *(named.get(word, word) for word in words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    import re
-
-    assert re.search(sentence, done.stderr)
+    code, _, said = call("export", *(named.get(word, word) for word in words))
+    assert code == 2
+    assert len(said.strip().splitlines()) == 1
+    assert re.search(sentence, said)
     assert not (tmp_path / "out").exists()

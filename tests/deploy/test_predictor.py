@@ -248,6 +248,7 @@ def test_bfloat16_answers_nearly_the_same(bundle, images):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
 def test_compiled_it_answers_the_same_and_shrinking_batches_do_not_compile_again(bundle, mixed, logits, images):
     predictor = EarlyExitPredictor.load(bundle.folder, device="cpu", compile=True)
@@ -329,6 +330,10 @@ def test_int8_has_cutoffs_and_figures_of_its_own(bundle, images):
     )
 
 
+SHORT = ("max_prob", "patience", "dropped")
+"""A measure of one exit's logits, one of several exits', and a network of which a part is left out."""
+
+
 def one_by_one(file, images):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -337,7 +342,13 @@ def one_by_one(file, images):
     return np.concatenate([own for own, _ in answers]), np.concatenate([exit for _, exit in answers])
 
 
-@pytest.mark.parametrize("measure", [*MEASURES, "learned", "temperatures", "dropped"])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        pytest.param(measure, marks=[] if measure in SHORT else [pytest.mark.long])
+        for measure in (*MEASURES, "learned", "temperatures", "dropped")
+    ],
+)
 def test_one_file_leaves_early_by_itself(trial, mixed, learned, logits, images, tmp_path, measure):
     network = EarlyExitNetwork.load(trial.folder)
     policy = {

@@ -155,7 +155,7 @@ def test_the_guide_to_data_runs_as_it_stands_and_names_every_kind(tmp_path):
         command_line.check_line(line)
 
 
-@pytest.mark.parametrize("guide", ["exits.md", "supernet.md"])
+@pytest.mark.parametrize("guide", ["exits.md", pytest.param("supernet.md", marks=pytest.mark.long)])
 def test_guides_to_weights_that_are_trained_once_run_as_they_stand(guide, tmp_path):
     (own,) = code(guide)
     done = run(tmp_path, "-c", own)

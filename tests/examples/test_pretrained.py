@@ -68,6 +68,7 @@ def test_the_classifier_can_be_that_of_the_classes_of_a_folder(theirs, tmp_path,
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_rows_share_a_bank_and_differ_in_what_they_may(examples, run_command, tmp_path):
     torch.manual_seed(0)
     model = timm.create_model("resnet10t", num_classes=3)

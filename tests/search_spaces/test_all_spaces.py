@@ -28,7 +28,8 @@ for _name in search_spaces.names():
         _space = identity.write(_name, search_spaces.find(_name).version, _arguments)
         # after the first: large images in a space that is tested with small ones, too
         SPACES.append(pytest.param(_space, marks=[pytest.mark.slow] if _number else []))
-        REFEREED.append(pytest.param(_space, marks=[] if _name in ("digits", "text") else [pytest.mark.slow]))
+        _slow = [] if _name in ("digits", "text") else [pytest.mark.slow]
+        REFEREED.append(pytest.param(_space, marks=[*_slow, *([pytest.mark.long] if _number else [])]))
 
 
 @pytest.fixture(scope="module", params=SPACES)

@@ -48,7 +48,7 @@ def test_no_sample_has_more_exits_than_allowed(rng):
     [
         pytest.param({"max_exits": 1}, marks=pytest.mark.slow),
         {"max_exits": 1, "fixed_exits": (1,)},
-        pytest.param({"max_exits": 0}, marks=pytest.mark.slow),
+        pytest.param({"max_exits": 0}, marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_no_strategy_proposes_a_network_that_breaks_a_rule(name, rules):

@@ -50,7 +50,7 @@ def test_a_supernet_of_sampled_paths_has_absent_exits_and_exits_without_layers(m
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("name", ["DARTS", "GumbelDARTS", "Proxyless"])
+@pytest.mark.parametrize("name", ["DARTS", pytest.param("GumbelDARTS", marks=pytest.mark.long), "Proxyless"])
 def test_a_differentiable_strategy_searches_layers_and_depth_of_exits_that_are_fixed(name):
     space = search_spaces.create("digits fixed_exits=0,2 banned_exits=1")
     best = search(space, getattr(strategy, name)(), batch_size=256)
