@@ -154,7 +154,12 @@ class Bank:
                 continue
             if name == "training" and isinstance(stored.get(name), Mapping):
                 theirs = stored[name]
-                option = next(o for o in {**value, **theirs} if theirs.get(o) != value.get(o))
+                other = [o for o in {**value, **theirs} if theirs.get(o) != value.get(o)]
+                if (
+                    not other
+                ):  # only that this version knows an option which another one does not, and which is not used
+                    break
+                option = other[0]
                 raise ValueError(
                     f"bank: {str(self.folder)!r} holds branches that were trained with {option}={theirs.get(option)!r}, "
                     f"not {value.get(option)!r}; choose another folder"

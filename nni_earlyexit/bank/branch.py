@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nni.nas.nn.pytorch import LayerChoice
@@ -59,6 +60,7 @@ class Branches:
                 f"space: the classifier of {space.identity()!r} is new and learns nothing in a bank; train it first with "
                 f"'nni-earlyexit train \"{space.identity()} max_exits=0\"', then take the folder of that training"
             )
+        _own_code(space.network.exits)  # as it is now, before its file may be edited
         self.space = space
         self._first = {label: values[0] for label, values in space.choices.items()}
         every = [int(stage) for stage in space.network.exits][:-1]
@@ -158,10 +160,15 @@ class Branches:
 
 def _own_code(layer: nn.Module) -> str:
     """The source of the classes in ``layer`` that are of no library, where there is one."""
-    own = {kind for part in layer.modules() for kind in type(part).__mro__ if kind is not object}
-    code = []
-    for kind in own:
-        if kind.__module__.partition(".")[0] not in LIBRARIES:
-            with suppress(OSError, TypeError):  # typed into an interpreter, or of another language
-                code.append(inspect.getsource(kind))
-    return "\n".join(sorted(code))
+    return "\n".join(sorted({_source(kind) for part in layer.modules() for kind in type(part).__mro__}))
+
+
+@functools.cache
+def _source(kind: type) -> str:
+    """The source of a class as it is when it is first asked for, for its file may be edited while it is trained."""
+    if kind.__module__.partition(".")[0] in (*LIBRARIES, *sys.stdlib_module_names):
+        return ""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError, SyntaxError):  # typed into an interpreter, of another language, or half edited
+        return ""

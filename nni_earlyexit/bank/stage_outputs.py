@@ -161,9 +161,9 @@ class StageOutputs:
         try:
             index = read_json(place / "index.json", "index.json")
             arrays = {part: read_array(place / f"{part}.npy", mapped=True) for part in PARTS}
-            expected = {part: (self._count(part), *index["shape"]) for part in PARTS}
+            expected = {part: ((self._count(part), *index["shape"]), _dtype(part)) for part in PARTS}
             if [index["format"], index["prefix"]] != [FORMAT, repr(self._backbone.prefixes[stage])] or any(
-                arrays[part].shape != expected[part] for part in PARTS
+                (arrays[part].shape, arrays[part].dtype) != expected[part] for part in PARTS
             ):
                 return None
             if stage not in self._sound and index["checksums"] != {part: checksum_of(arrays[part]) for part in PARTS}:
@@ -229,7 +229,7 @@ class StageOutputs:
             self._place(stage).mkdir()
         done, total, last = 0, sum(map(self._count, PARTS)), time.monotonic()
         for part in PARTS:
-            dtype = np.dtype(np.float16 if part == "train" else np.float32)
+            dtype = _dtype(part)
             with ExitStack() as stack:
                 files = {
                     stage: stack.enter_context((self._place(stage) / f"{part}.npy").open("wb")) for stage in shapes
@@ -282,6 +282,10 @@ def _stored_form(y: Tensor) -> Tensor:
 
 def _inputs(array: NDArray[Any]) -> _StoredInputs:
     return _StoredInputs(array, channels_last=array.ndim == 4)
+
+
+def _dtype(part: str) -> np.dtype[Any]:
+    return np.dtype(np.float16 if part == "train" else np.float32)
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

@@ -84,11 +84,12 @@ def load(experiment: Path) -> Database:
         config = json.loads(params)
         if not isinstance(config, Mapping):
             raise ValueError("its configuration is none")
-        if not is_whole(config.get("maxTrialNumber") or 0):
-            raise ValueError(f"maxTrialNumber: {config['maxTrialNumber']!r} is no number of trials")
+        most = config.get("maxTrialNumber")
+        if most is not None and not is_whole(most):
+            raise ValueError(f"maxTrialNumber: {most!r} is no number of trials")
         texts = {trial: data for trial, data in results if isinstance(trial, str) and isinstance(data, str)}
         return Database(config, _seconds(started_ms, 1000), _seconds(elapsed_s), _jobs(events), texts)
-    except (sqlite3.Error, ValueError, TypeError) as error:
+    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"experiment: {str(path)!r} cannot be read: {error}") from None
 
 

@@ -140,15 +140,15 @@ class Manager:
 
     def stop(self) -> None:
         """Stop as ``nnictl stop`` does, wait until manager, tuner and trials are gone, and end those that stay by their id."""
-        # without its manager nothing ends by itself for a while, and one that does not answer hears nothing
-        patience = 15 if self._answers() else 0
-        if patience:
-            managers = [manager.process for manager in nni_processes.managers() if manager.id == self.id]
-            for process in managers:
-                with suppress(psutil.NoSuchProcess):
-                    process.terminate()
-            psutil.wait_procs(managers, timeout=STOPPING_S)
-        psutil.wait_procs(nni_processes.of_experiment(self.id), timeout=patience)
+        managers = [manager.process for manager in nni_processes.managers() if manager.id == self.id]
+        for process in managers:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        # one that is busy, and does not answer, ends all the same; one that the system has halted hears nothing
+        halted = any(_is_halted(process) for process in managers)
+        psutil.wait_procs(managers, timeout=0 if halted else STOPPING_S)
+        # without its manager nothing ends by itself for a while
+        psutil.wait_procs(nni_processes.of_experiment(self.id), timeout=15 if managers and not halted else 0)
         for end in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
             # looked for again: until it ended, the manager may have started a trial
             alive = nni_processes.of_experiment(self.id)
@@ -157,12 +157,12 @@ class Manager:
                     process.send_signal(end)
             psutil.wait_procs(alive, timeout=5)
 
-    def _answers(self) -> bool:
-        try:
-            self.status()
-        except (rest.NoAnswer, rest.Refused):
-            return False
-        return True
+
+def _is_halted(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _stored(folder: Path) -> list[str]:

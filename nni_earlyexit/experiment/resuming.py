@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.experiment.config import read_by_trials
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import DONE, STOPPED, overview
-from nni_earlyexit.experiment.run import attach, ends_by_signal, interrupt
+from nni_earlyexit.experiment.run import ends_by_signal, follow, interrupt
 from nni_earlyexit.experiment.workers import check_workers, remote_machines
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.search_space_file import written_identity
@@ -50,13 +51,16 @@ def resume(
     if before.status == DONE:
         raise ValueError(f"experiment: {before.id!r} is done; 'nni-earlyexit front {before.id}' writes its front")
     _check_workers(before.folder, say)
+    command = nni_database.load(before.folder).config.get("trialCommand")
+    for name in trial_arguments.allowed_spaces(str(command)):
+        search_spaces.allow(name)
     if before.port != port:
         check_port(port)
     Manager(before.id, port if before.port is None else before.port).stop()
     say(f"goes on with experiment {before.id}: {before.state.counts} so far")
     with ends_by_signal(interrupt):
         try:
-            Manager.resume(before.folder, port)
+            goes_on = Manager.resume(before.folder, port)
         except BaseException as error:
             with ends_by_signal(signal.SIG_IGN):
                 Manager(before.id, port).stop()
@@ -64,7 +68,7 @@ def resume(
                 raise
             say("interrupted; nothing is left running")
             return 130
-    return attach(before.id, results=results, grace_s=grace_s, say=say, console=console)
+        return follow(goes_on, before.folder, results, grace_s, say, console)
 
 
 def _check_workers(folder: Path, say: Say) -> None:

@@ -86,7 +86,7 @@ def run(
                 raise
             say("interrupted; nothing is left running")
             return 130
-        return _follow(started, experiment.working_directory / started.id, results, grace_s, say, console)
+        return follow(started, experiment.working_directory / started.id, results, grace_s, say, console)
 
 
 def attach(
@@ -109,13 +109,16 @@ def attach(
     ):
         search_spaces.allow(name)
     with ends_by_signal(interrupt):
-        return _follow(manager, process.folder, results, grace_s, say, console)
+        return follow(manager, process.folder, results, grace_s, say, console)
 
 
-def _follow(
+def follow(
     manager: Manager, folder: Path, results: Path, grace_s: float | None, say: Say, console: Console | None
 ) -> int:
-    """Watch, stop, write the front; the exit code."""
+    """Watch the experiment in ``folder``, stop it, copy its networks here, and write its front; the exit code.
+
+    Within :func:`ends_by_signal`, for what ends this program must stop the experiment.
+    """
     code = 1
     wrote = False
     try:

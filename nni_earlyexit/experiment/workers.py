@@ -154,7 +154,8 @@ def fetch(folder: Path, say: Say) -> bool:
 def _copied(pack: Sequence[str], folder: Path) -> bool:
     """Unpack the archive that a command writes; ``False`` if either did not end well, or is not there."""
     whole = False
-    with suppress(OSError, tarfile.TarError, EOFError):
+    # times, names and sizes in it may be any: numbers that are none, or too large
+    with suppress(OSError, tarfile.TarError, EOFError, ValueError, OverflowError):
         with (
             subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process,
             tarfile.open(fileobj=process.stdout, mode="r|") as archive,
@@ -180,10 +181,13 @@ def _unpacked(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -
     assert content is not None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        shutil.copyfileobj(content, file)
-    os.utime(part, (member.mtime, member.mtime))
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            shutil.copyfileobj(content, file)
+        os.utime(part, (member.mtime, member.mtime))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return True
 
 

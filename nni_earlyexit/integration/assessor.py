@@ -13,6 +13,7 @@ from typing import Any
 
 from nni import ClassArgsValidator
 from nni.assessor import Assessor, AssessResult
+from nni_earlyexit.integration import nni_private
 from nni_earlyexit.integration.visible_failure import visible_failure
 from nni_earlyexit.search.checkpoint import Checkpoint, read
 from nni_earlyexit.search.metrics import whole
@@ -41,6 +42,7 @@ class EarlyExitAssessor(Assessor):
     def __init__(self, **class_args: Any) -> None:
         super().__init__()
         self.halving = SuccessiveHalving.parse(class_args)
+        nni_private.read_plain_json()
 
     @visible_failure("EarlyExit assessor")
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:

@@ -6,10 +6,10 @@ Making every space takes half a minute, so what this package has of its own lies
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit import search_spaces
 from nni_earlyexit.report.argument_table import argument_table
@@ -17,6 +17,9 @@ from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.arguments import Argument, summary
 from nni_earlyexit.utils.files import read_json
 from nni_earlyexit.utils.tables import aligned
+
+if TYPE_CHECKING:
+    from nni_earlyexit.space.base import EarlyExitSpace
 
 STORED = Path(__file__).with_name("spaces.json")
 HEADS = ("space", "input", "networks", "choices", "stages", "MACs", "parameters", "activations")
@@ -37,7 +40,8 @@ class Listing:
     choices, stages
         Numbers of choices and of stages.
     macs, params, activation_bytes
-        Those of the cheapest and of the dearest network, all exits on the way included.
+        Those of the cheapest and of the dearest network, all exits on the way included; ``None`` where they are not the
+        sums of its layers'.
     """
 
     space: str
@@ -46,8 +50,8 @@ class Listing:
     choices: int
     stages: int
     macs: tuple[int, int]
-    params: tuple[int, int]
-    activation_bytes: tuple[int, int]
+    params: tuple[int, int] | None
+    activation_bytes: tuple[int, int] | None
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Listing:
@@ -60,19 +64,19 @@ class Listing:
     def cells(self) -> list[str]:
         """The line of the table, by :data:`HEADS`."""
         macs, params, activations = (
-            f"{format_macs(least)} to {format_macs(most)}"
-            for least, most in (self.macs, self.params, self.activation_bytes)
+            "" if ends is None else f"{format_macs(ends[0])} to {format_macs(ends[1])}{unit}"
+            for ends, unit in ((self.macs, ""), (self.params, ""), (self.activation_bytes, " B"))
         )
         shape = "x".join(map(str, self.input_shape))
         counts = [f"{self.networks:.1e}", str(self.choices), str(self.stages)]
-        return [self.space, shape, *counts, macs, params, f"{activations} B"]
+        return [self.space, shape, *counts, macs, params, activations]
 
     def values(self) -> dict[str, Any]:
         """The same numbers one by one, for a program."""
         row: dict[str, Any] = {"space": self.space, "input_shape": "x".join(map(str, self.input_shape))}
         row |= {"networks": self.networks, "choices": self.choices, "stages": self.stages}
         for name in ("macs", "params", "activation_bytes"):
-            row[f"least_{name}"], row[f"most_{name}"] = getattr(self, name)
+            row[f"least_{name}"], row[f"most_{name}"] = getattr(self, name) or (None, None)
         return row
 
 
@@ -118,10 +122,7 @@ def made(name: str) -> SpaceEntry:
     listings = []
     for arguments in space_class.examples:
         space = search_spaces.create(name, **arguments)
-        macs, params, activations = (
-            tuple(int(space.extreme(cost, exit=-1, most=most)[1]) for most in (False, True))
-            for cost in (space.exit_costs, space.exit_params, space.exit_activation_bytes)
-        )
+        macs = _ends(space, space.exit_costs)
         listings.append(
             Listing(
                 space=space.identity(),
@@ -129,12 +130,26 @@ def made(name: str) -> SpaceEntry:
                 networks=space.size(),
                 choices=len(space.choices),
                 stages=len(space.network.stages),
-                macs=(macs[0], macs[1]),
-                params=(params[0], params[1]),
-                activation_bytes=(activations[0], activations[1]),
+                macs=macs,
+                params=_ends_if_known(space, space.exit_params),
+                activation_bytes=_ends_if_known(space, space.exit_activation_bytes),
             )
         )
     return SpaceEntry(name, summary(space_class), tuple(space_class.described_arguments()), tuple(listings))
+
+
+def _ends(space: EarlyExitSpace, cost: Callable[[Mapping[str, Any]], Sequence[float]]) -> tuple[int, int]:
+    least, most = (int(space.extreme(cost, exit=-1, most=most)[1]) for most in (False, True))
+    return least, most
+
+
+def _ends_if_known(
+    space: EarlyExitSpace, cost: Callable[[Mapping[str, Any]], Sequence[float]]
+) -> tuple[int, int] | None:
+    try:
+        return _ends(space, cost)
+    except TypeError:  # its choices change shapes, or its layers share parameters
+        return None
 
 
 def text(spaces: Sequence[SpaceEntry]) -> str:

@@ -104,17 +104,19 @@ def whole(reported: Any) -> Any:
 def comparable(reported: Any) -> Mapping[str, Any]:
     """The metrics of a result, which counts as within the limits only if all that results are compared by are numbers.
 
-    A trial of other people's may report a number alone.
+    Costs are positive ones. A trial of other people's may report a number alone.
     """
     if not isinstance(reported, Mapping):
         return {"default": reported}
     front = reported.get(FRONT) or {}
-    lists = [front.get(name, []) for name in ("accuracy", "avg_macs")] if isinstance(front, Mapping) else []
-    values = [reported.get("default"), reported.get("accuracy"), reported.get("avg_macs"), reported.get("full_macs", 0)]
-    lengths = {len(each) for each in lists if isinstance(each, Sequence)}
-    for each in lists:
-        values += each if isinstance(each, Sequence) else [None]
-    sound = len(lengths) == 1 and all(is_number(value) and math.isfinite(value) for value in values)
+    if "full_macs" not in reported:
+        reported = {**reported, "full_macs": reported.get("avg_macs")}
+    points = [front.get(name, []) for name in ("accuracy", "avg_macs")] if isinstance(front, Mapping) else [None, None]
+    accuracies, costs = (list(each) if isinstance(each, Sequence) else [None] for each in points)
+    same = len(accuracies) == len(costs)
+    costs += [reported.get("avg_macs"), reported.get("full_macs")]
+    values = [reported.get("default"), reported.get("accuracy"), *accuracies, *costs]
+    sound = same and all(is_number(value) and math.isfinite(value) for value in values) and min(costs) > 0
     return reported if sound else {**reported, "feasible": 0}
 
 

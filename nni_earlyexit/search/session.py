@@ -132,7 +132,7 @@ def tell(strategy: AskTell, metrics: Any) -> bool:
     """
     try:
         strategy.tell(metrics["sample"], metrics)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         _logger.error("A trial reported %r, which lacks the metrics of EarlyExitEvaluator: %r", metrics, error)
         return False
     return True

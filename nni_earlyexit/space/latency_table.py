@@ -21,7 +21,7 @@ from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.profiling.latency import Conditions, machine, measure_in_turns, measuring
 from nni_earlyexit.profiling.unit_costs import AdditiveCosts
-from nni_earlyexit.profiling.units import Unit, is_fixed, take_apart, units
+from nni_earlyexit.profiling.units import Part, Unit, check_shapes, is_fixed, take_apart, units
 from nni_earlyexit.space import identity
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.utils.files import write_json
@@ -81,8 +81,9 @@ class LatencyTable:
         conditions = Conditions(batch_size, threads, dtype)
         say = say or (lambda line: None)
         network, x = conditions.prepared(space.network), conditions.inputs(space.input_shape)
+        parts = _same_for_all(take_apart(network, x))
         with measuring(threads):
-            seconds = _measure_units(list(units(take_apart(network, x))), say)
+            seconds = _measure_units(list(units(parts)), say)
         del network  # whole networks are measured next, and memory of a space's is theirs
         alone = cls(space=space.identity(), machine=machine(), conditions=conditions, factor=1.0, seconds=seconds)
         say(f"measuring {CALIBRATION_NETWORKS} whole networks")
@@ -100,7 +101,7 @@ class LatencyTable:
     def predictor(self, space: EarlyExitSpace) -> Latencies:
         """A function that gives the seconds until each present exit of a sample of ``space``, which must be the table's."""
         self._check_space(space)
-        parts = take_apart(space.network, example(space.input_shape))
+        parts = _same_for_all(take_apart(space.network, example(space.input_shape)))
         return AdditiveCosts(space.network, parts, lambda unit: self.factor * self.seconds[unit.name])
 
     def save(self, path: Path | str) -> None:
@@ -197,6 +198,15 @@ def latencies(table: str | None, space: EarlyExitSpace) -> Latencies | None:
     Raises as :meth:`LatencyTable.load`.
     """
     return None if table is None else LatencyTable.load(table, space).predictor(space)
+
+
+def _same_for_all(parts: list[Part]) -> list[Part]:
+    """``parts``, if each unit has one input whatever is chosen; ``ValueError`` for a space in which it has not."""
+    try:
+        check_shapes(parts)
+    except TypeError as error:
+        raise ValueError(f"latency: a table of this space is not possible: {error}") from None
+    return parts
 
 
 def _measure_units(space_units: Sequence[Unit], say: Callable[[str], None]) -> dict[str, float]:

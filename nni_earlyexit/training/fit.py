@@ -27,6 +27,7 @@ from nni_earlyexit.training.phases import phases
 from nni_earlyexit.training.precision import STEPS, choose_precision
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.recipes import AUTO
+from nni_earlyexit.utils import garbage
 from nni_earlyexit.utils.progress import Say
 
 AfterEpoch = Callable[[int, EarlyExitNetwork], bool]
@@ -71,6 +72,7 @@ def fit(
     FloatingPointError
         When the loss is no number any more.
     """
+    garbage.search_as_usual()  # what a program needs is imported by now
     recipe = filled(recipe, data)
     torch.manual_seed(recipe.seed)
     in_channels_last(network)

@@ -38,8 +38,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module, *, bfloat16: bool = False
         )
     except (AssertionError, ImportError) as error:  # those of libraries that are not installed
         raise ValueError(f"optimizer: {name!r} is not possible here: {error or 'it needs another library'}") from None
-    if not bfloat16:
-        _orthogonalize_in_float32(optimizer)
+    _orthogonalize_in(torch.bfloat16 if bfloat16 else torch.float32, optimizer)
     if isinstance(optimizer, torch.optim.SGD):
         # in one piece it cannot begin with some weights later than with others, as a supernet does; zeros change nothing
         for group in optimizer.param_groups:
@@ -48,8 +47,8 @@ def create_optimizer(recipe: Recipe, model: nn.Module, *, bfloat16: bool = False
     return optimizer
 
 
-def _orthogonalize_in_float32(optimizer: torch.optim.Optimizer) -> None:
-    """Let timm's Muon compute its Newton-Schulz iterations in float32, where it would take bfloat16 on every machine.
+def _orthogonalize_in(dtype: torch.dtype, optimizer: torch.optim.Optimizer) -> None:
+    """Let timm's Muon compute its Newton-Schulz iterations in ``dtype``, where it would take bfloat16 on every machine.
 
     A processor without units for bfloat16 is ten times as slow in it, and its steps took longer than all the rest.
     """
@@ -57,11 +56,11 @@ def _orthogonalize_in_float32(optimizer: torch.optim.Optimizer) -> None:
 
     if not isinstance(optimizer, muon.Muon):
         return
-    given = muon.zeropower_via_newtonschulz
-    exact = partial(given, dtype=torch.float32)  # timm has no argument for it
+    # timm has no argument for it; where a step ended with an error, what it had set is still there
+    given = getattr(muon.zeropower_via_newtonschulz, "func", muon.zeropower_via_newtonschulz)
 
     def before(*_: Any) -> None:
-        muon.zeropower_via_newtonschulz = exact
+        muon.zeropower_via_newtonschulz = partial(given, dtype=dtype)
 
     def after(*_: Any) -> None:
         muon.zeropower_via_newtonschulz = given

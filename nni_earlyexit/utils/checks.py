@@ -56,8 +56,13 @@ class Check:
 
 
 def is_number(value: object) -> bool:
-    """``True`` for a real number that is not NaN; no boolean is one."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
+    """``True`` for a real number that is not NaN and that a float can hold; no boolean is one."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:
+        return False
 
 
 def is_whole(value: object) -> bool:

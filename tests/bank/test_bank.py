@@ -164,7 +164,11 @@ def test_a_branch_whose_layers_compute_otherwise_now_is_trained_again(open_bank,
     branch = next(branch for network in random_networks(bank, 10) for branch in network if len(branch.choices) > 2)
     bank.train(branch)
     assert [stored.branch for stored in opened("super().forward(x)").trained()] == [branch]
-    assert opened("super().forward(-x)").trained() == []
+    other = opened("super().forward(-x)")
+    assert other.trained() == []
+    (tmp_path / "own_layer.py").write_text("class Own(  # half edited")  # while it is trained
+    other.train(branch)
+    assert [stored.branch for stored in opened("super().forward(-x)").trained()] == [branch]
 
 
 def test_a_function_in_a_layer_does_not_make_it_another_one(open_bank, trained_digits, monkeypatch):
@@ -202,6 +206,17 @@ def test_an_option_that_this_version_does_not_know_makes_it_another_bank(open_ba
     for name in (ABOUT, COPY):
         (folder / name).write_text(json.dumps(about))
     with pytest.raises(ValueError, match=r"trained with later=3, not None; choose another folder"):
+        open_bank()
+
+
+def test_one_without_an_option_that_this_version_has_is_of_another_version(open_bank):
+    folder = open_bank().folder
+    about = json.loads((folder / ABOUT).read_text())
+    unused = next(name for name, value in about["training"].items() if value is None)
+    del about["training"][unused]
+    for name in (ABOUT, COPY):
+        (folder / name).write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"does not describe a bank of this version; choose another folder"):
         open_bank()
 
 

@@ -377,6 +377,24 @@ def test_what_a_worker_sends_stays_in_the_folder_for_it(tmp_path, monkeypatch, b
     assert fetched(("environments", (FOLDER, "")), good)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{"mtime": "1e30"}, {"mtime": "-1e300"}, {"mtime": "nan"}, {"path": "environments/w/\0"}, {"GNU.sparse.map": "x"}],
+    ids=repr,
+)
+def test_an_archive_with_odd_values_is_not_all_of_it_and_nothing_more(tmp_path, monkeypatch, header):
+    monkeypatch.setattr(workers, "remote_machines", lambda folder: [{"host": "w1", "user": "me"}])
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("environments/w/trials/a/log")
+        info.size, info.pax_headers = 3, header
+        tar.addfile(info, io.BytesIO(b"log"))
+    (tmp_path / "archive").write_bytes(content.getvalue())
+    monkeypatch.setenv(workers.SSH, f"sh -c 'cat {tmp_path / 'archive'}'")
+    assert not workers.fetch(tmp_path / "experiment", lambda line: None)
+    assert not [path for path in (tmp_path / "experiment").rglob("*") if path.is_file()]
+
+
 def test_half_an_archive_is_not_all_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "remote_machines", lambda folder: [{"host": "w1", "user": "me"}])
     whole = archive(("environments/w/trials/a/trial.json", b"{}" * 5000))

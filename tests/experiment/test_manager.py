@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
-from nni_earlyexit.experiment.manager import Manager, reasons
+from nni_earlyexit.experiment.manager import STOPPING_S, Manager, reasons
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,36 @@ from nni_earlyexit.experiment.manager import Manager, reasons
 def test_an_experiment_has_ended_when_nothing_runs_and_nothing_will(monkeypatch, status, trials, submitted, ended):
     monkeypatch.setattr(Manager, "get", lambda self, path: {"experiment": {"nextSequenceId": submitted}}[path])
     assert Manager("id", 8080).has_ended(status, [{"status": trial} for trial in trials]) is ended
+
+
+BUSY = """
+import signal, sys, time
+
+def end(*_):
+    time.sleep(7)
+    open(sys.argv[-1], "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_manager_that_is_busy_has_its_time_to_end_and_one_that_is_halted_has_not(tmp_path):
+    words = ["--port", "9", "--experiment-id", "busy1234", "--experiments-directory", str(tmp_path)]
+    for halted in (False, True):
+        mark = tmp_path / f"ended {halted}"
+        process = subprocess.Popen([sys.executable, "-c", BUSY, *words, str(mark)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        if halted:
+            process.send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        Manager("busy1234", 9).stop()
+        assert mark.exists() is not halted
+        assert not halted or time.monotonic() - start < STOPPING_S
+        process.wait()
+        process.stdout.close()
 
 
 DISPATCHER = """[2026-11-25 10:00:00] INFO (nni.runtime.msg_dispatcher_base/MainThread) Dispatcher started

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 
+import nni
 import pytest
 from nni.assessor import AssessResult
+from nni.runtime import msg_dispatcher
 from nni.tools.package_utils import get_algo_meta
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.integration.assessor import FILE, EarlyExitAssessor, EarlyExitAssessorClassArgsValidator
@@ -32,6 +34,13 @@ def assess(assessor, accuracies, epochs=1):
 def test_the_worst_of_a_rung_are_stopped():
     assessor = EarlyExitAssessor(epochs=9)
     assert assess(assessor, [0.5, 0.6, 0.1, 0.7]) == [True, True, False, True]
+
+
+def test_what_trials_send_is_not_unpickled_where_another_tuner_searches(monkeypatch):
+    monkeypatch.setattr(msg_dispatcher, "load", nni.load)
+    EarlyExitAssessor(epochs=9)
+    sent = json.dumps({"__nni_type__": "bytes:gASVAA=="})
+    assert msg_dispatcher.load(sent) == json.loads(sent)
 
 
 def test_the_last_report_counts_and_says_its_epoch():

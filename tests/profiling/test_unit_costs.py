@@ -11,6 +11,7 @@ from nni_earlyexit.nn.mutables import choose, exit_branch, stage
 from nni_earlyexit.profiling.macs import SymbolicMacs
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.base import EarlyExitSpace, Parts
+from nni_earlyexit.space.latency_table import LatencyTable
 from nni_earlyexit.space.search_domain import domain
 from timm.layers import ClassifierHead, ConvNormAct
 from torch import nn
@@ -117,6 +118,11 @@ def test_the_usual_strategy_goes_without_a_cost_that_cannot_be_told(layer):
     strategy.start(domain(space, Limits()))
     for number in range(12):
         strategy.tell(strategy.ask(), {"accuracy": number / 20, "params": 1000})
+
+
+def test_a_table_of_latencies_of_blocks_is_refused_where_choices_change_the_resolution():
+    with pytest.raises(ValueError, match=r"^latency: a table of this space is not possible: .* give different shapes"):
+        LatencyTable.build(space_with(strided))
 
 
 def test_a_limit_that_cannot_be_told_before_training_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 from nni_earlyexit import search_spaces
@@ -44,6 +45,17 @@ def test_listing_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(len(search_spaces.names())), "False"]
+
+
+def test_what_is_not_known_of_a_space_is_left_empty(monkeypatch):
+    def not_known(self, sample):
+        raise TypeError("s: its choices give different shapes")
+
+    monkeypatch.setattr(search_spaces.find("digits"), "exit_activation_bytes", not_known)
+    (listing, *_) = space_table.made("digits").listings
+    assert (listing.cells()[-1], listing.values()["most_activation_bytes"]) == ("", None)
+    assert listing.params is not None
+    assert space_table.Listing.from_dict(asdict(listing)) == listing
 
 
 def test_a_space_of_another_package_is_made(monkeypatch):

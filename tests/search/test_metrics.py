@@ -79,6 +79,10 @@ SOUND = {"default": 1, "accuracy": 0.9, "avg_macs": 1e5, "full_macs": 2e5, "feas
         {"accuracy": None},
         {"avg_macs": float("nan")},
         {"full_macs": float("inf")},
+        {"full_macs": 0},
+        {"avg_macs": -1.0},
+        {"full_macs": 10**400},
+        {"front": {"accuracy": [0.5], "avg_macs": [0]}},
         {"default": True},
         {"front": 3},
         {"front": {"accuracy": [0.5], "avg_macs": []}},
@@ -96,3 +100,5 @@ def test_a_sound_result_is_compared_as_it_is():
     for reported in (SOUND, {**SOUND, "front": {"accuracy": [0.5], "avg_macs": [1]}}, {**SOUND, "front": None}):
         assert comparable(reported) is reported
     assert comparable(0.5) == {"default": 0.5}
+    without = {name: value for name, value in SOUND.items() if name != "full_macs"}
+    assert comparable(without) == {**without, "full_macs": without["avg_macs"]}

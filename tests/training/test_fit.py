@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import math
 import time
 import zipfile
@@ -16,6 +17,7 @@ from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.precision import choose_precision
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import garbage
 from small_networks import network, task
 from torch.nn.functional import cross_entropy
 
@@ -261,6 +263,14 @@ def test_other_work_while_precisions_are_tried_decides_nothing():
     _, gain = choose_precision(net, task(8).train.x, loss)
     assert set(calls) == {torch.float32, torch.bfloat16}
     assert 0.1 < gain < 10  # 50 ms beside less than one would make it 50 and more
+
+
+def test_a_training_lets_python_look_for_garbage_as_usual_in_which_its_weights_hang():
+    before = gc.get_threshold()
+    garbage.search_less_often()
+    assert gc.get_threshold() != before
+    fitted()
+    assert gc.get_threshold() == before
 
 
 def test_where_bfloat16_is_hopeless_few_steps_are_lost_to_it():

@@ -84,6 +84,28 @@ def test_muon_computes_in_the_numbers_of_the_training(monkeypatch, name, half):
     assert muon.zeropower_via_newtonschulz is watched
 
 
+def test_a_step_that_ends_with_an_error_changes_nothing_for_others():
+    given, weights = muon.zeropower_via_newtonschulz, torch.nn.ParameterList([torch.ones(8, 4)])
+
+    def closure():
+        raise KeyboardInterrupt
+
+    def made(bfloat16):
+        return create_optimizer(
+            Recipe(recipe="plain", optimizer="muon").filled(()), torch.nn.ParameterList(weights), bfloat16=bfloat16
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        made(False).step(closure)
+    weights[0].grad = torch.ones_like(weights[0])
+    numbers = []
+    other = made(True)
+    other.register_step_pre_hook(lambda *_: numbers.append(muon.zeropower_via_newtonschulz.keywords["dtype"]))
+    other.step()
+    assert numbers == [torch.bfloat16]
+    assert muon.zeropower_via_newtonschulz is given
+
+
 @pytest.mark.parametrize("name", ["nesterov", "momentum"])
 def test_weights_that_learn_later_learn_as_if_they_had_been_first(name):
     """In a supernet the weights of a layer have no gradient before a path takes it."""

@@ -72,20 +72,20 @@ def computed(objectives: Mapping[str, str], domain: Domain) -> list[str]:
     """The objectives that are costs of the last exit, and known of every network of ``domain`` before training."""
     if domain.costs is None:
         return []
-    some = next(_some(domain), None)
-    costs = None if some is None else domain.costs(some)
-    return [
-        name
-        for name in objectives
-        if name in COMPUTED and (costs is None or getattr(costs, COMPUTED[name]) is not None)
-    ]
+    # known of all or of none, so that one which breaks a rule tells it, too
+    some = next(_some(domain), None) or next(_drawn(domain))
+    costs = domain.costs(domain.canonical(some))
+    return [name for name in objectives if name in COMPUTED and getattr(costs, COMPUTED[name]) is not None]
 
 
 def _some(domain: Domain) -> Iterator[Sample]:
     """Random networks, the same for every seed, so that no state needs to hold what follows from them."""
+    return (domain.canonical(sample) for sample in filter(domain.valid, _drawn(domain)))
+
+
+def _drawn(domain: Domain) -> Iterator[Sample]:
     rng = np.random.default_rng(0)
-    drawn = ({label: v[rng.integers(len(v))] for label, v in domain.choices.items()} for _ in range(1000))
-    return (domain.canonical(sample) for sample in filter(domain.valid, drawn))
+    return ({label: v[rng.integers(len(v))] for label, v in domain.choices.items()} for _ in range(1000))
 
 
 def _extreme(domain: Domain, sample: Sample, name: str, sign: int) -> tuple[tuple[float, float], Sample]:
