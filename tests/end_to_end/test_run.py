@@ -85,6 +85,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
     assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] == len(finished) >= 1
 
 
+@pytest.mark.long
 def test_a_killed_manager_leaves_no_process_and_keeps_every_finished_trial(tmp_path):
     port, process, said = launch_and_wait_for_a_trial(tmp_path)
     (manager,) = [c.pid for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == port]

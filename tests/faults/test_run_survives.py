@@ -84,6 +84,7 @@ def test_a_trial_whose_time_is_over_fails_with_the_reason(tmp_path, hanging):
     assert "1/1 trials, 1 failed" in said
 
 
+@pytest.mark.long
 def test_a_trial_that_eats_memory_fails_with_the_reason_and_the_search_goes_on(tmp_path, hanging):
     eat = "self.__dict__.setdefault('eaten', []).append(b'x' * 50_000_000); time.sleep(0.02)"
     experiment = hanging({"0"}, eat, "--trial-memory 2G", maxTrialNumber=2)
