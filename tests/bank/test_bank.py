@@ -347,7 +347,7 @@ print(sum(stored.accuracy for stored in bank.trained()), len(bank.trained()))
 def test_two_processes_write_one_bank(tmp_path, trained_digits):
     command = [sys.executable, "-W", "ignore", "-c", WRITER, str(tmp_path / "bank"), str(trained_digits)]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [writer.communicate(timeout=300)[0] for writer in writers]
+    said = [writer.communicate(timeout=600)[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]
     assert said[0] == said[1]
     files = [path.name for path in (tmp_path / "bank").rglob("*") if path.is_file()]

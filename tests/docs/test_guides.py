@@ -32,7 +32,7 @@ def own_space(tmp_path_factory):
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=200, check=False,
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=600, check=False,
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 

@@ -52,7 +52,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXAMPLE / "search_space.json", folder)
     config = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
-    config |= {"experimentWorkingDirectory": str(folder / "nni"), "maxExperimentDuration": "300s", **changes}
+    config |= {"experimentWorkingDirectory": str(folder / "nni"), "maxExperimentDuration": "900s", **changes}
     path = folder / "experiment.yml"
     path.write_text(yaml.safe_dump({field: value for field, value in config.items() if value is not None}))
     return path
@@ -98,7 +98,7 @@ def nnictl(*arguments: str) -> None:
     subprocess.run([str(programs() / "nnictl"), *arguments], env=environment(), capture_output=True, check=True)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 200) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 400) -> None:
     """Wait until ``condition`` holds."""
     until = time.monotonic() + seconds
     while not condition():
@@ -150,7 +150,7 @@ def kill_at(process: subprocess.Popen[str], beginning: str) -> None:
     process.stdout.close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], seconds: float = 400) -> None:
     """Wait for ``condition``; ``AssertionError`` if it does not come to pass."""
     end = time.monotonic() + seconds
     while not condition():
@@ -194,7 +194,7 @@ class Running:
     manager: Manager
     folder: Path
 
-    def wait(self, seconds: float = 300) -> list[dict[str, Any]]:
+    def wait(self, seconds: float = 600) -> list[dict[str, Any]]:
         """Wait until it has ended; its trials."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -17,7 +17,7 @@ from nni_earlyexit.experiment.environment import environment
 from PIL import Image
 from support import PROGRAM, free_port, left_behind
 
-pytestmark = [pytest.mark.nni, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.nni
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.xz"

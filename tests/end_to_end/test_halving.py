@@ -126,7 +126,7 @@ def test_a_trial_of_a_nasexperiment_is_stopped_and_counts_with_what_it_gave(tmp_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def search(tmp_path_factory):
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     return done, home

@@ -46,7 +46,7 @@ def test_a_killed_search_goes_on_with_what_the_bank_has(folder):
     kept = {path: path.stat().st_mtime_ns for path in branches(folder)}
     assert len(kept) >= 3
     resumed = start(folder, *FIND, "--jobs", "2")
-    said, _ = resumed.communicate(timeout=300)
+    said, _ = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, said
     assert f"trains {9 - len(kept)} branches" in said
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
@@ -60,7 +60,7 @@ def test_a_killed_search_goes_on_with_what_the_bank_has(folder):
 
 def test_with_json_the_record_of_the_same_network_is_printed(folder):
     again = start(folder, *FIND[:-1], "again", "--bank", "with-exits-bank", "--json", stderr=subprocess.DEVNULL)
-    said, _ = again.communicate(timeout=300)
+    said, _ = again.communicate(timeout=600)
     printed = json.loads(said)
     assert again.returncode == 0
     assert printed["sample"] == record.load(folder / "with-exits").sample
@@ -79,7 +79,7 @@ def test_its_experiment_takes_branches_from_the_bank(folder):
     before = len(branches(folder))
     port = str(free_port())
     running = start(folder, "run", "experiment.yml", "--port", port, "--results", "results")
-    said, _ = running.communicate(timeout=400)
+    said, _ = running.communicate(timeout=800)
     assert running.returncode == 0, said
     members = json.loads((folder / "results" / "front.json").read_text())["front"]
     trials = [record.load(Path(member["trial_folder"])) for member in members]

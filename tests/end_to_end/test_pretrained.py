@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import free_port
 
-pytestmark = [pytest.mark.nni, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.nni
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained" / "search.py"
 

@@ -40,7 +40,7 @@ def again(script, tmp_path_factory):
     assert script.count("nni-earlyexit run experiment.yml") == 1
     script = script.replace("run experiment.yml", f"run experiment.yml --port {port}")
     home = {"HOME": str(folder), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    done = subprocess.run(["bash", "-c", script], cwd=folder, env={**environment(), **home}, check=False, timeout=300)
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env={**environment(), **home}, check=False, timeout=600)
     assert done.returncode == 0
     return folder
 

@@ -29,7 +29,7 @@ def start(path: Path) -> subprocess.Popen[str]:
 def undisturbed(tmp_path_factory):
     path = tmp_path_factory.mktemp("supernet") / "whole.safetensors"
     training = start(path)
-    said, _ = training.communicate(timeout=400)
+    said, _ = training.communicate(timeout=800)
     assert training.returncode == 0, said
     return path
 
@@ -41,7 +41,7 @@ def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
     kill_at(killed, "epoch 3 of 5")
     assert not path.exists()
     resumed = start(path)
-    said, _ = resumed.communicate(timeout=400)
+    said, _ = resumed.communicate(timeout=800)
     assert resumed.returncode == 0, said
     assert "epoch 2 of 5" not in said
     assert [own.name for own in tmp_path.iterdir()] == [path.name]
@@ -61,7 +61,7 @@ def test_trials_take_weights_in_place_of_a_training(undisturbed, tmp_path):
     running = launch(tmp_path, free_port(), variables, trialCommand=command, maxTrialNumber=4)
     servers = temporary / f"nni-earlyexit-{os.getuid()}"
     until(lambda: any("ready for trials" in log.read_text() for log in servers.glob("*.log")))
-    said, _ = running.communicate(timeout=400)
+    said, _ = running.communicate(timeout=800)
     assert running.returncode == 0, said
     members = json.loads((tmp_path / "results" / "front.json").read_text())["front"]
     trials = [record.load(Path(member["trial_folder"])) for member in members]

@@ -30,7 +30,7 @@ def table(said: str) -> str:
 
 def test_a_killed_training_goes_on_at_the_end_of_the_last_epoch_with_the_same_result(tmp_path):
     whole = start("--output", str(tmp_path / "whole"))
-    undisturbed, _ = whole.communicate(timeout=300)
+    undisturbed, _ = whole.communicate(timeout=600)
     assert whole.returncode == 0, undisturbed
 
     killed = start("--output", str(tmp_path / "killed"))
@@ -38,7 +38,7 @@ def test_a_killed_training_goes_on_at_the_end_of_the_last_epoch_with_the_same_re
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
 
     resumed = start("--output", str(tmp_path / "killed"))
-    said, _ = resumed.communicate(timeout=300)
+    said, _ = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, said
     epochs = [int(number) for number in re.findall(r"^epoch (\d+) of 8", said, flags=re.M)]
     assert epochs[0] in (5, 6)
@@ -70,7 +70,7 @@ def test_bad_input_ends_at_once_with_one_sentence_and_leaves_nothing(options, se
 def test_a_training_that_diverges_ends_with_exit_code_1_and_one_sentence(tmp_path):
     done = subprocess.run(
         [*COMMAND, "--learning-rate", "1e30", "--output", "o"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert re.fullmatch(r"nni-earlyexit: training: the loss is \S+ at step \d+, in epoch \d+; .*\n", done.stderr)

@@ -24,7 +24,7 @@ def run_command(home_of_nnictl: None) -> Callable[..., str]:
     def run(*command: object, folder: Path, right: int = 0, **variables: str) -> str:
         done = subprocess.run(
             list(map(str, command)), cwd=folder, env={**environment(), **variables}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=400, check=False,
+            stderr=subprocess.STDOUT, text=True, timeout=800, check=False,
         )  # fmt: skip
         print(done.stdout)
         assert done.returncode == right

@@ -32,7 +32,7 @@ def test_it_is_kept_without_outputs(notebook):
 
 @pytest.mark.slow
 def test_it_goes_from_space_to_front_to_cutoffs(notebook):
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     assert "MACs to leave" in outputs(notebook, "space.freeze(samples[0])")["text/html"]
     assert "Evaluation on validation data: accuracy" in outputs(notebook, "result")["text/html"]
     front = outputs(notebook, "front")
