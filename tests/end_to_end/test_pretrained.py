@@ -21,6 +21,7 @@ pytestmark = pytest.mark.nni
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained" / "search.py"
 
 
+@pytest.mark.long
 def test_only_the_exits_of_a_frozen_network_are_searched_and_trained(tmp_path):
     torch.manual_seed(0)
     model = timm.create_model("resnet10t", num_classes=3)

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.nni, pytest.mark.slow]
 MOST_MS = 50.0
 
 
+@pytest.mark.long
 def test_networks_are_searched_by_the_times_of_this_machine(examples, run_command, tmp_path):
     script = examples / "latency" / "search.py"
     options = ("--quick", "--max-ms", MOST_MS, "--results", "own", "--port", free_port())
