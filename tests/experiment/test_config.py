@@ -33,7 +33,7 @@ def command(arguments=""):
 
 
 def test_the_example_can_be_run(tmp_path):
-    checked = check(write_config(tmp_path))
+    checked = check(write_config(tmp_path, maxExperimentDuration="300s"))
     assert checked.space == "digits"
     assert (checked.concurrency, checked.max_trials, checked.max_seconds) == (2, 36, 300)
     assert checked.settings.limits.max_avg_macs == 600_000
