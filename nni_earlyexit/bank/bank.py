@@ -155,9 +155,7 @@ class Bank:
             if name == "training" and isinstance(stored.get(name), Mapping):
                 theirs = stored[name]
                 other = [o for o in {**value, **theirs} if theirs.get(o) != value.get(o)]
-                if (
-                    not other
-                ):  # only that this version knows an option which another one does not, and which is not used
+                if not other:  # this version has an option that the other one has not, and it is not used
                     break
                 option = other[0]
                 raise ValueError(

@@ -50,7 +50,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module, *, bfloat16: bool = False
 def _orthogonalize_in(dtype: torch.dtype, optimizer: torch.optim.Optimizer) -> None:
     """Let timm's Muon compute its Newton-Schulz iterations in ``dtype``, where it would take bfloat16 on every machine.
 
-    A processor without units for bfloat16 is ten times as slow in it, and its steps took longer than all the rest.
+    A processor without units for bfloat16 is many times as slow in it, and its steps took longer than all the rest.
     """
     from timm.optim import muon
 

@@ -17,7 +17,7 @@ STEPS = 3
 WORTH = 1.1
 """bfloat16 is taken where it is at least so many times as fast, for it is less exact."""
 HOPELESS = 0.25
-"""No more is tried where it is at most so fast: without units for it, steps in bfloat16 take ten times as long."""
+"""No more is tried where it is at most so fast: without units for it, steps in bfloat16 take many times as long."""
 
 
 def choose_precision(network: nn.Module, x: Tensor, loss: Callable[[list[Tensor]], Tensor]) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""Python's search for garbage, which costs a sixth of the time in which torch and its like are imported."""
+"""Python's search for garbage, which takes a part of the time in which torch and its like are imported."""
 
 from __future__ import annotations
 
