@@ -3,25 +3,27 @@
 Candidates are the front's networks with a change or two. The one with the largest expected hypervolume improvement is tried
 next, where trials that still run are taken for what the model expects of them. Costs are computed; only what training
 decides is predicted (:mod:`nni_earlyexit.search.surrogate.targets`). When nothing is expected any more, the cheapest and the
-dearest networks are tried, then those of which the models know least.
+dearest networks are tried, then those of which the models know least. After hundreds of trials one more changes the models
+little, so that they and their candidates serve several proposals, and a long search stays as fast as a short one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from nni_earlyexit.search.ask_tell import AskTell
 from nni_earlyexit.search.domain import Domain, Sample, key
 from nni_earlyexit.search.genetics import Genetics
-from nni_earlyexit.search.hypervolume import Improvement
+from nni_earlyexit.search.hypervolume import Array
 from nni_earlyexit.search.surrogate.models import FAMILIES, Hyperparameters, Models, rank_correlation
+from nni_earlyexit.search.surrogate.pool import Pool
 from nni_earlyexit.search.surrogate.targets import ends, targets
 from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.utils.checks import lookup, whole_number
-from numpy.typing import NDArray
 from pymoo.core.population import Population
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
@@ -37,6 +39,10 @@ RESELECT = 1.5
 """Growth of the number of trials at which the family of models and its settings are found again."""
 RANDOM_SHARE = 0.05
 """Share of the candidates that are drawn at random."""
+TRIALS_PER_PROPOSAL = 200
+"""So many trials are known for each proposal that the same models and candidates serve: one until there are twice as many."""
+SHARE_PROPOSED = 0.25
+"""Share of the candidates that is proposed at most before others are drawn."""
 ROUNDS = 4
 """Times that networks of the front are changed to have enough candidates."""
 DRAWS = 32
@@ -85,6 +91,10 @@ class Strategy(AskTell):
         self._genetics = Genetics(domain)
         self._targets = targets(self.objectives, domain, self.whole_fronts)
         self._models: Models | None = None
+        self._learned = False  # whether models know all trials
+        self._pool: Pool | None = None
+        self._drawn: dict[str, Any] = {}  # of what the pool follows, and how many proposals more it serves
+        self._expected: dict[str, Array] = {}  # points of the candidates and of what runs, as the models see them
         self._chosen, self._chosen_at = "", 0
         self._settings: list[Hyperparameters | None] | None = None
         self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
@@ -92,44 +102,82 @@ class Strategy(AskTell):
 
     def told(self, trial: Trial) -> None:
         """Note that models must be fitted again."""
-        self._models = None
+        self._learned = False
 
     def propose(self) -> Sample:
         """Propose the candidate that is expected to improve the front most."""
+        # threads would only wait for each other, matrices being small, and for the trials that run beside this
+        with threadpool_limits(1):
+            if self._pool is None or not self._drawn["proposals"]:
+                self._draw()
+            best = None if self._pool is None else self._pool.best(self._known_points(), self._is_new)
+            if self._pool is None or best is None:
+                self._pool = None
+                return self.random_sample()
+            self._drawn["proposals"] -= 1
+            if best[1] >= NEGLIGIBLE or self._drawn["doubt"] > 1:
+                return best[0]
+            if self._ends is None:
+                self._ends = ends(self.objectives, self.domain)
+            for sample in self._ends:
+                if self.possible(sample) is not None:
+                    self._pool = None
+                    return sample
+            self._pool = self._judged(self._pool.samples, DOUBT)
+            best = self._pool.best(self._known_points(), self._is_new)
+            assert best is not None
+            return best[0]
+
+    def _draw(self) -> None:
+        """Fit the models, and draw candidates for the next proposals, if there can be any."""
+        self._pool = None
         feasible = [trial for trial in self.trials.values() if trial.within]
         if len(self.trials) + len(self.pending) < self.initial_random or len(feasible) < 5:
-            return self.random_sample()
+            return
         tried = len(self.trials), len(self.pending)
+        drawn = {
+            "trials": len(self.trials),
+            "pending": list(self.pending.values()),
+            "rng": self.rng.bit_generator.state,
+        }
         candidates = [] if tried == self._none_left else self._candidates()
         if not candidates:
             self._none_left = tried
-            return self.random_sample()
-        # threads would only wait for each other, matrices being small, and for the trials that run beside this
-        with threadpool_limits(1):
-            if self._models is None:
-                self._models = self._fitted(feasible)
-            gains = self._expected_gains(self._models, candidates)
-            if gains.max() < NEGLIGIBLE:
-                if self._ends is None:
-                    self._ends = ends(self.objectives, self.domain)
-                for sample in self._ends:
-                    if self.possible(sample) is not None:
-                        return sample
-                gains = self._expected_gains(self._models, candidates, DOUBT)
-            return candidates[int(np.argmax(gains))]
+            return
+        if self._models is None or not self._learned:
+            self._models, self._learned = self._fitted(feasible), True
+        most = max(1, int(SHARE_PROPOSED * len(candidates)))
+        self._drawn = {**drawn, "proposals": min(max(1, len(self.trials) // TRIALS_PER_PROPOSAL), most)}
+        self._pool = self._judged(candidates)
 
-    def _expected_gains(self, models: Models, candidates: list[Sample], doubt: float = 1) -> NDArray[np.floating]:
-        """Expected hypervolume improvement of each candidate (candidates,), with so many times the models' deviation."""
-        improvement = Improvement(self.archive.points)
-        if self.pending:
-            running = list(self.pending.values())
-            expected = self._targets.points(running, models.predict(self._targets.features(running))[0])
-            improvement.add(expected.reshape(-1, expected.shape[-1]))
-        mean, deviation = models.predict(self._targets.features(candidates))
+    def _judged(self, candidates: list[Sample], doubt: float = 1) -> Pool:
+        """Candidates with the results that the models hold possible, with so many times their deviation."""
+        assert self._models is not None
+        mean, deviation = self._models.predict(self._targets.features(candidates))
         possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
-        return np.mean([improvement.gains(points) for points in self._targets.points(candidates, possible)], axis=0)
+        samples = {key(sample): sample for sample in candidates}
+        self._drawn["doubt"] = doubt
+        self._expected = dict(zip(samples, self._targets.points(candidates, mean), strict=True))
+        self._expect(self.pending)
+        return Pool(samples, self._targets.points(candidates, possible), self.archive.points)
 
-    def _luck(self, targets: int) -> NDArray[np.floating]:
+    def _expect(self, samples: Mapping[str, Sample]) -> None:
+        """Predict the points of what runs."""
+        assert self._models is not None
+        if samples:
+            running = list(samples.values())
+            points = self._targets.points(running, self._models.predict(self._targets.features(running))[0])
+            self._expected |= dict(zip(samples, points, strict=True))
+
+    def _known_points(self) -> Array:
+        """The front, and what the models expect of the networks that run (points, losses)."""
+        self._expect({name: sample for name, sample in self.pending.items() if name not in self._expected})
+        return np.concatenate([self.archive.points, *(self._expected[name] for name in self.pending)])
+
+    def _is_new(self, name: str) -> bool:
+        return name not in self.trials and name not in self.pending
+
+    def _luck(self, targets: int) -> Array:
         """Standard normal draws (draws, targets) with a part in common, every part a Latin hypercube's."""
         levels = norm.ppf((np.arange(DRAWS) + 0.5) / DRAWS)
         drawn = np.stack([self.rng.permutation(levels) for _ in range(1 + targets)], axis=1)
@@ -138,9 +186,8 @@ class Strategy(AskTell):
     def _fitted(self, trials: list[Trial]) -> Models:
         trials = trained_longest(trials)
         if len(trials) > MAX_FITTED:
-            best = set(self.archive.owners)
-            latest = {key(trial.sample) for trial in trials[-MAX_FITTED:]}
-            trials = [trial for trial in trials if key(trial.sample) in best | latest]
+            best = set(map(id, self.front()))
+            trials = [trial for trial in trials[:-MAX_FITTED] if id(trial) in best] + trials[-MAX_FITTED:]
         x, y = self._targets.features([trial.sample for trial in trials]), self._targets.learn(trials)
         if len(self.trials) >= RESELECT * self._chosen_at:
             self._chosen = self.family if self.family != CROSS_VALIDATED else self._best_family(x, y)
@@ -149,7 +196,7 @@ class Strategy(AskTell):
         self._settings = models.settings
         return models
 
-    def _best_family(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> str:
+    def _best_family(self, x: Array, y: Array) -> str:
         return max(FAMILIES, key=lambda name: rank_correlation(name, x, y, self.seed))
 
     def _candidates(self) -> list[Sample]:
@@ -169,12 +216,26 @@ class Strategy(AskTell):
         return list(samples.values())[: self.candidates]
 
     def own_state(self) -> dict[str, Any]:
-        """Family and settings of the models, as plain JSON."""
-        return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings}
+        """Family and settings of the models, and of what the candidates follow while they serve, as plain JSON."""
+        drawn = self._drawn if self._pool is not None and self._drawn["proposals"] else None
+        return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings, "drawn": drawn}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
-        """Take back family and settings of the models."""
+        """Take back family and settings of the models, and draw the candidates again that served."""
         self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]
+        if (drawn := state.get("drawn")) is not None:
+            now = self.trials, self.pending, self.archive
+            self.trials = dict(islice(self.trials.items(), drawn["trials"]))
+            self.pending = {key(sample): sample for sample in drawn["pending"]}
+            self.rng.bit_generator.state = drawn["rng"]
+            self._fill_archive()
+            with threadpool_limits(1):
+                self._draw()
+                if self._pool is not None and drawn["doubt"] > 1:
+                    self._pool = self._judged(self._pool.samples, drawn["doubt"])
+            self.trials, self.pending, self.archive = now
+            self._learned = False
+            self._drawn["proposals"] = drawn["proposals"]
 
 
 def trained_longest(trials: list[Trial]) -> list[Trial]:

@@ -9,6 +9,7 @@ front ends is not known: losses beyond the worst ends of this one are drawn into
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TypeAlias
 
@@ -54,11 +55,18 @@ class Improvement:
     def _reach(self, sets: Array) -> Array:
         """Lengths (sets, lines) to which sets of points (sets, points, losses) reach on each line."""
         reached = np.zeros((len(sets), len(self._bounds)))
+        if len(sets) == 1:  # all points of one set at once, else one point of all sets
+            reached[0] = self._lengths(sets[0]).max(axis=0, initial=0)
+            return reached
         for point in range(sets.shape[1]):
-            own = self._drawn_near(sets[:, point])
-            on_line = (own[:, None, 1:] <= self._bounds).all(axis=-1)
-            np.maximum(reached, np.where(on_line, (self._reference[0] - own[:, 0])[:, None], 0), out=reached)
+            np.maximum(reached, self._lengths(sets[:, point]), out=reached)
         return reached
+
+    def _lengths(self, points: Array) -> Array:
+        """Lengths (points, lines) to which each point (points, losses) reaches on each line."""
+        own = self._drawn_near(points)
+        on_line = (own[:, None, 1:] <= self._bounds).all(axis=-1)
+        return np.where(on_line, (self._reference[0] - own[:, 0])[:, None], 0)
 
     def _drawn_near(self, points: Array) -> Array:
         """Losses (points, losses) of which those beyond the front's worst ends lie within the margin, in their order."""
@@ -68,6 +76,10 @@ class Improvement:
     def add(self, points: Array) -> None:
         """Count points (points, losses) as part of the front from now on."""
         self._reached = np.maximum(self._reached, self._reach(points[None])[0])
+
+    def copy(self) -> Improvement:
+        """The same front, to which points can be added without this one's knowing."""
+        return copy.copy(self)
 
     def gains(self, sets: Array) -> Array:
         """Hypervolume that each of the sets (sets, points, losses) would add (sets,), as a share of the box."""

@@ -1,11 +1,11 @@
 """Faults injected into real searches, again and again: what was lost, what ran twice, how long until it went on.
 
-    python tests/faults/harness.py [--times 3] [FAULT ...]
+    python tests/faults/harness.py [--times 6] [--each 3] [FAULT ...]
 
-Each time a search of its own is started with ``nni-earlyexit run``: real manager, tuner and trials. At a random moment the
-fault is injected. The search then ends because of it, or goes on and is stopped with ``nnictl stop`` a little later. Then it is
-resumed (``nni-earlyexit resume``, which runs ``nnictl resume``) and must come to its end. A line per fault, and with
-``--results FILE`` a JSON file, to whose rows those of earlier runs belong, too.
+A search is started with ``nni-earlyexit run``: real manager, tuner and trials. At a random moment the fault is injected. The
+search then ends because of it, or goes on and is stopped with ``nnictl stop`` a little later. Then it is resumed
+(``nni-earlyexit resume``, which runs ``nnictl resume``), and the fault comes again, ``--each`` times in a search, which must
+then come to its end. A line per search, and with ``--results FILE`` a JSON file, to whose rows those of earlier runs belong.
 
 A finished trial is one whose network is stored. It is lost if at the end it is not among the trials of the front or the
 strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network; a trial
@@ -50,7 +50,9 @@ from support import Running, eventually, free_port, launch, left_behind, nnictl,
 ENOUGH = 1000
 """Trials that a search would make, so that none ends before it is stopped."""
 MORE = 6
-"""Trials after the resume, with which it comes to its end."""
+"""Trials after the last resume, with which it comes to its end."""
+FAULTY = range(3, ENOUGH, 5)
+"""Numbers of the trials that do something else, where that is the fault."""
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1 --max-avg-macs 600k --start warm"
 RESUMED = "--- resumed\n"
 BANKED = (".safetensors", ".npz", ".npy", ".json")
@@ -66,6 +68,7 @@ class Search:
         given = {"trialCommand": TRIAL, "maxTrialNumber": ENOUGH, "maxExperimentDuration": None, **changes}
         self.port = free_port() if proxy is None else proxy.front
         self.said: list[str] = []
+        self.failures = 0  # that were waited for
         self._follow(launch(folder, self.port, variables | (proxy.environment() if proxy else {}), **given))
         self.wait(lambda: any("web UI" in line for line in self.said))
         (self.manager,) = Manager.all_from(folder / "experiment.yml")
@@ -77,12 +80,17 @@ class Search:
         self.process = process
         threading.Thread(target=lambda: self.said.extend(stdout), daemon=True).start()
 
-    def wait(self, condition: Callable[[], object], seconds: float = 200) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 400) -> None:
         """Wait for ``condition``; ``AssertionError`` with what the search said if it does not come to pass."""
         try:
             eventually(condition, seconds)
         except TimeoutError:
             raise AssertionError("".join(self.said)) from None
+
+    def wait_for_more(self, trials: int) -> None:
+        """Wait until so many more trials have finished, or the search has ended."""
+        enough = len(self.finished()) + trials
+        self.wait(lambda: len(self.finished()) >= enough or self.ended() is not None)
 
     @property
     def experiment(self) -> Path:
@@ -128,8 +136,8 @@ class Search:
         last = len(self.said) - self.said[::-1].index(RESUMED)
         return self.said[last:]
 
-    def resume(self) -> None:
-        """Go on with what was stopped, or what is left."""
+    def resume(self, last: bool = False) -> None:
+        """Go on with what was stopped, or what is left; for the last time, to the end."""
         if any(manager.id == self.manager.id for manager in nni_processes.managers()):
             nnictl("stop", self.manager.id)
         self.wait(lambda: self.ended() is not None)
@@ -141,6 +149,7 @@ class Search:
         self.wait(lambda: any("web UI" in line for line in self.said_since_resume()) or self.ended() is not None)
         if self.ended() is None:
             self.manager = Manager(self.manager.id, self.port)
+        if last and self.ended() is None:
             nnictl("update", "trialnum", self.manager.id, "--value", str(len(self.manager.trials()) + MORE))
 
 
@@ -159,11 +168,13 @@ class Fault:
     changes, variables
         Of the experiment file, and of the environment of all its processes.
     failing
-        Trials that fail at most, because that is the fault.
+        Trials that fail at most each time, because that is the fault.
+    faulty
+        ``True`` if the :data:`FAULTY` trials fail, because that is the fault.
     proxied
         ``True`` if all processes talk to the manager through a proxy.
     left_out
-        Trials that the front leaves out at most, because their files were damaged.
+        Trials that the front leaves out at most each time, because their files were damaged.
     """
 
     inject: Callable[[Search], object]
@@ -172,21 +183,27 @@ class Fault:
     changes: Callable[[Path], dict[str, Any]] = lambda folder: {}
     variables: Callable[[Path], dict[str, str]] = lambda folder: {}
     failing: int = 0
+    faulty: bool = False
     proxied: bool = False
     left_out: int = 0
 
 
-def third(does: str, arguments: str = "--trial-timeout 30s") -> Callable[[Path], dict[str, Any]]:
-    """An experiment whose trial number 3 does something else."""
-    return lambda folder: own_space(folder, {"3"}, does, f"{TRIAL} {arguments}")
+def faulty(does: str, arguments: str = "--trial-timeout 30s") -> Fault:
+    """Trials of which some do something else, and fail."""
+    return Fault(
+        _another_failed,
+        changes=lambda folder: own_space(folder, {str(number) for number in FAULTY}, does, f"{TRIAL} {arguments}"),
+        variables=lambda folder: {"PYTHONPATH": str(folder)},
+        faulty=True,
+    )
 
 
-def _own_path(folder: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(folder)}
-
-
-def _third_failed(search: Search) -> None:
-    search.wait(lambda: any(trial["status"] == "FAILED" for trial in search.manager.trials()))
+def _another_failed(search: Search) -> None:
+    """Wait until as many trials have failed as times were asked for."""
+    search.failures += 1
+    search.wait(
+        lambda: sum(trial["status"] == "FAILED" for trial in search.manager.trials()) >= search.failures,
+    )
 
 
 def spoil(*plan: Spoilt) -> Callable[[Search], object]:
@@ -212,9 +229,14 @@ def _clock(folder: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(folder / "clock")}
 
 
-def jump(offset: str) -> Callable[[Search], object]:
-    """Set the clock of all processes."""
-    return lambda search: (search.folder / "clock").write_text(offset)
+def jump(seconds: int) -> Callable[[Search], object]:
+    """Move the clock of all processes."""
+
+    def inject(search: Search) -> None:
+        clock = search.folder / "clock"
+        clock.write_text(str(int(clock.read_text()) + seconds))
+
+    return inject
 
 
 def _fill_disk(search: Search) -> None:
@@ -368,29 +390,14 @@ FAULTS = {
     ),
     "the tuner's connection reset": Fault(_reset_tuner, proxied=True),
     "disk full": Fault(_fill_disk, ends=True, changes=_small_disk, failing=2),
-    "a trial hangs": Fault(_third_failed, changes=third("time.sleep(600)"), variables=_own_path, failing=1),
-    "a trial prints for ever": Fault(
-        _third_failed,
-        changes=third("while True: print('x' * 10_000)"),
-        variables=_own_path,
-        failing=1,
+    "a trial hangs": faulty("time.sleep(600)"),
+    "a trial prints for ever": faulty("while True: print('x' * 10_000)"),
+    "a trial eats memory": faulty(
+        "self.__dict__.setdefault('eaten', []).extend(b'x' * 50_000_000 for _ in range(200))", "--trial-memory 3G"
     ),
-    "a trial eats memory": Fault(
-        _third_failed,
-        changes=third(
-            "self.__dict__.setdefault('eaten', []).extend(b'x' * 50_000_000 for _ in range(200))", "--trial-memory 3G"
-        ),
-        variables=_own_path,
-        failing=1,
-    ),
-    "a trial returns NaN": Fault(
-        _third_failed,
-        changes=third("next(network.parameters()).data.fill_(torch.nan)", ""),
-        variables=_own_path,
-        failing=1,
-    ),
-    "the clock jumps an hour ahead": Fault(jump("+3600"), variables=_clock),
-    "the clock jumps an hour back": Fault(jump("-3600"), variables=_clock),
+    "a trial returns NaN": faulty("next(network.parameters()).data.fill_(torch.nan)", ""),
+    "the clock jumps an hour ahead": Fault(jump(3600), variables=_clock),
+    "the clock jumps an hour back": Fault(jump(-3600), variables=_clock),
     "strategy's state damaged": Fault(_damage_state, while_stopped=True),
     "halving's state damaged": Fault(_damage_halving, while_stopped=True, changes=_with_halving),
     "a stored trial damaged": Fault(_damage_record, while_stopped=True, left_out=1),
@@ -402,17 +409,18 @@ FAULTS = {
 
 @dataclass
 class Outcome:
-    """What came of one fault."""
+    """What came of a fault in one search."""
 
+    times: int
     finished: int
     lost: int
     twice: int
-    seconds: float
+    seconds: list[float]
     remarks: list[str] = field(default_factory=list)
 
 
-def inject(name: str, folder: Path) -> Outcome:
-    """One search with one fault; what came of it."""
+def inject(name: str, folder: Path, times: int = 1) -> Outcome:
+    """One search with a fault that comes so many times; what came of it."""
     fault = FAULTS[name]
     folder.mkdir()
     variables = {**fault.variables(folder), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -423,7 +431,7 @@ def inject(name: str, folder: Path) -> Outcome:
     search = None
     try:
         search = Search(folder, variables, proxy, **changes)
-        return _injected(fault, search)
+        return _injected(fault, search, times)
     finally:
         if search is not None:
             Manager(search.manager.id, search.port).stop()
@@ -436,51 +444,55 @@ def inject(name: str, folder: Path) -> Outcome:
             subprocess.run(["umount", "--lazy", str(folder / "small")], check=True)
 
 
-def _injected(fault: Fault, search: Search) -> Outcome:
-    most = search.rng.randrange(2, 5)
-    search.wait(lambda: len(search.finished()) >= most)
-    time.sleep(search.rng.uniform(0, 2))  # any moment of a trial
-    remarks: list[str] = []
-    if fault.while_stopped:
-        nnictl("stop", search.manager.id)
-        search.wait(lambda: search.ended() is not None)
-        fault.inject(search)
-        before = search.finished()
-        start = time.monotonic()
-    else:
-        before = search.finished()
-        start = time.monotonic()
-        fault.inject(search)
-        if fault.ends:
+def _injected(fault: Fault, search: Search, times: int) -> Outcome:
+    finished, again, seconds = 0, 0, []
+    before: dict[str, int] = {}
+    for time_ in range(1, times + 1):
+        search.wait_for_more(search.rng.randrange(2, 5))
+        time.sleep(search.rng.uniform(0, 2))  # any moment of a trial
+        if fault.while_stopped:
+            nnictl("stop", search.manager.id)
             search.wait(lambda: search.ended() is not None)
-        else:
-            search.wait(lambda: len(search.finished()) > len(before))
-    if not fault.ends and not fault.while_stopped:
-        seconds = time.monotonic() - start
-        search.resume()
-    else:
         now = search.finished()
-        search.resume()
-        search.wait(lambda: len(search.finished()) > len(now) or search.ended() is not None)
-        seconds = time.monotonic() - start
+        again += _changed(before, now)
+        finished += len(now) - len(before)
+        start = time.monotonic()
+        fault.inject(search)
+        before |= now if not fault.while_stopped else search.finished()  # without what was damaged
+        if fault.ends or fault.while_stopped:
+            search.wait(lambda: search.ended() is not None)
+            start = start if fault.ends else time.monotonic()
+            search.resume(last=time_ == times)
+            search.wait_for_more(1)
+            seconds.append(time.monotonic() - start)
+        else:
+            search.wait_for_more(1)
+            seconds.append(time.monotonic() - start)
+            search.resume(last=time_ == times)
     search.wait(lambda: search.ended() is not None)
+    remarks = []
     if search.ended() != 0:
         remarks.append(f"exit code {search.ended()}: {''.join(search.said_since_resume())}")
     if left := left_behind(search.folder):
         remarks.append(f"left behind: {left}")
-    after, known = search.finished(), _told(search)
-    samples = {trial: _sample(search, trial) for trial in after}
+    after, told = search.finished(), _told(search)
+    samples = [sample for sample in (_sample(search, trial) for trial in after) if sample]
     counted = json.loads((search.folder / "results" / "front.json").read_text())["trials"]
-    unknown = [trial for trial, sample in samples.items() if known.get(sample) is None and sample]
-    lost = len(before.keys() - after.keys()) + len(unknown) + max(0, len(after) - counted - fault.left_out)
-    again = [trial for trial, when in before.items() if after.get(trial) not in (None, when)]
-    twice = len(again) + len(samples) - len(set(samples.values()))
-    failed = sum(losses is None for losses in known.values())
-    if failed > fault.failing:
+    unknown = [sample for sample in samples if told.get(sample) is None]
+    left_out = max(0, len(after) - counted - times * fault.left_out)
+    lost = len(before.keys() - after.keys()) + len(unknown) + left_out
+    twice = again + _changed(before, after) + len(samples) - len(set(samples))
+    failed = sum(losses is None for losses in told.values())
+    if failed > (sum(number < len(told) for number in FAULTY) if fault.faulty else times * fault.failing):
         lines = dict.fromkeys(search.said)  # a resumed search says it again
         reasons = [line for line in lines if line.startswith("trial ") and " failed: " in line]
         remarks.append(f"{failed} trials failed: {''.join(reasons)}")
-    return Outcome(len(before), lost, twice, seconds, remarks)
+    return Outcome(times, finished, lost, twice, seconds, remarks)
+
+
+def _changed(before: dict[str, int], after: dict[str, int]) -> int:
+    """How many networks were stored again."""
+    return sum(after.get(trial, when) != when for trial, when in before.items())
 
 
 def _sample(search: Search, trial: str) -> str:
@@ -499,11 +511,11 @@ def _told(search: Search) -> dict[str, Any]:
 def row(outcomes: list[Outcome], before: dict[str, Any] | None = None) -> dict[str, Any]:
     """What came of all injections of a fault, those of a row ``before`` included."""
     new = {
-        "times": len(outcomes),
+        "times": sum(outcome.times for outcome in outcomes),
         "finished": sum(outcome.finished for outcome in outcomes),
         "lost": sum(outcome.lost for outcome in outcomes),
         "twice": sum(outcome.twice for outcome in outcomes),
-        "seconds": [round(outcome.seconds, 1) for outcome in outcomes],
+        "seconds": [round(seconds, 1) for outcome in outcomes for seconds in outcome.seconds],
         "remarks": [remark for outcome in outcomes for remark in outcome.remarks],
     }
     return new if before is None else {name: before.get(name, type(value)()) + value for name, value in new.items()}
@@ -525,17 +537,18 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)} (all)")
-    parser.add_argument("--times", type=int, default=3, help="of each fault (3)")
+    parser.add_argument("--times", type=int, default=6, help="of each fault (6)")
+    parser.add_argument("--each", type=int, default=3, help="in one search, at most (3)")
     parser.add_argument("--results", type=Path, help="a JSON file, to whose rows is added")
     given = parser.parse_args()
     stored = json.loads(given.results.read_text()) if given.results and given.results.exists() else {}
     bad = 0
     for name in given.faults or FAULTS:
         outcomes = []
-        for time_ in range(given.times):
+        for first in range(0, given.times, given.each):
             with tempfile.TemporaryDirectory(prefix="fault", ignore_cleanup_errors=True) as home:
                 os.environ["HOME"] = home  # nnictl keeps its list of experiments there
-                outcome = inject(name, Path(home) / f"search{time_}")
+                outcome = inject(name, Path(home) / "search", min(given.each, given.times - first))
             outcomes.append(outcome)
             print(f"{name}: {asdict(outcome)}", flush=True)
             bad += len(outcome.remarks) + outcome.lost + outcome.twice

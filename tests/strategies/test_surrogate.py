@@ -61,19 +61,18 @@ def test_it_needs_fewer_trials_than_search_without_a_model(family):
 
 def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
     strategy = started(trials=20)
-    candidates = strategy._candidates()
-    models = strategy._fitted(list(strategy.trials.values()))
+    strategy._draw()
+    names = [key(sample) for sample in strategy._pool.samples]
 
-    def gains():
-        strategy.rng = np.random.default_rng(0)
-        return strategy._expected_gains(models, candidates)
+    def gain(name):
+        return strategy._pool.best(strategy._known_points(), lambda other: other == name)[1]
 
-    before = gains()
-    expected = strategy._targets.points(candidates, models.predict(strategy._targets.features(candidates))[0])
+    before = [gain(name) for name in names]
+    expected = np.stack([strategy._expected[name] for name in names])
     best = int(np.argmax(Improvement(strategy.archive.points).gains(expected)))
-    strategy.pending[key(candidates[best])] = candidates[best]
-    after = gains()
-    assert (after <= before).all()
+    strategy.pending[names[best]] = strategy._pool.samples[best]
+    after = [gain(name) for name in names]
+    assert (np.array(after) <= before).all()
     assert after[best] < 0.9 * before[best]
 
 
@@ -202,6 +201,50 @@ def test_when_nothing_is_expected_what_models_know_least_of_is_tried(monkeypatch
         return np.nanmax(models.predict(strategy._targets.features(proposals))[1], axis=0).mean()
 
     assert deviation(np.inf) > 1.2 * deviation(0)
+
+
+def test_models_serve_several_proposals_when_many_trials_are_known(monkeypatch):
+    monkeypatch.setattr(surrogate, "TRIALS_PER_PROPOSAL", 5)
+    strategy = started(trials=20)
+    fitted = []
+    models = surrogate.Models
+    monkeypatch.setattr(surrogate, "Models", lambda *arguments: fitted.append(1) or models(*arguments))
+    for _ in range(12):
+        sample = strategy.ask()
+        strategy.tell(sample, metrics(sample))
+    assert len(fitted) == 3
+    assert len(strategy.trials) == 32  # none was proposed twice
+
+
+@pytest.mark.slow
+def test_few_trials_are_lost_where_models_serve_several_proposals(monkeypatch):
+    each = np.mean([hypervolume(started(seed, trials=40)) for seed in range(3)])
+    monkeypatch.setattr(surrogate, "TRIALS_PER_PROPOSAL", 3)
+    several = np.mean([hypervolume(started(seed, trials=40)) for seed in range(3)])
+    assert several > np.mean([hypervolume(started(seed, "nsga2", trials=40)) for seed in range(3)])
+    assert several > 0.98 * each
+
+
+@pytest.mark.parametrize("negligible", [surrogate.NEGLIGIBLE, np.inf])
+@pytest.mark.parametrize("trials", [20, 23])
+def test_a_restored_state_goes_on_with_the_candidates_that_served(negligible, trials, monkeypatch):
+    monkeypatch.setattr(surrogate, "TRIALS_PER_PROPOSAL", 3)
+    monkeypatch.setattr(surrogate, "NEGLIGIBLE", negligible)
+    monkeypatch.setattr(surrogate, "ends", lambda objectives, domain: [])
+    strategy, restored = started(), started(seed=9)
+    running = [strategy.ask() for _ in range(3)]
+    for _ in range(trials):
+        running.append(strategy.ask())
+        sample = running.pop(0)
+        strategy.tell(sample, metrics(sample))
+    assert strategy.own_state()["drawn"] is not None
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(12):
+        running.append(strategy.ask())
+        assert restored.ask() == running[-1]
+        sample = running.pop(0)
+        for each in (strategy, restored):
+            each.tell(sample, metrics(sample))
 
 
 def test_a_restored_state_tries_the_ends_too(monkeypatch):
