@@ -131,7 +131,7 @@ class Strategy(AskTell):
     def _draw(self) -> None:
         """Fit the models, and draw candidates for the next proposals, if there can be any."""
         self._pool = None
-        feasible = [trial for trial in self.trials.values() if trial.within]
+        feasible = self._feasible()
         if len(self.trials) + len(self.pending) < self.initial_random or len(feasible) < 5:
             return
         tried = len(self.trials), len(self.pending)
@@ -149,6 +149,9 @@ class Strategy(AskTell):
         most = max(1, int(SHARE_PROPOSED * len(candidates)))
         self._drawn = {**drawn, "proposals": min(max(1, len(self.trials) // TRIALS_PER_PROPOSAL), most)}
         self._pool = self._judged(candidates)
+
+    def _feasible(self) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.within]
 
     def _judged(self, candidates: list[Sample], doubt: float = 1) -> Pool:
         """Candidates with the results that the models hold possible, with so many times their deviation."""
@@ -222,8 +225,14 @@ class Strategy(AskTell):
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
         """Take back family and settings of the models, and draw the candidates again that served."""
-        self._chosen, self._chosen_at, self._settings = state["family"], state["chosen_at"], state["settings"]
-        if (drawn := state.get("drawn")) is not None:
+        own = state["family"], state["chosen_at"], state["settings"]
+        self._chosen, self._chosen_at, self._settings = own
+        if (drawn := state.get("drawn")) is None:
+            if self._settings is not None:  # that they are none would end the search at its next proposal
+                self._fitted(self._feasible())
+                self._chosen, self._chosen_at, self._settings = own
+        else:
+            whole_number(0)("state: drawn: proposals", drawn["proposals"])
             now = self.trials, self.pending, self.archive
             self.trials = dict(islice(self.trials.items(), drawn["trials"]))
             self.pending = {key(sample): sample for sample in drawn["pending"]}

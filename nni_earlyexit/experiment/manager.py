@@ -17,12 +17,15 @@ from typing import Any
 import psutil
 from nni_earlyexit.experiment.environment import environment
 from nni_earlyexit.integration import nni_processes, rest
+from nni_earlyexit.utils import files
 from nni_earlyexit.utils.checks import check_port, unknown
 
 POLL_PATIENCE_S = 10
 """Seconds that one look at the experiment may take; whoever looks goes on looking."""
 NO_REASON = "Found multiple FINAL results"
 """Message that NNI's manager calls an error, and is none: a trial may have reported its result twice."""
+STARTED_FROM = "started_from"
+"""File in an experiment's folder with the path of the experiment file that it was started from."""
 STOPPING_S = 60
 """Seconds that a manager may take to end itself, as ``nnictl stop`` gives it."""
 
@@ -48,7 +51,7 @@ class Manager:
 
         None of its old processes may run any more: the old tuner would connect to the new manager.
         """
-        return cls._launched(["resume", *_stored(folder)], port)
+        return cls._launched(["resume", *_stored(folder)], port, _started_from(folder))
 
     @classmethod
     def view(cls, folder: Path, port: int) -> Manager:
@@ -79,9 +82,15 @@ class Manager:
                 check_port(port)  # somebody else was faster
             raise OSError(f"nnictl {arguments[0]} failed: {said.splitlines()[-1] if said else 'it said nothing'}")
 
+    @staticmethod
+    def remember_file(config: Path, folder: Path) -> None:
+        """Note in the experiment's ``folder`` from which file it was started, so that it is known after a resume, too."""
+        with suppress(OSError):  # nothing else depends on it
+            files.write_whole(folder / STARTED_FROM, lambda path: path.write_text(str(config.resolve()), "utf-8"))
+
     @classmethod
     def all_from(cls, config: Path) -> list[Manager]:
-        """The managers that were started from the experiment file ``config`` and run."""
+        """The managers that were started from the experiment file ``config``, or resumed since, and run."""
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
 
     @classmethod
@@ -169,6 +178,15 @@ def _stored(folder: Path) -> list[str]:
     """The words by which ``nnictl`` finds the experiment in ``folder``."""
     place = folder.resolve()
     return [place.name, "--experiment_dir", str(place.parent)]
+
+
+def _started_from(folder: Path) -> Path | None:
+    """The experiment file that the experiment in ``folder`` was started from, if that is known and it is there."""
+    try:
+        file = Path((folder / STARTED_FROM).read_text("utf-8"))
+        return file if file.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

@@ -86,7 +86,9 @@ def run(
                 raise
             say("interrupted; nothing is left running")
             return 130
-        return follow(started, experiment.working_directory / started.id, results, grace_s, say, console)
+        folder = experiment.working_directory / started.id
+        started.remember_file(experiment.path, folder)
+        return follow(started, folder, results, grace_s, say, console)
 
 
 def attach(

@@ -177,7 +177,8 @@ class AskTell(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same strategy in the same space, after :meth:`start`.
 
-        Raises ``ValueError`` for the state of another version, strategy, space, or other objectives.
+        Raises ``ValueError`` for the state of another version, strategy, space, or other objectives, and for a sample that
+        is not of the space.
         """
         here = self.state_dict()
         for name, what in (
@@ -194,6 +195,8 @@ class AskTell(ABC):
                 )
                 raise ValueError(f"state: it is of {what} {differs}")
         self.start(self.domain)
+        for sample in [*(trial[0] for trial in state["trials"]), *state["pending"]]:
+            self.domain.check(sample)
         for sample, losses, points, excess, epochs in state["trials"]:
             self.trials[key(sample)] = Trial(
                 dict(sample),

@@ -35,7 +35,9 @@ def test_what_init_writes_runs_and_goes_on_after_its_manager_was_killed(tmp_path
 
     command = ["resume", manager.id, "--port", str(port), "--results", str(tmp_path / "results")]
     resumed = start_program(command)
-    said = resumed.stdout.read()
+    said = "".join(lines_until(resumed, "web UI"))
+    assert Manager.all_from(manager.file) == [Manager(manager.id, port)]  # so that nobody starts the file a second time
+    said += resumed.stdout.read()
     assert resumed.wait() == 0, said
     assert f"goes on with experiment {manager.id}" in said
     assert json.loads((tmp_path / "results" / "front.json").read_text())["trials"] == 4

@@ -430,10 +430,14 @@ def state(rng: random.Random, folder: Path) -> None:
     from nni_earlyexit.search.checkpoint import FILE, Checkpoint
     from nni_earlyexit.search.limits import Limits
     from nni_earlyexit.space.search_domain import domain
+    from nni_earlyexit.strategies import surrogate
 
-    strategy = strategies.create("nsga2", seed=0)
+    surrogate.TRIALS_PER_PROPOSAL = 2  # so that the state says what its candidates follow
+    few = {"initial_random": 5, "candidates": 20}
+    name, arguments = rng.choice((("nsga2", {}), ("surrogate", few)))
+    strategy = strategies.create(name, seed=0, **arguments)
     strategy.start(domain(_small_space(), Limits(), None))
-    for accuracy in (0.5, 0.6, None):
+    for accuracy in (0.5, 0.6, None, 0.5, 0.4, 0.3, 0.6)[: 3 if name == "nsga2" else None]:
         sample = strategy.ask()
         strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})
     strategy.ask()

@@ -135,6 +135,18 @@ def test_a_state_is_json_from_which_the_same_proposals_follow(name):
     assert run(restored, 15) == run(strategy, 15)
 
 
+@pytest.mark.parametrize("part", ["trials", "pending"])
+def test_a_state_with_a_network_of_another_space_is_refused(name, part):
+    strategy = strategies.create(name)
+    strategy.start(Domain(BINARY, name="binary/1"))
+    run(strategy, 7)
+    state = json.loads(json.dumps(strategy.state_dict()))
+    sample = state["trials"][2][0] if part == "trials" else state["pending"][0]
+    sample[next(iter(sample))] = "else"
+    with pytest.raises(ValueError, match="sample: .*='else' is not possible"):
+        strategy.load_state_dict(state)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -247,6 +247,14 @@ def test_a_restored_state_goes_on_with_the_candidates_that_served(negligible, tr
             each.tell(sample, metrics(sample))
 
 
+@pytest.mark.parametrize("change", [{"family": "tree"}, {"settings": []}, {"settings": "none"}, {"chosen_at": None}])
+def test_what_no_model_can_be_made_with_is_refused_at_once(change):
+    strategy = started(trials=14)
+    state = json.loads(json.dumps(strategy.state_dict()))
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        strategy.load_state_dict({**state, "own": {**state["own"], **change}})
+
+
 def test_a_restored_state_tries_the_ends_too(monkeypatch):
     monkeypatch.setattr(surrogate, "NEGLIGIBLE", np.inf)
     strategy, restored = started(trials=12), started(seed=9)
