@@ -220,7 +220,7 @@ class Strategy(AskTell):
 
     def own_state(self) -> dict[str, Any]:
         """Family and settings of the models, and of what the candidates follow while they serve, as plain JSON."""
-        drawn = self._drawn if self._pool is not None and self._drawn["proposals"] else None
+        drawn = dict(self._drawn) if self._pool is not None and self._drawn["proposals"] else None
         return {"family": self._chosen, "chosen_at": self._chosen_at, "settings": self._settings, "drawn": drawn}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:

@@ -43,7 +43,9 @@ def build_and_test(name: str, folder: Path, pytest_arguments: list[str]) -> dict
     shutil.rmtree(folder, ignore_errors=True)
     run(["git", "clone", "--quiet", str(ROOT), str(folder)], ROOT)
     binaries = folder / ".venv" / "bin"
-    run(["uv", "venv", "--quiet", "--python", python, str(binaries.parent)], folder)
+    run(
+        ["uv", "venv", "--seed", "--quiet", "--python", python, str(binaries.parent)], folder
+    )  # NNI calls pip on workers
     start = time.monotonic()
     install = ["uv", "pip", "install", "--quiet", "--python", str(binaries / "python"), "--resolution", resolution]
     run([*install, "--editable", ".[dev]"], folder)

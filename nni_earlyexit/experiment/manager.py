@@ -204,13 +204,14 @@ def reasons(folder: Path) -> str:
     """Reasons why NNI failed: the last error in the tuner's log and in the manager's of the experiment in ``folder``."""
     errors = []
     for name, who in (("dispatcher.log", "tuner"), ("nnimanager.log", "manager")):
-        error = _last_error(folder / "log" / name)
+        error = last_error(folder / "log" / name)
         if error is not None:
             errors.append(error if who == "tuner" else f"NNI's manager says: {error}")
     return "; ".join(errors) or f"no reason is in its logs, {folder / 'log'}"
 
 
-def _last_error(log: Path) -> str | None:
+def last_error(log: Path) -> str | None:
+    """The last error in a log of NNI's that is one."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:

@@ -18,7 +18,7 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
 from nni_earlyexit.experiment.config import check, seconds
 from nni_earlyexit.experiment.live import Display, Lines, State, display
-from nni_earlyexit.experiment.manager import Manager, reasons
+from nni_earlyexit.experiment.manager import Manager, last_error, reasons
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.experiment.workers import fetch
 from nni_earlyexit.integration import trial_arguments
@@ -197,6 +197,8 @@ class _Watch:
                 continue
             if not self.manager.lives():
                 self.display.say("NNI's manager does not answer any more; finished trials are kept")
+                if error := last_error(self.folder / "log" / "nnimanager.log"):
+                    self.display.say(f"the last error in its log: {error}")
                 return 1
             if now - max(answered, reminded) >= REMIND_S:
                 self.display.say(

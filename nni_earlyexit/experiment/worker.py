@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from nni_earlyexit.utils.provenance import made_with
 
 
 def about(files: Sequence[str]) -> dict[str, Any]:
-    """Versions, commit and machine, and the checksums of ``files``, or folders, by their names."""
-    return {"made_with": made_with(), "checksums": {name: _checksum(Path(name).expanduser()) for name in files}}
+    """Versions, commit and machine, whether there is pip, and the checksums of ``files``, or folders, by their names."""
+    return {
+        "made_with": made_with(),
+        "pip": find_spec("pip") is not None,
+        "checksums": {name: _checksum(Path(name).expanduser()) for name in files},
+    }
 
 
 def _checksum(path: Path) -> str | None:

@@ -47,7 +47,7 @@ def check_workers(machines: Sequence[Mapping[str, Any]], files: Sequence[str], s
     Raises
     ------
     ValueError
-        In one sentence for a machine that cannot be reached, that lacks the package or a file, or has another one.
+        In one sentence for a machine that cannot be reached, that lacks the package, pip or a file, or has another one.
     """
     here = worker.about(files)
     if missing := [name for name, checksum in here["checksums"].items() if checksum is None]:
@@ -95,7 +95,7 @@ def _asked(machine: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"machineList: {host!r} cannot be reached: {said}")
     try:
         there = json.loads(done.stdout.splitlines()[-1])
-        return {"made_with": dict(there["made_with"]), "checksums": dict(there["checksums"])}
+        return {**there, "made_with": dict(there["made_with"]), "checksums": dict(there["checksums"])}
     except (ValueError, LookupError, TypeError):
         raise ValueError(f"machineList: {python!r} on {host!r} cannot run trials: {said}") from None
 
@@ -198,6 +198,10 @@ def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> No
             raise ValueError(
                 f"machineList: {host!r} has {name} {other or '(none)'}, this machine {own or '(none)'}; make both the same"
             )
+    if there.get("pip") is False:  # an environment of uv's may have none
+        raise ValueError(
+            f"machineList: {host!r} has no pip, which NNI calls there at every start; 'python -m ensurepip' there brings it"
+        )
     for name, checksum in here["checksums"].items():
         if there["checksums"].get(name) != checksum:
             other = "other files" if Path(name).expanduser().is_dir() else "another file"

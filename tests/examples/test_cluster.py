@@ -71,6 +71,7 @@ def test_a_worker_like_this_machine_is_accepted_with_the_files_that_it_needs(wor
             r"'127.0.0.1' has nni-earlyexit 0\.0\.9, this machine \d+\.\d+\.\d+; make both the same",
         ),
         (""""$PYTHON" "$@" | sed 's/"timm": "[^"]*", //'""", r"'127.0.0.1' has timm \(none\), this machine \d"),
+        (""""$PYTHON" "$@" | sed 's/"pip": true/"pip": false/'""", r"'127.0.0.1' has no pip, which NNI calls there"),
         ('exec "$PYTHON" -I -S "$@"', r"'.*/python' on '127.0.0.1' cannot run trials: .*No module named"),
         ("exit 3", r"'.*/python' on '127.0.0.1' cannot run trials: no reason given"),
         ("echo '{}'", r"'.*/python' on '127.0.0.1' cannot run trials: no reason given"),
@@ -87,7 +88,17 @@ def test_a_worker_like_this_machine_is_accepted_with_the_files_that_it_needs(wor
             r"'127.0.0.1' has other files than this machine in '.*/images'; copy it there",
         ),
     ],
-    ids=["version", "package", "no package", "fails", "says nothing", "no file", "another file", "other images"],
+    ids=[
+        "version",
+        "package",
+        "no pip",
+        "no package",
+        "fails",
+        "says nothing",
+        "no file",
+        "another file",
+        "other images",
+    ],
 )
 def test_another_worker_is_refused_with_the_reason(worker, tmp_path, does, sentence):
     (tmp_path / "weights").write_text("of a supernet")
