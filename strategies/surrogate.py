@@ -106,28 +106,28 @@ class Strategy(AskTell):
 
     def propose(self) -> Sample:
         """Propose the candidate that is expected to improve the front most."""
-        # threads would only wait for each other, matrices being small, and for the trials that run beside this
-        with threadpool_limits(1):
-            if self._pool is None or not self._drawn["proposals"]:
-                self._draw()
-            best = None if self._pool is None else self._pool.best(self._known_points(), self._is_new)
-            if self._pool is None or best is None:
-                self._pool = None
-                return self.random_sample()
-            self._drawn["proposals"] -= 1
-            if best[1] >= NEGLIGIBLE or self._drawn["doubt"] > 1:
-                return best[0]
-            if self._ends is None:
-                self._ends = ends(self.objectives, self.domain)
-            for sample in self._ends:
-                if self.possible(sample) is not None:
-                    self._pool = None
-                    return sample
-            self._pool = self._judged(self._pool.samples, DOUBT)
-            best = self._pool.best(self._known_points(), self._is_new)
-            assert best is not None
+        if self._pool is None or not self._drawn["proposals"]:
+            self._draw()
+        best = None if self._pool is None else self._pool.best(self._known_points(), self._is_new)
+        if self._pool is None or best is None:
+            self._pool = None
+            return self.random_sample()
+        self._drawn["proposals"] -= 1
+        if best[1] >= NEGLIGIBLE or self._drawn["doubt"] > 1:
             return best[0]
+        if self._ends is None:
+            self._ends = ends(self.objectives, self.domain)
+        for sample in self._ends:
+            if self.possible(sample) is not None:
+                self._pool = None
+                return sample
+        self._pool = self._judged(self._pool.samples, DOUBT)
+        best = self._pool.best(self._known_points(), self._is_new)
+        assert best is not None
+        return best[0]
 
+    # threads would only wait for each other, matrices being small, and for the trials that run beside this
+    @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _draw(self) -> None:
         """Fit the models, and draw candidates for the next proposals, if there can be any."""
         self._pool = None
@@ -153,6 +153,7 @@ class Strategy(AskTell):
     def _feasible(self) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.within]
 
+    @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _judged(self, candidates: list[Sample], doubt: float = 1) -> Pool:
         """Candidates with the results that the models hold possible, with so many times their deviation."""
         assert self._models is not None
@@ -238,10 +239,9 @@ class Strategy(AskTell):
             self.pending = {key(sample): sample for sample in drawn["pending"]}
             self.rng.bit_generator.state = drawn["rng"]
             self._fill_archive()
-            with threadpool_limits(1):
-                self._draw()
-                if self._pool is not None and drawn["doubt"] > 1:
-                    self._pool = self._judged(self._pool.samples, drawn["doubt"])
+            self._draw()
+            if self._pool is not None and drawn["doubt"] > 1:
+                self._pool = self._judged(self._pool.samples, drawn["doubt"])
             self.trials, self.pending, self.archive = now
             self._learned = False
             self._drawn["proposals"] = drawn["proposals"]

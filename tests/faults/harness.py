@@ -62,16 +62,30 @@ BANKED = (".safetensors", ".npz", ".npy", ".json")
 class Search:
     """A search that runs, and what it has finished."""
 
-    def __init__(self, folder: Path, variables: dict[str, str], proxy: Proxy | None, **changes: Any) -> None:
-        self.folder, self.proxy, self.rng = folder, proxy, random.Random()
+    def __init__(self, folder: Path, variables: dict[str, str], proxied: bool, **changes: Any) -> None:
+        self.folder, self.rng = folder, random.Random()
         self._variables = variables  # which it is resumed with, too
+        self.proxy = _running_proxy() if proxied else None
         given = {"trialCommand": TRIAL, "maxTrialNumber": ENOUGH, "maxExperimentDuration": None, **changes}
-        self.port = free_port() if proxy is None else proxy.front
         self.said: list[str] = []
         self.failures = 0  # that were waited for
-        self._follow(launch(folder, self.port, variables | (proxy.environment() if proxy else {}), **given))
+        self.port, through = self._way()
+        self._follow(launch(folder, self.port, variables | through, **given))
         self.wait(lambda: any("web UI" in line for line in self.said))
         (self.manager,) = Manager.all_from(folder / "experiment.yml")
+
+    def _way(self) -> tuple[int, dict[str, str]]:
+        """The port that everybody knows, and the variables with which the manager is behind it."""
+        return (free_port(), {}) if self.proxy is None else (self.proxy.front, self.proxy.environment())
+
+    def close(self) -> None:
+        """End what is left of it."""
+        Manager(self.manager.id, self.port).stop()
+        if self.ended() is None:
+            self.process.kill()
+        self.process.wait()
+        if self.proxy is not None:
+            self.proxy.__exit__(None, None, None)
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         """Read what the process says, so that it never waits for a reader."""
@@ -141,16 +155,25 @@ class Search:
         if any(manager.id == self.manager.id for manager in nni_processes.managers()):
             nnictl("stop", self.manager.id)
         self.wait(lambda: self.ended() is not None)
-        self.port = free_port()
+        if self.proxy is not None:
+            self.proxy.__exit__(None, None, None)
+            self.proxy = _running_proxy()
+        self.port, through = self._way()
         arguments = ["resume", str(self.experiment), "--port", str(self.port)]
         arguments += ["--results", str(self.folder / "results")]
         self.said.append(RESUMED)
-        self._follow(start_program(arguments, self._variables))
+        self._follow(start_program(arguments, self._variables | through))
         self.wait(lambda: any("web UI" in line for line in self.said_since_resume()) or self.ended() is not None)
         if self.ended() is None:
             self.manager = Manager(self.manager.id, self.port)
         if last and self.ended() is None:
             nnictl("update", "trialnum", self.manager.id, "--value", str(len(self.manager.trials()) + MORE))
+
+
+def _running_proxy() -> Proxy:
+    proxy = Proxy([])
+    proxy.__enter__()
+    return proxy
 
 
 @dataclass
@@ -425,21 +448,13 @@ def inject(name: str, folder: Path, times: int = 1) -> Outcome:
     folder.mkdir()
     variables = {**fault.variables(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     changes = fault.changes(folder)
-    proxy = Proxy([]) if fault.proxied else None
-    if proxy is not None:
-        proxy.__enter__()
     search = None
     try:
-        search = Search(folder, variables, proxy, **changes)
+        search = Search(folder, variables, fault.proxied, **changes)
         return _injected(fault, search, times)
     finally:
         if search is not None:
-            Manager(search.manager.id, search.port).stop()
-            if search.ended() is None:
-                search.process.kill()
-            search.process.wait()
-        if proxy is not None:
-            proxy.__exit__(None, None, None)
+            search.close()
         if (folder / "small").is_mount():
             subprocess.run(["umount", "--lazy", str(folder / "small")], check=True)
 
