@@ -1,6 +1,6 @@
 """Whether anything slows down in a long search.
 
-    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate]
+    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate] [--concurrency 8]
     python benchmarks/soak.py real [--trials 2000] [--concurrency 8]
 
 ``simulate``: the tuner without NNI's manager, as quickly as results can be told. Accuracies are made up from a network's MACs
@@ -31,7 +31,6 @@ from typing import Any
 import psutil
 
 SPACE = "mobilenetv3 halvings=5"
-AT_ONCE = 8
 POINTS = 6
 """Points of a network's trade-off."""
 
@@ -97,7 +96,7 @@ def simulate(given: argparse.Namespace) -> None:
             for number in range(given.trials):
                 (parameters,) = propose([number])
                 running.append((number, parameters))
-                if len(running) == AT_ONCE:
+                if len(running) == given.concurrency:
                     known, sample = running.popleft()
                     sample = {label: value for label, value in sample.items() if label != "space"}
                     take_in(known, None, made_up(sample, space.exit_costs(sample)))
@@ -216,10 +215,11 @@ def main() -> None:
     simulated = parts.add_parser("simulate")
     simulated.add_argument("--trials", type=int, default=100_000)
     simulated.add_argument("--strategies", nargs="+", default=["nsga2", "surrogate"])
+    simulated.add_argument("--concurrency", type=int, default=8)
     simulated.set_defaults(run=simulate)
     through = parts.add_parser("real")
     through.add_argument("--trials", type=int, default=2000)
-    through.add_argument("--concurrency", type=int, default=AT_ONCE)
+    through.add_argument("--concurrency", type=int, default=8)
     through.add_argument("--strategy", default="surrogate")
     through.add_argument("--port", type=int, default=8080)
     through.set_defaults(run=real)

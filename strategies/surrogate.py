@@ -94,11 +94,22 @@ class Strategy(AskTell):
         self._learned = False  # whether models know all trials
         self._pool: Pool | None = None
         self._drawn: dict[str, Any] = {}  # of what the pool follows, and how many proposals more it serves
+        self._samples: dict[
+            str, Sample
+        ] = {}  # its candidates by their names, their predictions, and the front at that time
+        self._predicted: tuple[Array, Array] = (np.empty(0), np.empty(0))
+        self._front: Array = self.archive.points
         self._expected: dict[str, Array] = {}  # points of the candidates and of what runs, as the models see them
         self._chosen, self._chosen_at = "", 0
         self._settings: list[Hyperparameters | None] | None = None
         self._none_left = (-1, -1)  # trials and pending samples when no candidate was new
         self._ends: list[Sample] | None = None
+
+    def _remember(self, trial: Trial) -> None:
+        """Forget the candidates as well if a network is told again: what they follow cannot be stored any more."""
+        if key(trial.sample) in self.trials:
+            self._pool = None
+        super()._remember(trial)
 
     def told(self, trial: Trial) -> None:
         """Note that models must be fitted again."""
@@ -121,13 +132,11 @@ class Strategy(AskTell):
             if self.possible(sample) is not None:
                 self._pool = None
                 return sample
-        self._pool = self._judged(self._pool.samples, DOUBT)
+        self._judge(DOUBT)
         best = self._pool.best(self._known_points(), self._is_new)
         assert best is not None
         return best[0]
 
-    # threads would only wait for each other, matrices being small, and for the trials that run beside this
-    @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _draw(self) -> None:
         """Fit the models, and draw candidates for the next proposals, if there can be any."""
         self._pool = None
@@ -144,26 +153,30 @@ class Strategy(AskTell):
         if not candidates:
             self._none_left = tried
             return
-        if self._models is None or not self._learned:
-            self._models, self._learned = self._fitted(feasible), True
+        # threads would only wait for each other, matrices being small, and for the trials that run beside this
+        with threadpool_limits(1):
+            if self._models is None or not self._learned:
+                self._models, self._learned = self._fitted(feasible), True
+            self._predicted = self._models.predict(self._targets.features(candidates))
+            self._samples = {key(sample): sample for sample in candidates}
+            self._expected = dict(zip(self._samples, self._targets.points(candidates, self._predicted[0]), strict=True))
+            self._expect(self.pending)
+        self._front = self.archive.points
         most = max(1, int(SHARE_PROPOSED * len(candidates)))
         self._drawn = {**drawn, "proposals": min(max(1, len(self.trials) // TRIALS_PER_PROPOSAL), most)}
-        self._pool = self._judged(candidates)
+        self._judge()
+
+    def _judge(self, doubt: float = 1) -> None:
+        """Draw results of the candidates that the models hold possible, with so many times their deviation."""
+        mean, deviation = self._predicted
+        possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
+        points = self._targets.points(list(self._samples.values()), possible)
+        # the front as it was at first is the box to measure in, for what was stored says no more than that
+        self._pool = Pool(self._samples, points, self._front)
+        self._drawn["doubt"] = doubt
 
     def _feasible(self) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.within]
-
-    @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
-    def _judged(self, candidates: list[Sample], doubt: float = 1) -> Pool:
-        """Candidates with the results that the models hold possible, with so many times their deviation."""
-        assert self._models is not None
-        mean, deviation = self._models.predict(self._targets.features(candidates))
-        possible = mean + self._luck(len(mean))[:, :, None] * (doubt * deviation)
-        samples = {key(sample): sample for sample in candidates}
-        self._drawn["doubt"] = doubt
-        self._expected = dict(zip(samples, self._targets.points(candidates, mean), strict=True))
-        self._expect(self.pending)
-        return Pool(samples, self._targets.points(candidates, possible), self.archive.points)
 
     def _expect(self, samples: Mapping[str, Sample]) -> None:
         """Predict the points of what runs."""
@@ -229,7 +242,9 @@ class Strategy(AskTell):
         own = state["family"], state["chosen_at"], state["settings"]
         self._chosen, self._chosen_at, self._settings = own
         if (drawn := state.get("drawn")) is None:
-            if self._settings is not None:  # that they are none would end the search at its next proposal
+            if (
+                self._settings is not None and self._feasible()
+            ):  # that they are none would end the search at its next proposal
                 self._fitted(self._feasible())
                 self._chosen, self._chosen_at, self._settings = own
         else:
@@ -241,7 +256,7 @@ class Strategy(AskTell):
             self._fill_archive()
             self._draw()
             if self._pool is not None and drawn["doubt"] > 1:
-                self._pool = self._judged(self._pool.samples, drawn["doubt"])
+                self._judge(drawn["doubt"])
             self.trials, self.pending, self.archive = now
             self._learned = False
             self._drawn["proposals"] = drawn["proposals"]

@@ -85,7 +85,7 @@ class Manager:
     @staticmethod
     def remember_file(config: Path, folder: Path) -> None:
         """Note in the experiment's ``folder`` from which file it was started, so that it is known after a resume, too."""
-        with suppress(OSError):  # nothing else depends on it
+        with suppress(OSError, ValueError):  # nothing else depends on it
             files.write_whole(folder / STARTED_FROM, lambda path: path.write_text(str(config.resolve()), "utf-8"))
 
     @classmethod
@@ -210,10 +210,10 @@ def reasons(folder: Path) -> str:
     return "; ".join(errors) or f"no reason is in its logs, {folder / 'log'}"
 
 
-def last_error(log: Path) -> str | None:
-    """The last error in a log of NNI's that is one."""
+def last_error(log: Path, start: int = 0) -> str | None:
+    """The last error in a log of NNI's that is one, from the byte ``start`` on."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
     except OSError:
         return None
     errors = [line for line in lines if re.search(r" (ERROR|CRITICAL) \(", line) and NO_REASON not in line]

@@ -77,6 +77,8 @@ def run(
     with ends_by_signal(interrupt):
         try:
             started = Manager.start(experiment.path, port)
+            folder = experiment.working_directory / started.id
+            started.remember_file(experiment.path, folder)
         except BaseException as error:
             with ends_by_signal(signal.SIG_IGN):
                 for manager in Manager.all_started_here():
@@ -86,8 +88,6 @@ def run(
                 raise
             say("interrupted; nothing is left running")
             return 130
-        folder = experiment.working_directory / started.id
-        started.remember_file(experiment.path, folder)
         return follow(started, folder, results, grace_s, say, console)
 
 
@@ -179,6 +179,11 @@ class _Watch:
     said_failures: set[str] = field(default_factory=set)
     """Trials that failed, and reasons."""
 
+    def __post_init__(self) -> None:
+        self.log = self.folder / "log" / "nnimanager.log"
+        # what stands there is of an earlier start
+        self.log_from = self.log.stat().st_size if self.log.is_file() else 0
+
     def until_it_ends(self) -> int:
         """The exit code: 0 when it ended well or when its time and the grace are over, else 1."""
         started = answered = reminded = time.monotonic()
@@ -197,7 +202,7 @@ class _Watch:
                 continue
             if not self.manager.lives():
                 self.display.say("NNI's manager does not answer any more; finished trials are kept")
-                if error := last_error(self.folder / "log" / "nnimanager.log"):
+                if error := last_error(self.log, self.log_from):
                     self.display.say(f"the last error in its log: {error}")
                 return 1
             if now - max(answered, reminded) >= REMIND_S:

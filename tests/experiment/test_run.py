@@ -126,6 +126,22 @@ def test_it_gives_up_when_the_managers_process_is_gone(watched):
     assert lines[-1] == "NNI's manager does not answer any more; finished trials are kept"
 
 
+def test_then_it_says_the_last_error_of_the_managers_log_but_none_of_an_earlier_start(watched, tmp_path):
+    log = tmp_path / "log" / "nnimanager.log"
+    log.parent.mkdir()
+    log.write_text("[2026-11-25 10:00:00] ERROR (RemoteV3) long ago\n")
+    _, lines, _ = watched(lambda now: None, lives=lambda now: now < 30)
+    assert lines[-1] == "NNI's manager does not answer any more; finished trials are kept"
+
+    def ends(now):
+        if "no pip" not in log.read_text():
+            with log.open("a") as file:
+                file.write("[2026-11-25 11:00:00] ERROR (RemoteV3) no pip\n")
+
+    _, lines, _ = watched(ends, lives=lambda now: now < 30)
+    assert lines[-1] == "the last error in its log: no pip"
+
+
 @pytest.mark.parametrize(("limit", "grace_s", "stops"), [("100s", None, 160), ("1000s", None, 1100), ("100s", 5, 105)])
 def test_trials_that_run_after_the_time_are_stopped_after_the_grace(watched, limit, grace_s, stops):
     def answers(now):

@@ -39,6 +39,8 @@ if __name__ == "__main__":
 
 import psutil
 from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation import nni_database
+from nni_earlyexit.evaluation.trial_folders import complaint
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import assessor, nni_processes
 from nni_earlyexit.search import checkpoint
@@ -102,9 +104,9 @@ class Search:
             raise AssertionError("".join(self.said)) from None
 
     def wait_for_more(self, trials: int) -> None:
-        """Wait until so many more trials have finished, or the search has ended."""
+        """Wait until so many more trials have finished."""
         enough = len(self.finished()) + trials
-        self.wait(lambda: len(self.finished()) >= enough or self.ended() is not None)
+        self.wait(lambda: len(self.finished()) >= enough)
 
     @property
     def experiment(self) -> Path:
@@ -141,14 +143,17 @@ class Search:
         self.wait(running)
         return running()[0]
 
+    def failed(self) -> set[str]:
+        """Trials that have failed, also when the search has ended."""
+        return {trial for trial, job in nni_database.load(self.experiment).jobs.items() if job.state == "FAILED"}
+
     def ended(self) -> int | None:
         """The exit code of ``run``, if it has ended."""
         return self.process.poll()
 
     def said_since_resume(self) -> list[str]:
         """Lines of the process since it was resumed last."""
-        last = len(self.said) - self.said[::-1].index(RESUMED)
-        return self.said[last:]
+        return self.said if RESUMED not in self.said else self.said[len(self.said) - self.said[::-1].index(RESUMED) :]
 
     def resume(self, last: bool = False) -> None:
         """Go on with what was stopped, or what is left; for the last time, to the end."""
@@ -330,16 +335,16 @@ def _damage_supernet(search: Search) -> None:
     """Damage the supernet of a search, see that it does not go on with it, and put the sound one back."""
     path = search.folder / "supernet.safetensors"
     sound = path.read_bytes()
-    before = search.finished()
+    before, earlier = search.finished(), search.failed()
     damage(search.rng, path)
     search.resume()
-    search.wait(lambda: search.ended() is not None or any("failed: " in line for line in search.said_since_resume()))
+    search.wait(lambda: search.ended() is not None or search.failed() - earlier)
+    new = search.failed() - earlier
     if search.ended() is None:
         nnictl("stop", search.manager.id)
         search.wait(lambda: search.ended() is not None)
-    said = "".join(search.said_since_resume())
-    assert "weights: " in said, said
-    assert "supernet.safetensors' is damaged" in said, said
+    reasons = [complaint(search.experiment, trial) for trial in new] or ["".join(search.said_since_resume())]
+    assert all("weights: " in reason and "supernet.safetensors' is damaged" in reason for reason in reasons), reasons
     assert search.finished() == before
     path.write_bytes(sound)
 
@@ -460,7 +465,7 @@ def inject(name: str, folder: Path, times: int = 1) -> Outcome:
 
 
 def _injected(fault: Fault, search: Search, times: int) -> Outcome:
-    finished, again, seconds = 0, 0, []
+    finished, again, seconds, remarks = 0, 0, [], []
     before: dict[str, int] = {}
     for time_ in range(1, times + 1):
         search.wait_for_more(search.rng.randrange(2, 5))
@@ -483,9 +488,10 @@ def _injected(fault: Fault, search: Search, times: int) -> Outcome:
         else:
             search.wait_for_more(1)
             seconds.append(time.monotonic() - start)
+            if search.ended() not in (None, -signal.SIGKILL):
+                remarks.append(f"ended by the fault: {''.join(search.said_since_resume())}")
             search.resume(last=time_ == times)
     search.wait(lambda: search.ended() is not None)
-    remarks = []
     if search.ended() != 0:
         remarks.append(f"exit code {search.ended()}: {''.join(search.said_since_resume())}")
     if left := left_behind(search.folder):
@@ -498,7 +504,8 @@ def _injected(fault: Fault, search: Search, times: int) -> Outcome:
     lost = len(before.keys() - after.keys()) + len(unknown) + left_out
     twice = again + _changed(before, after) + len(samples) - len(set(samples))
     failed = sum(losses is None for losses in told.values())
-    if failed > (sum(number < len(told) for number in FAULTY) if fault.faulty else times * fault.failing):
+    numbers = _trial_numbers(search) if fault.faulty else 0
+    if failed > (sum(number < numbers for number in FAULTY) if fault.faulty else times * fault.failing):
         lines = dict.fromkeys(search.said)  # a resumed search says it again
         reasons = [line for line in lines if line.startswith("trial ") and " failed: " in line]
         remarks.append(f"{failed} trials failed: {''.join(reasons)}")
@@ -507,7 +514,7 @@ def _injected(fault: Fault, search: Search, times: int) -> Outcome:
 
 def _changed(before: dict[str, int], after: dict[str, int]) -> int:
     """How many networks were stored again."""
-    return sum(after.get(trial, when) != when for trial, when in before.items())
+    return sum(after.get(trial) not in (None, when) for trial, when in before.items())
 
 
 def _sample(search: Search, trial: str) -> str:
@@ -516,6 +523,11 @@ def _sample(search: Search, trial: str) -> str:
         return key(json.loads(path.read_text())["sample"])
     except (ValueError, LookupError, TypeError):
         return ""  # damaged, which was the fault
+
+
+def _trial_numbers(search: Search) -> int:
+    """How many numbers NNI has given to trials; one that a stop has ended begins again under another."""
+    return 1 + max(job.number for job in nni_database.load(search.experiment).jobs.values())
 
 
 def _told(search: Search) -> dict[str, Any]:

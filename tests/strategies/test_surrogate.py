@@ -8,7 +8,7 @@ import pytest
 from nni_earlyexit import strategies
 from nni_earlyexit.search.archive import Archive
 from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.search.domain import Domain, key
+from nni_earlyexit.search.domain import Domain
 from nni_earlyexit.search.hypervolume import Improvement
 from nni_earlyexit.search.trials import Trial
 from nni_earlyexit.strategies import surrogate
@@ -62,7 +62,7 @@ def test_it_needs_fewer_trials_than_search_without_a_model(family):
 def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
     strategy = started(trials=20)
     strategy._draw()
-    names = [key(sample) for sample in strategy._pool.samples]
+    names = list(strategy._samples)
 
     def gain(name):
         return strategy._pool.best(strategy._known_points(), lambda other: other == name)[1]
@@ -70,7 +70,7 @@ def test_networks_that_still_run_are_taken_for_what_is_expected_of_them():
     before = [gain(name) for name in names]
     expected = np.stack([strategy._expected[name] for name in names])
     best = int(np.argmax(Improvement(strategy.archive.points).gains(expected)))
-    strategy.pending[names[best]] = strategy._pool.samples[best]
+    strategy.pending[names[best]] = strategy._samples[names[best]]
     after = [gain(name) for name in names]
     assert (np.array(after) <= before).all()
     assert after[best] < 0.9 * before[best]
@@ -242,6 +242,44 @@ def test_a_restored_state_goes_on_with_the_candidates_that_served(negligible, tr
         running.append(strategy.ask())
         assert restored.ask() == running[-1]
         sample = running.pop(0)
+        for each in (strategy, restored):
+            each.tell(sample, metrics(sample))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_so_does_one_that_began_to_doubt_after_the_front_had_grown(seed, monkeypatch):
+    monkeypatch.setattr(surrogate, "TRIALS_PER_PROPOSAL", 3)
+    monkeypatch.setattr(surrogate, "ends", lambda objectives, domain: [])
+    strategy, restored = started(seed, trials=20), started(seed=9)
+    while strategy.own_state()["drawn"] is None or strategy._drawn["proposals"] < 5:
+        sample = strategy.ask()
+        strategy.tell(sample, metrics(sample))
+    every = (dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values()))
+    other = next(sample for sample in map(strategy.possible, every) if sample)
+    strategy.tell(other, {"accuracy": 0.999, "avg_macs": 5000.0})  # an end of the front
+    monkeypatch.setattr(surrogate, "NEGLIGIBLE", np.inf)
+    sample = strategy.ask()
+    assert strategy.own_state()["drawn"]["doubt"] == surrogate.DOUBT
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(4):
+        for each in (strategy, restored):
+            each.tell(sample, metrics(sample))
+        sample = strategy.ask()
+        assert restored.ask() == sample
+
+
+def test_so_does_one_that_was_told_a_network_again(monkeypatch):
+    monkeypatch.setattr(surrogate, "TRIALS_PER_PROPOSAL", 3)
+    strategy, restored = started(trials=20), started(seed=9)
+    while strategy.own_state()["drawn"] is None:
+        sample = strategy.ask()
+        strategy.tell(sample, metrics(sample))
+    first = next(iter(strategy.trials.values())).sample
+    strategy.tell(first, metrics(first) | {"accuracy": 0.1, "front": {}})
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(6):
+        sample = strategy.ask()
+        assert restored.ask() == sample
         for each in (strategy, restored):
             each.tell(sample, metrics(sample))
 

@@ -31,7 +31,7 @@ class Pool:
     """
 
     def __init__(self, samples: Mapping[str, Sample], points: Array, front: Array) -> None:
-        self.samples = list(samples.values())
+        self._samples = list(samples.values())
         self._names, self._points, self._front = list(samples), points, Improvement(front)
         everyone = np.split(np.arange(len(samples)), range(AT_ONCE, len(samples), AT_ONCE))
         self._most = np.concatenate([self._gains(self._front, some) for some in everyone])
@@ -46,7 +46,7 @@ class Pool:
         new = np.flatnonzero([is_new(name) for name in self._names])
         if not new.size:
             return None
-        gains = np.full(len(self.samples), -np.inf)
+        gains = np.full(len(self._names), -np.inf)
         order = new[np.argsort(-self._most[new], kind="stable")]
         for start in range(0, len(order), AT_ONCE):
             some = order[start : start + AT_ONCE]
@@ -54,7 +54,7 @@ class Pool:
                 break
             gains[some] = self._gains(improvement, some)
         best = int(np.argmax(gains))
-        return self.samples[best], float(gains[best])
+        return self._samples[best], float(gains[best])
 
     def _gains(self, improvement: Improvement, some: NDArray[np.intp]) -> Array:
         """Expected improvement by the candidates at these positions."""
