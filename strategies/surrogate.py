@@ -93,10 +93,9 @@ class Strategy(AskTell):
         self._models: Models | None = None
         self._learned = False  # whether models know all trials
         self._pool: Pool | None = None
-        self._drawn: dict[str, Any] = {}  # of what the pool follows, and how many proposals more it serves
-        self._samples: dict[
-            str, Sample
-        ] = {}  # its candidates by their names, their predictions, and the front at that time
+        # of the pool: what it follows and how many proposals more it serves, candidates by name, predictions, front at first
+        self._drawn: dict[str, Any] = {}
+        self._samples: dict[str, Sample] = {}
         self._predicted: tuple[Array, Array] = (np.empty(0), np.empty(0))
         self._front: Array = self.archive.points
         self._expected: dict[str, Array] = {}  # points of the candidates and of what runs, as the models see them
@@ -242,10 +241,9 @@ class Strategy(AskTell):
         own = state["family"], state["chosen_at"], state["settings"]
         self._chosen, self._chosen_at, self._settings = own
         if (drawn := state.get("drawn")) is None:
-            if (
-                self._settings is not None and self._feasible()
-            ):  # that they are none would end the search at its next proposal
-                self._fitted(self._feasible())
+            # settings that no model can be made with would end the search at its next proposal
+            if self._settings is not None and (feasible := self._feasible()):
+                self._fitted(feasible)
                 self._chosen, self._chosen_at, self._settings = own
         else:
             whole_number(0)("state: drawn: proposals", drawn["proposals"])

@@ -224,6 +224,17 @@ def test_few_trials_are_lost_where_models_serve_several_proposals(monkeypatch):
     assert several > 0.98 * each
 
 
+def goes_on_alike(strategy, restored, asks):
+    """The stored state proposes what the search itself does, the oldest of the networks that run being told each time."""
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(asks):
+        sample = strategy.ask()
+        assert restored.ask() == sample
+        oldest = next(iter(strategy.pending.values()))
+        for each in (strategy, restored):
+            each.tell(oldest, metrics(oldest))
+
+
 @pytest.mark.parametrize("negligible", [surrogate.NEGLIGIBLE, np.inf])
 @pytest.mark.parametrize("trials", [20, 23])
 def test_a_restored_state_goes_on_with_the_candidates_that_served(negligible, trials, monkeypatch):
@@ -237,13 +248,7 @@ def test_a_restored_state_goes_on_with_the_candidates_that_served(negligible, tr
         sample = running.pop(0)
         strategy.tell(sample, metrics(sample))
     assert strategy.own_state()["drawn"] is not None
-    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
-    for _ in range(12):
-        running.append(strategy.ask())
-        assert restored.ask() == running[-1]
-        sample = running.pop(0)
-        for each in (strategy, restored):
-            each.tell(sample, metrics(sample))
+    goes_on_alike(strategy, restored, 12)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -258,14 +263,9 @@ def test_so_does_one_that_began_to_doubt_after_the_front_had_grown(seed, monkeyp
     other = next(sample for sample in map(strategy.possible, every) if sample)
     strategy.tell(other, {"accuracy": 0.999, "avg_macs": 5000.0})  # an end of the front
     monkeypatch.setattr(surrogate, "NEGLIGIBLE", np.inf)
-    sample = strategy.ask()
+    strategy.ask()
     assert strategy.own_state()["drawn"]["doubt"] == surrogate.DOUBT
-    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
-    for _ in range(4):
-        for each in (strategy, restored):
-            each.tell(sample, metrics(sample))
-        sample = strategy.ask()
-        assert restored.ask() == sample
+    goes_on_alike(strategy, restored, 4)
 
 
 def test_so_does_one_that_was_told_a_network_again(monkeypatch):
@@ -276,12 +276,7 @@ def test_so_does_one_that_was_told_a_network_again(monkeypatch):
         strategy.tell(sample, metrics(sample))
     first = next(iter(strategy.trials.values())).sample
     strategy.tell(first, metrics(first) | {"accuracy": 0.1, "front": {}})
-    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
-    for _ in range(6):
-        sample = strategy.ask()
-        assert restored.ask() == sample
-        for each in (strategy, restored):
-            each.tell(sample, metrics(sample))
+    goes_on_alike(strategy, restored, 6)
 
 
 @pytest.mark.parametrize("change", [{"family": "tree"}, {"settings": []}, {"settings": "none"}, {"chosen_at": None}])
@@ -295,12 +290,7 @@ def test_what_no_model_can_be_made_with_is_refused_at_once(change):
 def test_a_restored_state_tries_the_ends_too(monkeypatch):
     monkeypatch.setattr(surrogate, "NEGLIGIBLE", np.inf)
     strategy, restored = started(trials=12), started(seed=9)
-    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
-    for _ in range(4):
-        sample = strategy.ask()
-        assert restored.ask() == sample
-        for each in (strategy, restored):
-            each.tell(sample, metrics(sample))
+    goes_on_alike(strategy, restored, 4)
 
 
 @pytest.mark.parametrize(
