@@ -1,12 +1,13 @@
 """Whether anything slows down in a long search.
 
-    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate] [--concurrency 8]
+    python benchmarks/soak.py simulate [--trials 100000] [--strategies nsga2 surrogate] [--concurrency 8] [--folder F]
     python benchmarks/soak.py real [--trials 2000] [--concurrency 8]
 
 ``simulate``: the tuner without NNI's manager, as quickly as results can be told. Accuracies are made up from a network's MACs
 and chance; costs, strategy and stored state are the real ones. A line for each tenth: milliseconds of the processor a trial
 spent on proposing, on taking in its result, and in both of them on storing the strategy's state; memory of the process, and
-bytes of the state.
+bytes of the state. With ``--folder`` the state is kept there, and a simulation that was interrupted goes on from it: the next
+line is then the mean of what came since.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
 tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of
@@ -16,6 +17,7 @@ NNI's database and of the strategy's state.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -81,21 +83,27 @@ def simulate(given: argparse.Namespace) -> None:
         print(
             f"{name}: trials, ms to propose, ms to take in, of them ms to store, MB of memory, MB of state", flush=True
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with contextlib.ExitStack() as stack:
+            folder = str(given.folder / name) if given.folder else stack.enter_context(tempfile.TemporaryDirectory())
+            Path(folder).mkdir(parents=True, exist_ok=True)
             os.environ["NNI_CHECKPOINT_DIRECTORY"] = folder
             storing, asking, telling = Stopwatch(), Stopwatch(), Stopwatch()
             tuner = EarlyExitTuner(space=SPACE, strategy=name)
             tuner.update_search_space(space.search_space())
+            if Checkpoint(Path(folder)).load(tuner.strategy):  # this simulation was interrupted
+                for sample in list(tuner.strategy.pending.values()):
+                    tuner.strategy.tell(sample, made_up(sample, space.exit_costs(sample)))
             tuner._save = storing.times(tuner._save)  # type: ignore[method-assign]
             propose, take_in = (
                 asking.times(tuner.generate_multiple_parameters),
                 telling.times(tuner.receive_trial_result),
             )
             running: deque[tuple[int, dict[str, Any]]] = deque()
-            part = max(1, given.trials // 10)
-            for number in range(given.trials):
+            part, timed = max(1, given.trials // 10), 0
+            for number in range(len(tuner.strategy.trials), given.trials):
                 (parameters,) = propose([number])
                 running.append((number, parameters))
+                timed += 1
                 if len(running) == given.concurrency:
                     known, sample = running.popleft()
                     sample = {label: value for label, value in sample.items() if label != "space"}
@@ -103,7 +111,8 @@ def simulate(given: argparse.Namespace) -> None:
                     tuner.trial_end(known, True)
                 if (number + 1) % part == 0:
                     size = sum(path.stat().st_size for path in Path(folder).iterdir())
-                    ms = [1000 * watch.taken() / part for watch in (asking, telling, storing)]
+                    ms = [1000 * watch.taken() / timed for watch in (asking, telling, storing)]
+                    timed = 0
                     times = " ".join(f"{value:8.1f}" for value in ms)
                     memory = psutil.Process().memory_info().rss / 1e6
                     print(f"{number + 1:>9,} {times} {memory:8.0f} {size / 1e6:8.1f}", flush=True)
@@ -216,6 +225,7 @@ def main() -> None:
     simulated.add_argument("--trials", type=int, default=100_000)
     simulated.add_argument("--strategies", nargs="+", default=["nsga2", "surrogate"])
     simulated.add_argument("--concurrency", type=int, default=8)
+    simulated.add_argument("--folder", type=Path)
     simulated.set_defaults(run=simulate)
     through = parts.add_parser("real")
     through.add_argument("--trials", type=int, default=2000)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import imports
 import pytest
 
 NNI_PRIVATE = ("_channel", "_models", "_find_reference_model", "_params", "_unlisted_types", "_check_rest_server")
 """Private names of NNI's that this package touches."""
+TESTS = Path(__file__).parent
 THEIR_PLACES = {"nni_earlyexit.integration.nni_private", "nni_earlyexit.profiling.timm_layers"}
 
 
@@ -107,3 +109,16 @@ def test_docstrings_lead_with_the_noun_or_the_verb():
         and docstring.split()[0] in ("What", "How", "Whether", "Which", "Where", "Why")
     ]
     assert leading == []
+
+
+def test_no_test_sets_a_constant_of_the_package_for_all_tests_after_it():
+    """Such a value outlives its test, in a process that runs many; ``monkeypatch`` and ``mock.patch.object`` take it back."""
+    left = [
+        f"{path.relative_to(TESTS)}, line {node.lineno}: {ast.unparse(target)}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Attribute) and target.attr.isupper() and len(target.attr) > 1
+    ]
+    assert not left

@@ -68,7 +68,8 @@ def load(experiment: Path) -> Database:
     if not path.is_file():
         raise ValueError(f"experiment: {str(experiment)!r} is not the folder of an experiment, which has {FILE}")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        # only who may write can undo what a manager had half-written when it was killed; elsewhere SQLite reads all the same
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             profile = connection.execute(
                 "SELECT params, startTime, execDuration FROM ExperimentProfile ORDER BY revision DESC LIMIT 1"
             ).fetchone()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 from nni_database import write
@@ -29,3 +31,15 @@ def test_a_configuration_that_is_none_is_one_sentence(tmp_path, params):
 
 def test_any_number_of_trials_is_possible(tmp_path):
     assert nni_database.load(write(tmp_path / "e", [], [], maxTrialNumber=None)).config["maxTrialNumber"] is None
+
+
+def test_what_a_killed_manager_had_half_written_is_undone(tmp_path):
+    whole, killed = write(tmp_path / "whole", [("a", "RUNNING")], []), tmp_path / "killed"
+    with closing(sqlite3.connect(whole / "db" / "nni.sqlite")) as connection:
+        connection.execute("pragma cache_size = 1")  # pages reach the file before the transaction ends
+        events = [(time, "a", "FAILED" + "." * 1000) for time in range(100)]
+        connection.executemany("insert into TrialJobEvent (timestamp, trialJobId, event) values (?, ?, ?)", events)
+        connection.execute("update TrialJobEvent set event = 'SUCCEEDED'")
+        shutil.copytree(whole, killed)
+    assert (killed / "db" / "nni.sqlite-journal").stat().st_size
+    assert [job.state for job in nni_database.load(killed).jobs.values()] == ["RUNNING"]

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import yaml
@@ -432,30 +433,30 @@ def state(rng: random.Random, folder: Path) -> None:
     from nni_earlyexit.space.search_domain import domain
     from nni_earlyexit.strategies import surrogate
 
-    surrogate.TRIALS_PER_PROPOSAL = 2  # so that the state says what its candidates follow
     few = {"initial_random": 5, "candidates": 20}
     name, arguments = rng.choice((("nsga2", {}), ("surrogate", few)))
-    strategy = strategies.create(name, seed=0, **arguments)
-    strategy.start(domain(_small_space(), Limits(), None))
-    for accuracy in (0.5, 0.6, None, 0.5, 0.4, 0.3, 0.6)[: 3 if name == "nsga2" else None]:
-        sample = strategy.ask()
-        strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})
-    strategy.ask()
-    stored = Checkpoint(folder)
-    stored.save(strategy)
-    strategy.tell(strategy.ask(), {"accuracy": 0.7, "avg_macs": 1e5})
-    stored.save(strategy)
-    path = folder / FILE
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = rng.randrange(len(lines))
-    if rng.random() < 0.5:
-        lines[at] = json.dumps(mutated(rng, json.loads(lines[at]))).encode() + b"\n"
-        path.write_bytes(b"".join(lines))
-    else:
-        path.write_bytes(damaged(rng, b"".join(lines)))
-    if not Checkpoint(folder).load(strategy):
-        raise ValueError("left aside")
-    strategy.ask()
+    with mock.patch.object(surrogate, "TRIALS_PER_PROPOSAL", 2):  # so that the state says what its candidates follow
+        strategy = strategies.create(name, seed=0, **arguments)
+        strategy.start(domain(_small_space(), Limits(), None))
+        for accuracy in (0.5, 0.6, None, 0.5, 0.4, 0.3, 0.6)[: 3 if name == "nsga2" else None]:
+            sample = strategy.ask()
+            strategy.tell(sample, None if accuracy is None else {"accuracy": accuracy, "avg_macs": 1e5})
+        strategy.ask()
+        stored = Checkpoint(folder)
+        stored.save(strategy)
+        strategy.tell(strategy.ask(), {"accuracy": 0.7, "avg_macs": 1e5})
+        stored.save(strategy)
+        path = folder / FILE
+        lines = path.read_bytes().splitlines(keepends=True)
+        at = rng.randrange(len(lines))
+        if rng.random() < 0.5:
+            lines[at] = json.dumps(mutated(rng, json.loads(lines[at]))).encode() + b"\n"
+            path.write_bytes(b"".join(lines))
+        else:
+            path.write_bytes(damaged(rng, b"".join(lines)))
+        if not Checkpoint(folder).load(strategy):
+            raise ValueError("left aside")
+        strategy.ask()
 
 
 def arguments(rng: random.Random, folder: Path) -> None:
