@@ -84,13 +84,14 @@ def simulate(given: argparse.Namespace) -> None:
             f"{name}: trials, ms to propose, ms to take in, of them ms to store, MB of memory, MB of state", flush=True
         )
         with contextlib.ExitStack() as stack:
-            folder = str(given.folder / name) if given.folder else stack.enter_context(tempfile.TemporaryDirectory())
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            os.environ["NNI_CHECKPOINT_DIRECTORY"] = folder
+            root = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ["NNI_CHECKPOINT_DIRECTORY"] = str(folder)
             storing, asking, telling = Stopwatch(), Stopwatch(), Stopwatch()
             tuner = EarlyExitTuner(space=SPACE, strategy=name)
             tuner.update_search_space(space.search_space())
-            if Checkpoint(Path(folder)).load(tuner.strategy):  # this simulation was interrupted
+            if Checkpoint(folder).load(tuner.strategy):  # this simulation was interrupted
                 for sample in list(tuner.strategy.pending.values()):
                     tuner.strategy.tell(sample, made_up(sample, space.exit_costs(sample)))
             tuner._save = storing.times(tuner._save)  # type: ignore[method-assign]
@@ -110,7 +111,7 @@ def simulate(given: argparse.Namespace) -> None:
                     take_in(known, None, made_up(sample, space.exit_costs(sample)))
                     tuner.trial_end(known, True)
                 if (number + 1) % part == 0:
-                    size = sum(path.stat().st_size for path in Path(folder).iterdir())
+                    size = sum(path.stat().st_size for path in folder.iterdir())
                     ms = [1000 * watch.taken() / timed for watch in (asking, telling, storing)]
                     timed = 0
                     times = " ".join(f"{value:8.1f}" for value in ms)
@@ -119,7 +120,7 @@ def simulate(given: argparse.Namespace) -> None:
             start = time.perf_counter()
             again = EarlyExitTuner(space=SPACE, strategy=name)
             again.update_search_space(space.search_space())
-            assert Checkpoint(Path(folder)).load(again.strategy)
+            assert Checkpoint(folder).load(again.strategy)
             assert len(again.strategy.trials) == len(tuner.strategy.trials)
             print(f"  read again in {time.perf_counter() - start:.1f} s", flush=True)
 
