@@ -81,7 +81,7 @@ def test_views_are_augmented_and_the_same_each_time(backbone, task, tmp_path):
     torch.testing.assert_close(first.validation.x, expected(backbone, task.validation.x, 0))
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "format", "zeros", "header"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "format", "type", "zeros", "header"])
 def test_what_is_not_whole_is_computed_again(backbone, task, tmp_path, damage):
     whole = outputs(backbone, task, tmp_path).of(0).train.x.clone()
     array, index = tmp_path / "stage0" / "train.npy", tmp_path / "stage0" / "index.json"
@@ -91,6 +91,8 @@ def test_what_is_not_whole_is_computed_again(backbone, task, tmp_path, damage):
         index.unlink()
     elif damage == "format":
         index.write_text(index.read_text().replace('"format": 2', '"format": 0'))
+    elif damage == "type":
+        array.write_bytes(array.read_bytes().replace(b"<f2", b"<i2"))
     else:
         content = bytearray(array.read_bytes())
         at, end = (-512, len(content)) if damage == "zeros" else (9, 10)

@@ -52,3 +52,26 @@ def test_workers_are_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, 
     with pytest.raises(ValueError, match="^machineList: 'w1' has timm 0.1"):
         resume(str(folder), port=8080, results=tmp_path)
     assert asked == [([machine], [str(tmp_path / "supernet")])]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [(KeyboardInterrupt(), "nothing is left running"), (OSError("no port"), "")]
+)
+def test_a_resume_that_does_not_get_past_its_start_leaves_no_manager(monkeypatch, tmp_path, capsys, wrong, said):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = write(tmp_path / "e", [], [])
+    left, stopped = [], []
+
+    def begin(folder, port):
+        left.append(port)
+        raise wrong
+
+    monkeypatch.setattr(resuming.Manager, "resume", begin)
+    monkeypatch.setattr(resuming.Manager, "stop", lambda manager: stopped.append((manager.port, list(left))))
+    try:
+        code = resume(str(folder), port=8089, results=tmp_path)
+    except (OSError, KeyboardInterrupt) as error:  # the latter would end pytest
+        code = repr(error)
+    assert code == (130 if isinstance(wrong, KeyboardInterrupt) else repr(wrong))
+    assert stopped[-1] == (8089, [8089])
+    assert said in capsys.readouterr().out

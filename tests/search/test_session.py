@@ -35,7 +35,7 @@ def test_a_result_is_told_and_the_trial_is_done(session):
     assert session.strategy.trials[key(sample)].losses == (-0.5, 10.0 * sample["a"])
 
 
-@pytest.mark.parametrize("broken", [None, 0.5, {}, {"sample": {"a": 9}}])
+@pytest.mark.parametrize("broken", [None, 0.5, {}, {"sample": {"a": 9}}, result({"a": 1, "b": 1}, 10**400)])
 def test_what_cannot_be_understood_makes_the_trial_fail_when_it_ends(session, broken, caplog):
     sample = started(session, "t")
     assert not session.tell("t", broken)

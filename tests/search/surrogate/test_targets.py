@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.domain import Domain
-from nni_earlyexit.search.surrogate.targets import ExitTargets, PointTargets, ends, targets
+from nni_earlyexit.search.surrogate.targets import ExitTargets, PointTargets, computed, ends, targets
 from nni_earlyexit.search.trials import Trial
 
 COSTS = {
@@ -200,3 +200,9 @@ def test_the_most_that_an_average_can_be_is_its_limit():
 )
 def test_without_costs_or_valid_networks_there_are_no_ends(objectives, domain):
     assert ends(objectives, domain) == []
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_costs_of_the_last_exit_are_known_before_training_even_where_no_network_was_drawn_that_keeps_the_rules(valid):
+    domain = replace(BLOCKS, valid=lambda sample: valid)
+    assert computed({**DEFAULT, "params": "min"}, domain) == ["params"]
