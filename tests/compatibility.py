@@ -47,8 +47,8 @@ def build_and_test(name: str, folder: Path, pytest_arguments: list[str]) -> dict
         ["uv", "venv", "--seed", "--quiet", "--python", python, str(binaries.parent)], folder
     )  # NNI calls pip on workers
     start = time.monotonic()
-    install = ["uv", "pip", "install", "--quiet", "--python", str(binaries / "python"), "--resolution", resolution]
-    run([*install, "--editable", ".[dev]"], folder)
+    python_of_row = ["--python", str(binaries / "python"), "--compile-bytecode"]  # else, each process may compile torch
+    run(["uv", "pip", "install", "--quiet", *python_of_row, "--resolution", resolution, "--editable", ".[dev]"], folder)
     run([str(binaries / "nni-earlyexit"), "register"], folder)
     built = time.monotonic()
     (binaries.parent / ".installed").touch()
