@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
+from pathlib import Path
 
 import nni
 import numpy as np
@@ -15,6 +17,7 @@ from nni_earlyexit import EarlyExitNetwork, search_spaces, trial
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils import files
 
 
 class Channel(TrialCommandChannel):
@@ -74,7 +77,7 @@ def test_its_own_finished_result_is_reported_again_without_training(run, paramet
 def test_what_a_killed_trial_left_half_written_is_removed(run, parameters, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    (tmp_path / f".weights.safetensors.{gone.pid}.part").touch()
+    (tmp_path / files.beside(Path("weights.safetensors")).name.replace(str(os.getpid()), str(gone.pid))).touch()
     run(parameters, "--epochs", "1")
     assert {path.name for path in tmp_path.iterdir()} == {*record.FILES, record.SUMMARY, "tensorboard"}
 

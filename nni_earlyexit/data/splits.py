@@ -194,8 +194,10 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
         sentences = raw.sentences or ()
         vocabulary = build_vocabulary([sentences[i] for i in members["train"]], settings.vocabulary)
         ids = {word: number for number, word in enumerate(vocabulary, start=UNKNOWN_WORD + 1)}
-        (tokens,) = settings.input_shape or (settings.tokens,)
-        inputs = ArrayInputs(token_ids(sentences, ids, tokens))
+        shape = settings.input_shape or (settings.tokens,)
+        if len(shape) != 1:
+            raise ValueError(f"input_shape: {list(shape)} is not possible for sentences; one number, of words, is")
+        inputs = ArrayInputs(token_ids(sentences, ids, shape[0]))
     mean, std = settings.mean, settings.std
     if mean is not None and raw.pixels and len(mean) != inputs.input_shape[0]:
         raise ValueError(f"mean: {list(mean)} is not possible; {inputs.input_shape[0]}, one per channel, are")

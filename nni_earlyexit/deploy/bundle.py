@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
+import glob
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -28,7 +27,7 @@ from nni_earlyexit.runtime.bundle import (
     manifest_of,
 )
 from nni_earlyexit.utils.checks import check_writable
-from nni_earlyexit.utils.files import make_folder, put_folder, write_json
+from nni_earlyexit.utils.files import beside, is_left_behind, make_folder, put_folder, write_json
 from nni_earlyexit.utils.provenance import made_with
 
 Extra = Callable[[Path], list[str]]
@@ -64,7 +63,7 @@ def save_bundle(
     from safetensors.torch import save as serialise
 
     place = check_place(Path(folder))
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    part = beside(place)
     _remove_parts(place)
     make_folder(part)
     try:
@@ -83,10 +82,16 @@ def save_bundle(
 
 
 def _remove_parts(place: Path) -> None:
-    """Remove what killed processes have left of bundles that they were writing to ``place``."""
-    for path in place.parent.glob(f".{place.name}.*"):
-        match = re.fullmatch(r"\.(\d+)\.(part|old)", path.name.removeprefix(f".{place.name}"))
-        if match and not Path(f"/proc/{match[1]}").exists() and (match[2] == "part" or place.exists()):
+    """Remove what killed processes have left of bundles that they were writing to ``place``.
+
+    The bundle that was there before, and that such a process had taken away, is put back.
+    """
+    for path in place.parent.glob(f".{glob.escape(place.name)}.*"):
+        if not is_left_behind(path):
+            continue
+        if path.suffix == ".old" and not place.exists():
+            path.rename(place)
+        else:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -19,8 +19,8 @@ def programs() -> Path:
     return Path(sys.executable).parent
 
 
-def environment(file: Path | None = None) -> dict[str, str]:
-    """Variables for NNI and all that it starts, from the experiment ``file`` if it is given.
+def environment(file: Path | None = None, starter: str = "") -> dict[str, str]:
+    """Variables for NNI and all that it starts, from the experiment ``file`` if it is given, with a word to find it by.
 
     This environment's programs come first; the manager's web server, which has no login, listens on loopback only; and
     nothing that is on this machine is asked for through a proxy.
@@ -36,7 +36,7 @@ def environment(file: Path | None = None) -> dict[str, str]:
         direct = ",".join(dict.fromkeys([*filter(None, direct.split(",")), *LOOPBACK]))
     variables["no_proxy"] = variables["NO_PROXY"] = direct
     if file is not None:
-        variables |= {FILE_VARIABLE: str(file.resolve()), STARTER_VARIABLE: str(os.getpid())}
+        variables |= {FILE_VARIABLE: str(file.resolve()), STARTER_VARIABLE: starter}
     return variables
 
 

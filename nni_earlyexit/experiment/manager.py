@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.experiment.environment import environment
 from nni_earlyexit.integration import nni_processes, rest
 from nni_earlyexit.utils import files
@@ -38,12 +38,12 @@ class Manager:
     port: int
 
     @classmethod
-    def start(cls, config: Path, port: int) -> Manager:
-        """Start an experiment with ``nnictl create --config config --port port``.
+    def start(cls, config: Path, port: int, starter: str = "") -> Manager:
+        """Start an experiment with ``nnictl create --config config --port port``, which is found by ``starter`` from then on.
 
         Raises ``ValueError`` when the port is taken, and ``OSError`` with what ``nnictl`` said when it fails.
         """
-        return cls._launched(["create", "--config", str(config)], port, config)
+        return cls._launched(["create", "--config", str(config)], port, config, starter)
 
     @classmethod
     def resume(cls, folder: Path, port: int) -> Manager:
@@ -57,22 +57,28 @@ class Manager:
     def view(cls, folder: Path, port: int) -> Manager:
         """Show the stopped experiment in ``folder``, called as its ID, with ``nnictl view``; errors as :meth:`start`.
 
-        ``ValueError`` for one whose manager runs.
+        ``ValueError`` for one whose manager runs, and for a folder without NNI's database.
         """
+        nni_database.load(folder)
         for manager in nni_processes.managers():
             if manager.id == folder.resolve().name:
                 raise ValueError(f"experiment: {manager.id!r} is shown on port {manager.port} already")
         return cls._launched(["view", *_stored(folder)], port)
 
     @classmethod
-    def _launched(cls, arguments: list[str], port: int, config: Path | None = None) -> Manager:
+    def _launched(cls, arguments: list[str], port: int, config: Path | None = None, starter: str = "") -> Manager:
         program = [sys.executable, "-m", "nni_earlyexit.experiment.patient_nnictl"]
         command = [*program, *arguments, "--port", str(port)]
         with _starting_on(port):
             check_port(port)
             # its own session: Ctrl-C ends this process, which then stops the experiment in order
             done = subprocess.run(
-                command, capture_output=True, text=True, env=environment(config), start_new_session=True, check=False
+                command,
+                capture_output=True,
+                text=True,
+                env=environment(config, starter),
+                start_new_session=True,
+                check=False,
             )
             said = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).strip()
             match = re.search(r"Experiment ID:\s*(\w+)", said)
@@ -94,9 +100,9 @@ class Manager:
         return [cls(m.id, m.port) for m in nni_processes.managers() if m.file == config.resolve()]
 
     @classmethod
-    def all_started_here(cls) -> list[Manager]:
-        """The managers that this process has started and that run."""
-        return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == os.getpid()]
+    def all_started_by(cls, starter: str) -> list[Manager]:
+        """The managers that were started with this word and that run."""
+        return [cls(m.id, m.port) for m in nni_processes.managers() if m.starter == starter]
 
     @classmethod
     def running(cls, experiment: str) -> tuple[Manager, nni_processes.ManagerProcess]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -35,6 +36,8 @@ GRACE_S, GRACE_SHARE = 60.0, 0.1
 """Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
 REACHES_LOOPBACK = ("local", "remote")
 """Platforms whose trials can reach a manager that listens on this machine only, through a tunnel if they run elsewhere."""
+_NO_LOOK = (NoAnswer, LookupError, TypeError, ValueError, AttributeError)
+"""What a busy manager, or one that starts or ends, makes of a look at it."""
 REMIND_S = 10
 """Seconds between two lines that say that the manager does not answer."""
 LOOK_S, LOOK_SHARE, LOOK_MOST_S = 1.0, 0.02, 15.0
@@ -74,14 +77,15 @@ def run(
             f"answers this machine only; 'nnictl create --config {config}' is, whose manager answers everybody, without a login"
         )
     register()
+    starter = uuid.uuid4().hex
     with ends_by_signal(interrupt):
         try:
-            started = Manager.start(experiment.path, port)
+            started = Manager.start(experiment.path, port, starter)
             folder = experiment.working_directory / started.id
             started.remember_file(experiment.path, folder)
         except BaseException as error:
             with ends_by_signal(signal.SIG_IGN):
-                for manager in Manager.all_started_here():
+                for manager in Manager.all_started_by(starter):
                     say(f"stopping experiment {manager.id}, which had begun to start")
                     manager.stop()
             if not isinstance(error, KeyboardInterrupt):
@@ -230,7 +234,7 @@ class _Watch:
                 limit_s=limit_s,
                 elapsed_s=elapsed_s,
             )
-        except (NoAnswer, LookupError, TypeError, ValueError, AttributeError):
+        except _NO_LOOK:
             time.sleep(0.1)
             return None
 
@@ -293,7 +297,9 @@ class _Watch:
         """Epochs that the running trials have finished, where somebody looks."""
         if isinstance(self.display, Lines):
             return {}
-        return self.manager.epochs([trial["trialJobId"] for trial in trials if trial["status"] == "RUNNING"])
+        with suppress(*_NO_LOOK):  # it shows fewer numbers, and no more
+            return self.manager.epochs([trial["trialJobId"] for trial in trials if trial["status"] == "RUNNING"])
+        return {}
 
 
 def _clock(duration_s: float) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.experiment import worker
+from nni_earlyexit.utils import files
 from nni_earlyexit.utils.progress import Say
 
 SSH = "NNI_EARLYEXIT_SSH"
@@ -175,19 +176,18 @@ def _unpacked(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -
     if below not in (path.resolve(), *path.resolve().parents) or not (member.isfile() or member.isdir()):
         return False
     if member.isdir():
-        path.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path)
         return True
     content = archive.extractfile(member)
     assert content is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
+    files.make_folder(path.parent)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
             shutil.copyfileobj(content, file)
-        os.utime(part, (member.mtime, member.mtime))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        os.utime(temporary, (member.mtime, member.mtime))
+
+    files.write_whole(path, write)
     return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 FILE_VARIABLE, STARTER_VARIABLE = "NNI_EARLYEXIT_FILE", "NNI_EARLYEXIT_STARTER"
-"""Environment variables in which a manager finds the path of its experiment file and the process that started it from there."""
+"""Environment variables in which a manager finds the path of its experiment file and a word of the one who started it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ManagerProcess:
     file
         The experiment file that ``nni-earlyexit run`` started it from, if it did.
     starter
-        The id of that process.
+        A word that it was started with, which no other start has.
     """
 
     process: psutil.Process
@@ -38,7 +38,7 @@ class ManagerProcess:
     port: int
     folder: Path
     file: Path | None
-    starter: int | None
+    starter: str | None
 
 
 def managers() -> Iterator[ManagerProcess]:
@@ -49,14 +49,14 @@ def managers() -> Iterator[ManagerProcess]:
         if "--experiment-id" not in options or "--experiments-directory" not in options or not port.isdecimal():
             continue
         experiment = options["--experiment-id"]
-        file, starter = variables.get(FILE_VARIABLE), variables.get(STARTER_VARIABLE, "")
+        file = variables.get(FILE_VARIABLE)
         yield ManagerProcess(
             process,
             experiment,
             int(port),
             folder=Path(options["--experiments-directory"]) / experiment,
             file=Path(file) if file else None,
-            starter=int(starter) if starter.isdecimal() else None,
+            starter=variables.get(STARTER_VARIABLE),
         )
 
 

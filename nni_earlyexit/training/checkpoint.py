@@ -58,6 +58,7 @@ class Checkpoint(pl.Callback):
 
         def write(temporary: Path) -> None:
             trainer.save_checkpoint(temporary)
+            files.sync(temporary)  # before the one before is gone
             if self._path.exists():
                 os.replace(self._path, _before(self._path))
 
@@ -74,8 +75,8 @@ class Checkpoint(pl.Callback):
     def read(path: Path, say: Say = lambda line: None) -> Progress | None:
         """Progress of the training that wrote ``path``; ``None`` where there is no such file.
 
-        Where it is damaged, that of the epoch before, of which ``say`` hears. Nothing in a file is executed. ``ValueError`` if
-        none can be read, or they are of something else.
+        Where it is damaged, that of the epoch before, which takes its place, and of which ``say`` hears. Nothing in a file is
+        executed. ``ValueError`` if none can be read, or they are of something else.
         """
         faults = []
         for each in (path, _before(path)):
@@ -87,6 +88,8 @@ class Checkpoint(pl.Callback):
                     continue
                 if faults:
                     say(f"checkpoint: {faults[0]}; goes on from the one before")
+                    os.replace(each, path)  # or the next one would put the damaged one in the place of the good one
+                    progress = progress._replace(path=path)
                 return progress
         if faults:
             raise ValueError(f"checkpoint: {faults[0]}; remove it to begin anew")

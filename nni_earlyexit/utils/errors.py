@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ INTERRUPTED = 130
 """Exit code that shells give a program that Ctrl-C ended."""
 
 _ASKED_FOR = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+_ASKED_FOR_BY_NUMBER = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of the system that the input is to blame for: it names the wrong file."""
 
 
@@ -55,11 +57,17 @@ def exits_with_one_sentence(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as error:
             print(f"nni-earlyexit: {sentence(error)}", file=sys.stderr)
-            sys.exit(BAD_INPUT if isinstance(error, (ValueError, *_ASKED_FOR)) else BAD_LUCK)
+            sys.exit(exit_code(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
     return run
+
+
+def exit_code(error: Exception) -> int:
+    """Exit code 2 for bad input, else 1."""
+    asked_for = isinstance(error, (ValueError, *_ASKED_FOR)) or getattr(error, "errno", None) in _ASKED_FOR_BY_NUMBER
+    return BAD_INPUT if asked_for else BAD_LUCK
 
 
 def sentence(error: Exception) -> str:

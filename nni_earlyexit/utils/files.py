@@ -1,7 +1,7 @@
 """Files that are whole or not there, folders that one process works on at a time, and errors that name the file.
 
-What is written is first a temporary file beside its place, named ``.NAME.PID.part``, and is put there at once. A process that
-is killed meanwhile leaves that file; :func:`remove_parts` takes it away. Before it is put there its content is on the disk, and
+What is written is first a temporary file beside its place (:func:`beside`), and is put there at once. A process that is
+killed meanwhile leaves that file; :func:`remove_parts` takes it away. Before it is put there its content is on the disk, and
 when the writing returns, so is its name: a power cut leaves the old file or the new one.
 """
 
@@ -10,14 +10,17 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import math
 import os
 import re
+import socket
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,13 @@ from numpy.typing import NDArray
 
 _EXCHANGE = 2
 """``RENAME_EXCHANGE`` of Linux' ``renameat2``."""
+LOCK = ".lock"
+"""File by which a folder is claimed where folders cannot be locked."""
 _HERE = -100
 """``AT_FDCWD``: paths are as they are for any other call."""
-_PART = re.compile(r"\..+\.(\d+)\.part")
+_PART = re.compile(r"\..+\.([0-9a-f]{8})\.(\d+)\.(?:part|old)")
+_STALE_S = 24 * 3600
+"""Age from which a file counts as left behind whose process cannot be looked for, as it is on another machine."""
 
 
 def write_json(path: Path, content: object) -> None:
@@ -42,7 +49,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     ``OSError`` names ``path``, whatever went wrong.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = beside(path)
     try:
         try:
             write(temporary)
@@ -53,6 +60,31 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def beside(path: Path, ending: str = "part") -> Path:
+    """``.NAME.PLACE.PID.ending`` beside ``path``, which no other process has, also where machines share the folder."""
+    return path.with_name(f".{path.name}.{_place_of_numbers()}.{os.getpid()}.{ending}")
+
+
+@functools.cache
+def _place_of_numbers() -> str:
+    """The machine, or the container on it, in which processes have their numbers."""
+    try:
+        numbers = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        numbers = 0
+    return f"{zlib.crc32(f'{socket.gethostname()} {numbers}'.encode()):08x}"
+
+
+def is_left_behind(path: Path) -> bool:
+    """``True`` for what :func:`beside` has named if its process is gone; if that is elsewhere, from the age of a day on."""
+    match = _PART.fullmatch(path.name)
+    if match is None:
+        return False
+    if match[1] == _place_of_numbers():
+        return not _lives(int(match[2]))
+    return time.time() - path.stat().st_mtime > _STALE_S
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -69,7 +101,7 @@ def put_folder(part: Path, place: Path) -> None:
     """Put the folder ``part`` in the place of ``place`` at once, and all that is in it on the disk.
 
     What was at ``place`` is at ``part`` afterwards. Where the file system cannot exchange two names, as NFS cannot, there is
-    nothing at ``place`` for a moment, and what was there is at ``.NAME.PID.old``.
+    nothing at ``place`` for a moment, and what was there is beside it with the ending ``old``.
     """
     for folder, _, names in os.walk(part):
         for name in names:
@@ -78,7 +110,7 @@ def put_folder(part: Path, place: Path) -> None:
     if not place.exists():
         os.replace(part, place)
     elif not _exchanged(part, place):
-        old = place.with_name(f".{place.name}.{os.getpid()}.old")
+        old = beside(place, "old")
         os.replace(place, old)
         try:
             os.replace(part, place)
@@ -125,8 +157,7 @@ def remove_parts(folder: Path) -> None:
     """Remove what killed processes have left of files that they were writing to ``folder``. Living ones keep theirs."""
     with suppress(OSError):  # a clean-up that is not possible harms nobody
         for path in folder.iterdir():
-            match = _PART.fullmatch(path.name)
-            if match and not _lives(int(match[1])):
+            if path.name.endswith(".part") and is_left_behind(path):
                 path.unlink(missing_ok=True)
 
 
@@ -209,17 +240,27 @@ def claimed(folder: Path, waits: Callable[[], object] = lambda: None) -> Iterato
     When NNI's manager is killed, its trials go on until their next report. The resumed experiment starts them again.
     ``waits`` is called first where there is something to wait for. Gives the descriptor of the folder.
     """
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a network file system may have no locks
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waits()
-                fcntl.flock(directory, fcntl.LOCK_EX)  # gone with the process, however it ends
+    with ExitStack() as opened:
+        directory = os.open(folder, os.O_RDONLY)
+        opened.callback(os.close, directory)
+        try:
+            _claim(directory, waits)
+        except OSError as error:
+            if error.errno == errno.EBADF:  # NFS locks nothing that is not open for writing, which no folder can be
+                with suppress(OSError):
+                    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+                    opened.callback(os.close, lock)
+                    _claim(lock, waits)
+            # else, a network file system that has no locks
         yield directory
-    finally:
-        os.close(directory)
+
+
+def _claim(descriptor: int, waits: Callable[[], object]) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waits()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # gone with the process, however it ends
 
 
 def finite_or_none(values: Sequence[float]) -> list[float | None]:

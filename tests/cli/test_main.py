@@ -85,6 +85,11 @@ def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
         (["train", "digits", "--input-shape"], "--input-shape: it needs a value"),
         ([], "command: it is missing; --help lists what there is"),
         (["front", "nowhere"], "experiment: 'nowhere' is unknown"),
+        (["front", "x" * 300], f"{'x' * 300}: File name too long"),
+        (
+            ["view", str(Path(__file__).parent)],
+            f"experiment: {str(Path(__file__).parent)!r} is not the folder of an exp",
+        ),
         (["front"], "experiment: it is missing; the ID of an experiment, or its folder"),
         (["frontier"], "command: 'frontier' is unknown; did you mean 'front'?"),
         (["data", "chek"], "command: 'chek' is unknown; did you mean 'check'?"),

@@ -139,6 +139,13 @@ def test_bad_data_get_one_sentence(x, y, sentence):
         split("own", x, y)
 
 
+def test_sentences_take_one_number_of_words(tmp_path):
+    lines = "\n".join(f"{'good' if number % 2 else 'bad'} {number}\t{number % 2}" for number in range(40))
+    (tmp_path / "s.tsv").write_text(f"sentence\tlabel\n{lines}\n")
+    with pytest.raises(ValueError, match=r"^input_shape: \[3, 8, 8\] is not possible for sentences; one number"):
+        data.load(f"tsv:{tmp_path / 's.tsv'}", input_shape=(3, 8, 8))
+
+
 def test_a_file_that_is_missing_or_lacks_an_array_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"data: there is no file '.*none.npz'"):
         data.load(str(tmp_path / "none.npz"))

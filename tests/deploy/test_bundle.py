@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nni_earlyexit import EarlyExitNetwork
 from nni_earlyexit.deploy import EarlyExitPredictor, Wish, export, load_network, model_card
+from nni_earlyexit.deploy import bundle as written_bundle
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.runtime import Bundle, DamagedBundle, OnnxPredictor
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, CARD, MANIFEST, POLICY, WEIGHTS, manifest_of
@@ -386,6 +387,15 @@ def test_what_was_there_is_there_again_when_it_is_interrupted(trial, copied, mon
         export(trial, copied)
     monkeypatch.undo()
     everything(copied)
+    assert [path.name for path in copied.parent.iterdir()] == ["copy"]
+
+
+def test_what_was_there_is_put_back_where_a_process_was_killed_with_nothing_in_its_place(trial, copied):
+    before = Bundle.load(copied).checksums
+    gone = files.beside(copied, "old").name.replace(f".{os.getpid()}.", f".{2**22 + 1}.")
+    copied.rename(copied.with_name(gone))
+    written_bundle._remove_parts(copied)
+    assert Bundle.load(copied).checksums == before
     assert [path.name for path in copied.parent.iterdir()] == ["copy"]
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 from nni_earlyexit.experiment.environment import environment
 
@@ -36,6 +34,6 @@ def test_nnis_manager_is_patched_once_and_the_users_options_stay(monkeypatch):
 def test_an_experiment_file_is_remembered_by_all_that_is_started(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiment.yml").touch()
-    variables = environment((tmp_path / "experiment.yml").relative_to(tmp_path))
+    variables = environment((tmp_path / "experiment.yml").relative_to(tmp_path), "a word")
     assert variables["NNI_EARLYEXIT_FILE"] == str(tmp_path / "experiment.yml")
-    assert variables["NNI_EARLYEXIT_STARTER"] == str(os.getpid())
+    assert variables["NNI_EARLYEXIT_STARTER"] == "a word"

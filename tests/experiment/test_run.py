@@ -126,6 +126,28 @@ def test_it_gives_up_when_the_managers_process_is_gone(watched):
     assert lines[-1] == "NNI's manager does not answer any more; finished trials are kept"
 
 
+@pytest.mark.parametrize("wrong", [rest.NoAnswer("busy"), rest.Refused("no such trial"), KeyError("metrics")])
+def test_a_manager_too_busy_to_say_how_far_trials_are_ends_no_search(monkeypatch, tmp_path, wrong):
+    shown = []
+
+    class Screen:
+        say = shown.append
+
+        def show(self, state):
+            shown.append(state.epochs)
+
+    def epochs(manager, trials):
+        assert trials == ["b"]
+        raise wrong
+
+    monkeypatch.setattr(Manager, "epochs", epochs)
+    watch = run._Watch(Manager("id", 8080), tmp_path, None, Screen())
+    trials = [trial("a", "SUCCEEDED"), trial("b", "RUNNING")]
+    look = run._Look(status="RUNNING", trials=trials, ended=False, most=5, limit_s=None, elapsed_s=1)
+    assert watch._take_in(look, 0) is None
+    assert shown == [{}]
+
+
 def test_then_it_says_the_last_error_of_the_managers_log_but_none_of_an_earlier_start(watched, tmp_path):
     log = tmp_path / "log" / "nnimanager.log"
     log.parent.mkdir()

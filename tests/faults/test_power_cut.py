@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import tarfile
 from dataclasses import replace
 from itertools import count
 
@@ -20,6 +22,7 @@ from nni_earlyexit.deploy import export
 from nni_earlyexit.deploy.bundle import Bundle
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import evaluate
+from nni_earlyexit.experiment import workers
 from nni_earlyexit.search.checkpoint import Checkpoint
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import domain
@@ -118,22 +121,61 @@ def test_the_state_of_a_strategy_is_the_old_or_the_new_one(cut, digits_space):
     assert set(after) == {1}
 
 
+def epoch(number):
+    """The end of an epoch of a training."""
+
+    class Loop:
+        def save_checkpoint(self, path):
+            progress = {"phase": 0, "epochs": number, "precision": "float32"}
+            torch.save({"nni_earlyexit": progress, "weights": torch.ones(100)}, path)
+
+    return lambda folder: TrainingState(folder / "training.ckpt", 0, "float32").on_train_epoch_end(Loop(), None)
+
+
 def test_the_state_of_a_training_is_that_of_the_last_epoch_or_the_one_before(cut):
-    def write(epochs):
-        class Loop:
-            def save_checkpoint(self, path):
-                progress = {"phase": 0, "epochs": epochs, "precision": "float32"}
-                torch.save({"nni_earlyexit": progress, "weights": torch.ones(100)}, path)
-
-        return lambda folder: TrainingState(folder / "training.ckpt", 0, "float32").on_train_epoch_end(Loop(), None)
-
     def before(folder):
-        for epochs in (1, 2):
-            write(epochs)(folder)
+        for number in (1, 2):
+            epoch(number)(folder)
 
-    meanwhile, after = cut(write(3), lambda folder: TrainingState.read(folder / "training.ckpt").epochs, before)
+    meanwhile, after = cut(epoch(3), lambda folder: TrainingState.read(folder / "training.ckpt").epochs, before)
     assert set(meanwhile) == {2, 3}
     assert set(after) == {3}
+
+
+def test_a_damaged_state_of_a_training_never_takes_the_place_of_the_good_one(cut):
+    def before(folder):
+        for number in (1, 2):
+            epoch(number)(folder)
+        (folder / "training.ckpt").write_bytes(b"damaged")
+
+    def go_on(folder):
+        assert TrainingState.read(folder / "training.ckpt").epochs == 1
+        epoch(2)(folder)
+
+    meanwhile, after = cut(go_on, lambda folder: TrainingState.read(folder / "training.ckpt").epochs, before)
+    assert set(meanwhile) == {1, 2}
+    assert set(after) == {2}
+
+
+def test_what_comes_home_from_a_worker_is_whole_or_not_there(cut):
+    content = b"x" * 100_000
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("environments/w1/trials/abc/weights.safetensors")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+
+    def write(folder):
+        with tarfile.open(fileobj=io.BytesIO(packed.getvalue())) as archive:
+            assert all(workers._unpacked(archive, member, folder) for member in archive)
+
+    def read(folder):
+        path = folder / member.name
+        return path.read_bytes() == content if path.exists() else None
+
+    meanwhile, after = cut(write, read)
+    assert set(meanwhile) == {None, True}
+    assert set(after) == {True}
 
 
 def test_a_trial_is_whole_or_not_there(cut, digits_space, two_exits):

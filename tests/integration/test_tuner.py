@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,7 @@ from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.search.metrics import flat
+from nni_earlyexit.utils import files
 
 
 def metrics(space, sample, accuracy=0.9):
@@ -168,7 +171,7 @@ def test_what_killed_processes_left_half_written_is_removed_when_an_experiment_r
     gone.wait()
     for folder in (checkpoint, trial):
         folder.mkdir(parents=True)
-        (folder / f".weights.safetensors.{gone.pid}.part").touch()
+        (folder / files.beside(Path("weights.safetensors")).name.replace(str(os.getpid()), str(gone.pid))).touch()
     monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(checkpoint))
     start(digits_space, resumed=True)
     assert [path for path in tmp_path.rglob(".*")] == []

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +23,65 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     with subprocess.Popen([sys.executable, "-c", write, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "written\n"
         files.remove_parts(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [f".file.json.{process.pid}.part"]
+        assert [path.name for path in tmp_path.iterdir()] == [part_of(process.pid, "file.json")]
         process.kill()
         process.wait()
     (tmp_path / ".hidden").touch()
     files.remove_parts(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".hidden"]
     files.remove_parts(tmp_path / "none")
+
+
+def part_of(pid, name):
+    """The name of the file that process ``pid`` of this machine writes first."""
+    return files.beside(Path(name)).name.replace(f".{os.getpid()}.", f".{pid}.")
+
+
+def test_what_a_process_elsewhere_writes_is_left_to_it_for_a_day(tmp_path, monkeypatch):
+    here = tmp_path / part_of(2**22 + 1, "file.json")  # there is no such process
+    monkeypatch.setattr(files, "_place_of_numbers", lambda: "0123abcd")
+    there = tmp_path / part_of(2**22 + 1, "file.json")
+    monkeypatch.undo()
+    for path in (here, there):
+        path.touch()
+    files.remove_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == [there]
+    os.utime(there, (0, time.time() - 25 * 3600))
+    files.remove_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+CLAIM = """
+import sys, time; from pathlib import Path; from nni_earlyexit.utils import files
+with files.claimed(Path(sys.argv[1]), lambda: print("waits", flush=True)):
+    print("has it", flush=True)
+    sys.stdin.readline()
+"""
+# As NFS has it: a lock is for what is open for writing.
+ON_NFS = """
+import errno, fcntl, os; flock = fcntl.flock
+def of_nfs(descriptor, operation):
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+    flock(descriptor, operation)
+fcntl.flock = of_nfs
+"""
+
+
+@pytest.mark.parametrize("file_system", ["", ON_NFS])
+def test_one_process_works_in_a_folder_and_others_wait_also_where_folders_cannot_be_locked(tmp_path, file_system):
+    def claim():
+        command = [sys.executable, "-c", file_system + CLAIM, str(tmp_path)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with claim() as first:
+        assert first.stdout.readline() == "has it\n"
+        with claim() as second:
+            assert second.stdout.readline() == "waits\n"
+            first.kill()
+            assert second.stdout.readline() == "has it\n"
+            second.communicate("done\n")
+    assert [path.name for path in tmp_path.iterdir()] == ([files.LOCK] if file_system else [])
 
 
 def test_an_error_of_the_disk_names_the_file_and_is_no_bad_input(tmp_path):
