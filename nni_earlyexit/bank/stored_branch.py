@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from nni_earlyexit.bank.branch import Branch
+from nni_earlyexit.utils.provenance import made_with
 from nni_earlyexit.utils.tensors import read_tensors, write_tensors
 from numpy.typing import NDArray
 from torch import Tensor
@@ -69,6 +70,7 @@ class StoredBranch:
             "given_up": self.given_up,
             "seconds": self.seconds,
             "layers": self.layers,
+            "made_with": made_with(),
         }
         tensors = {f"{_WEIGHT}{name}": tensor for name, tensor in self.weights.items()}
         tensors |= {part: torch.from_numpy(getattr(self, part)) for part in _LOGITS}

@@ -63,6 +63,7 @@ def command(
     from nni_earlyexit.utils.amounts import format_macs
     from nni_earlyexit.utils.files import write_json
     from nni_earlyexit.utils.options import build
+    from nni_earlyexit.utils.provenance import made_with
 
     for name in allow_space:
         search_spaces.allow(name)
@@ -85,7 +86,7 @@ def command(
     )
     results.mkdir(parents=True, exist_ok=True)
     measured = [row.to_dict() for row in rows]
-    content = {"static_peer": None if peer is None else peer.to_dict(), "rows": measured}
+    content = {"static_peer": None if peer is None else peer.to_dict(), "rows": measured, "made_with": made_with()}
     write_json(results / "bench.json", content)
     bench_report.draw(rows, results / "bench.png")
     if as_json or as_csv:

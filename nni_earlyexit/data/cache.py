@@ -7,7 +7,6 @@ An entry is a folder ``KIND-FINGERPRINT-CxHxW`` with
 ``labels.npy``, ``splits.npy`` their classes, and codes of the split that the data themselves put each into
 ``sums.npy``                   sums (images, 2, channels) of the pixels of each image and of their squares
 ``index.json``                 its format, the names of the classes, what could not be read, and checksums of the arrays
-                               but the images; those are held against their sums by ``nni-earlyexit data check``
 ============================== ==================================================================================
 
 What else is worth remembering of a set, such as the size that all its images have, is an ``index.json`` in a folder of its own.
@@ -182,13 +181,14 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
     )
     start = time.monotonic()
     try:
-        unreadable = _write_arrays(work, key, images, say)
+        unreadable, of_images = _write_arrays(work, key, images, say)
+        of_others = {name: checksum_of(read_array(work / f"{name}.npy")) for name in _ARRAYS[1:]}
         index = {
             "format": FORMAT,
             "source": source,
             "class_names": list(images.class_names),
             "unreadable": list(unreadable),
-            "checksums": {name: checksum_of(read_array(work / f"{name}.npy")) for name in _ARRAYS[1:]},
+            "checksums": {"images": of_images, **of_others},
         }
         write_json(work / "index.json", index)
     except OSError as error:
@@ -199,9 +199,10 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
     say(f"decoded {count:,} images in {time.monotonic() - start:.0f} s")
 
 
-def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[str]:
-    """Write the arrays; the images that could not be read, each with the reason."""
+def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> tuple[Sequence[str], int]:
+    """Write the arrays; the images that could not be read, each with the reason, and the checksum of the others."""
     count, done, last = len(images.labels), 0, time.monotonic()
+    checksum = 0
     unreadable: dict[int, str] = {}
     sums: list[NDArray[np.int64]] = []
     with (work / "images.npy").open("wb") as file:
@@ -209,6 +210,7 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[st
         for part in images.blocks():
             # not through a mapping, for a full disk would end the process there without a word
             file.write(part.images.data)
+            checksum = checksum_of(part.images, checksum)
             sums.append(part.sums)
             unreadable |= part.unreadable
             done += len(part.images) + len(part.unreadable)
@@ -225,7 +227,7 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> Sequence[st
     np.save(work / "labels.npy", np.delete(images.labels, left_out))
     np.save(work / "splits.npy", np.delete(images.splits, left_out))
     np.save(work / "sums.npy", np.concatenate(sums))
-    return list(unreadable.values())
+    return list(unreadable.values()), checksum
 
 
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
@@ -254,8 +256,9 @@ def _read(place: Path, key: Key) -> Raw:
             raise _UnusableError(f"they are of format {index['format']}, and {FORMAT} is read")
         images = read_array(place / "images.npy", mapped=True)
         labels, splits, sums = (read_array(place / f"{name}.npy") for name in _ARRAYS[1:])
-        for name, array in zip(_ARRAYS[1:], (labels, splits, sums), strict=True):
-            if "checksums" in index and index["checksums"][name] != checksum_of(array):  # older ones have none
+        for name, array in zip(_ARRAYS, (images, labels, splits, sums), strict=True):
+            # older ones have none; two gigabytes of images a second, each of which a training reads again and again
+            if index.get("checksums", {}).get(name) not in (None, checksum_of(array)):
                 raise _UnusableError(f"{name}.npy is not what was written")
         class_names, unreadable = tuple(map(str, index["class_names"])), tuple(map(str, index["unreadable"]))
         with suppress(OSError):  # the time of the last use

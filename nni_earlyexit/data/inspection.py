@@ -39,13 +39,8 @@ class Findings:
 def inspect(raw: Raw, task: Data, name: Callable[[int], str] = "input {}".format) -> Findings:
     """Findings on data as they were read and their four splits; ``name`` is how one input is called, by its position."""
     counts = {part: np.bincount(getattr(task, part).y.numpy(), minlength=task.num_classes) for part in PARTS}
-    digests, constant, changed = _looked_through(raw)
+    digests, constant = _looked_through(raw)
     suspicious = [*task.notes, *_small(counts, task.class_names)]
-    if len(changed):
-        suspicious.append(
-            f"{_inputs(len(changed))} no longer as decoded, such as {name(int(changed[0]))}: the disk has changed the cache; "
-            f"nni-earlyexit data clear, and the images are decoded again"
-        )
     suspicious += _in_several_splits(digests, task, name)
     if sentence := _of_several_classes(digests, raw, name):
         suspicious.append(sentence)
@@ -72,13 +67,10 @@ def _blocks(raw: Raw) -> Iterator[NDArray[np.generic]]:
         yield np.ascontiguousarray(x).reshape(len(x), -1)
 
 
-def _looked_through(raw: Raw) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """A number (inputs,) that equal inputs share; the positions of images that are one colour, and of those whose sums differ.
-
-    The sums of decoded images were taken before these were written.
-    """
+def _looked_through(raw: Raw) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """A number (inputs,) that equal inputs share; the positions of images that are one colour."""
     digests: list[bytes] = []
-    constant, changed = [np.array([], dtype=np.intp)], [np.array([], dtype=np.intp)]
+    constant = [np.array([], dtype=np.intp)]
     if raw.inputs is None:
         digests = [_digest(sentence.encode()) for sentence in raw.sentences or ()]
     else:
@@ -88,13 +80,10 @@ def _looked_through(raw: Raw) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArr
             if are_images:
                 pixels = rows.reshape(len(rows), raw.inputs.input_shape[0], -1)
                 constant.append(start + np.flatnonzero((pixels == pixels[..., :1]).all(axis=(1, 2))))
-                if raw.inputs.sums is not None:
-                    sums = raw.inputs.sums[start : start + len(rows), 0]
-                    changed.append(start + np.flatnonzero((pixels.sum(axis=-1, dtype=np.int64) != sums).any(axis=-1)))
             digests += [_digest(row.tobytes()) for row in rows]
     words = np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2)
     _, numbers = np.unique(words, axis=0, return_inverse=True)
-    return numbers.reshape(-1), np.concatenate(constant), np.concatenate(changed)
+    return numbers.reshape(-1), np.concatenate(constant)
 
 
 def _digest(content: bytes) -> bytes:

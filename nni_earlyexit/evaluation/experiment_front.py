@@ -199,6 +199,8 @@ class ExperimentFront:
                     "trained_again": origin(member.record.folder),
                     "held_out": None if unseen is None else asdict(unseen),
                     "static": None if static is None else static.to_dict(),
+                    "seed": member.record.settings.training.seed,
+                    "made_with": dict(member.record.made_with),
                 }
             )
         return {

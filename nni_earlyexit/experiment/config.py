@@ -31,6 +31,7 @@ from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import parse_duration
 from nni_earlyexit.utils.checks import Check, check_writable, whole_number
 from nni_earlyexit.utils.progress import say
+from nni_earlyexit.utils.tensors import read_tensors
 
 if TYPE_CHECKING:
     from nni_earlyexit.search.ask_tell import AskTell
@@ -91,6 +92,7 @@ def check(path: Path) -> ExperimentFile:
     service = _check_with_nni(path)
     _check_roles(service, _need(content, "trialCommand"))
     _check_space(identity, search_space, settings, arguments)
+    check_weights(settings)
     if service["platform"] == "remote":
         check_workers(service["machineList"], read_by_trials(settings, identity), say)
     return ExperimentFile(
@@ -103,6 +105,15 @@ def check(path: Path) -> ExperimentFile:
         working_directory=working_directory,
         platform=str(service["platform"]),
     )
+
+
+def check_weights(settings: Settings) -> None:
+    """Read the weights that networks inherit, if they do; raises as :func:`~nni_earlyexit.utils.tensors.read_tensors` does.
+
+    Else each trial would fail, one after the other.
+    """
+    if settings.training.weights is not None:
+        read_tensors(Path(settings.training.weights).expanduser(), "weights")
 
 
 def read_by_trials(settings: Settings, space: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
-from nni_earlyexit.experiment.config import read_by_trials
+from nni_earlyexit.experiment.config import check_weights, read_by_trials
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import DONE, STOPPED, overview
 from nni_earlyexit.experiment.run import ends_by_signal, follow, interrupt
@@ -50,7 +50,7 @@ def resume(
         )
     if before.status == DONE:
         raise ValueError(f"experiment: {before.id!r} is done; 'nni-earlyexit front {before.id}' writes its front")
-    _check_workers(before.folder, say)
+    _check_trials(before.folder, say)
     command = nni_database.load(before.folder).config.get("trialCommand")
     for name in trial_arguments.allowed_spaces(str(command)):
         search_spaces.allow(name)
@@ -71,15 +71,16 @@ def resume(
         return follow(goes_on, before.folder, results, grace_s, say, console)
 
 
-def _check_workers(folder: Path, say: Say) -> None:
-    """Ask the machines of an experiment as before its start; nothing of one whose trials run here."""
-    machines = remote_machines(folder)
-    if not machines:
-        return
+def _check_trials(folder: Path, say: Say) -> None:
+    """See, as before the start of an experiment, that its trials have the weights they begin with, and its workers the same."""
     config = nni_database.load(folder).config
     given = trial_arguments.of_command(str(config.get("trialCommand")))
     space = config.get("searchSpace")
     files = []
-    if given is not None and isinstance(space, Mapping):  # else trials of other people's
-        files = read_by_trials(trial_arguments.parse(given, helps=False).settings, written_identity(space))
-    check_workers(machines, files, say)
+    if given is not None:  # else trials of other people's
+        settings = trial_arguments.parse(given, helps=False).settings
+        check_weights(settings)
+        if isinstance(space, Mapping):
+            files = read_by_trials(settings, written_identity(space))
+    if machines := remote_machines(folder):
+        check_workers(machines, files, say)

@@ -1,12 +1,13 @@
 """A worker's answer to the question about itself, before a search: ``python -m nni_earlyexit.experiment.worker``.
 
 It reads a JSON list of files, which may be too long for a command line, and prints one line of JSON: what results are made with
-there, and the checksum of each file, or ``null`` where it is not there. That of a folder is of the names and sizes of its
-files, for it may be a terabyte.
+there, the checksum of the package's own files, and that of each file, or ``null`` where it is not there. That of a folder is of
+the names and sizes of its files, for it may be a terabyte.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -19,12 +20,23 @@ from nni_earlyexit.utils.provenance import made_with
 
 
 def about(files: Sequence[str]) -> dict[str, Any]:
-    """Versions, commit and machine, whether there is pip, and the checksums of ``files``, or folders, by their names."""
+    """Versions, machine, whether there is pip, and checksums: of the package, and of ``files``, or folders, by their names."""
     return {
         "made_with": made_with(),
+        "sources": _sources(),
         "pip": find_spec("pip") is not None,
         "checksums": {name: _checksum(Path(name).expanduser()) for name in files},
     }
+
+
+def _sources() -> str:
+    """SHA-256 of all files of the package that this is, in hexadecimal digits."""
+    package = Path(__file__).parents[1]
+    names = (path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for name in sorted(name for name in names if "__pycache__" not in name):
+        digest.update(f"{name}\0{checksum(package / name)}\n".encode())
+    return digest.hexdigest()
 
 
 def _checksum(path: Path) -> str | None:

@@ -22,11 +22,10 @@ from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.experiment import worker
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.progress import Say
+from nni_earlyexit.utils.provenance import PACKAGES
 
 SSH = "NNI_EARLYEXIT_SSH"
 """The environment variable with a command in place of ``ssh``, options and all."""
-SAME = ("nni-earlyexit", "commit", "nni", "torch", "timm")
-"""What must be the same on a worker: results of other versions are not comparable, and may not be readable."""
 KEPT = ("*.json", "*.npz", "*.safetensors", "branches/*/*.safetensors")
 """Files of a trained network and of a bank."""
 WAIT_S = 60
@@ -192,12 +191,18 @@ def _unpacked(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -
 
 
 def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    for name in SAME:
+    for name in PACKAGES:
         own, other = (side["made_with"].get(name) for side in (here, there))
-        if own != other and (name != "commit" or (own and other)):  # what was installed from an archive has none
+        if own != other:  # results would not be comparable, and may not be readable
             raise ValueError(
                 f"machineList: {host!r} has {name} {other or '(none)'}, this machine {own or '(none)'}; make both the same"
             )
+    if here["sources"] != there.get("sources"):
+        own, other = (side["made_with"].get("commit", "an installed one") for side in (here, there))
+        raise ValueError(
+            f"machineList: {host!r} has another nni-earlyexit of the same version ({other}) than this machine ({own}); make "
+            "both the same"
+        )
     if there.get("pip") is False:  # an environment of uv's may have none
         raise ValueError(
             f"machineList: {host!r} has no pip, which NNI calls there at every start; 'python -m ensurepip' there brings it"

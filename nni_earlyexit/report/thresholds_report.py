@@ -16,6 +16,7 @@ from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 from nni_earlyexit.thresholds.policy_front import TradeOff
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.provenance import made_with
 from nni_earlyexit.utils.tables import aligned
 from numpy.typing import NDArray
 
@@ -122,6 +123,7 @@ def write(
         "confidence_macs": optimizer.policy_.confidence_macs,
         "diagnostics": [diagnostic.to_dict() for diagnostic in diagnostics],
         "outputs": str(source.outputs),
+        "made_with": made_with(),
     }
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     optimizer.plot(figure.subplots())

@@ -25,6 +25,7 @@ from nni_earlyexit.profiling.units import Part, Unit, check_shapes, is_fixed, ta
 from nni_earlyexit.space import identity
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.utils.files import write_json
+from nni_earlyexit.utils.provenance import made_with
 from torch import nn
 
 Latencies: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float]]
@@ -106,7 +107,7 @@ class LatencyTable:
 
     def save(self, path: Path | str) -> None:
         """Write the table as JSON."""
-        write_json(Path(path), {"format": FORMAT, **asdict(self)})
+        write_json(Path(path), {"format": FORMAT, **asdict(self), "made_with": made_with()})
 
     @classmethod
     def load(cls, path: Path | str, space: EarlyExitSpace | None = None) -> LatencyTable:

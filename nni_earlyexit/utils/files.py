@@ -212,9 +212,9 @@ def read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
         raise ValueError(f"{str(path)!r} is not an .npy file of a plain array: {reason}") from None
 
 
-def checksum_of(array: NDArray[Any]) -> int:
-    """CRC-32 of what is in ``array``."""
-    return zlib.crc32(np.ascontiguousarray(array).data)
+def checksum_of(array: NDArray[Any], before: int = 0) -> int:
+    """CRC-32 of what is in ``array``, after that of what is ``before`` it."""
+    return zlib.crc32(np.ascontiguousarray(array).data, before)
 
 
 def checksum(path: Path) -> str:

@@ -141,6 +141,12 @@ def turned_bit(place):
     (place / "labels.npy").write_bytes(content)
 
 
+def turned_pixel(place):
+    content = bytearray((place / "images.npy").read_bytes())
+    content[-100] ^= 16
+    (place / "images.npy").write_bytes(content)
+
+
 def turned_header(place):
     content = bytearray((place / "images.npy").read_bytes())
     content[9] ^= 4  # a length by which numpy's own reader ends in the middle of a statement
@@ -153,7 +159,17 @@ def pickled(place):
 
 @pytest.mark.parametrize(
     "damage",
-    [another_format, truncated, without_index, damaged_index, of_other_images, turned_bit, turned_header, pickled],
+    [
+        another_format,
+        truncated,
+        without_index,
+        damaged_index,
+        of_other_images,
+        turned_bit,
+        turned_pixel,
+        turned_header,
+        pickled,
+    ],
 )
 def test_an_entry_that_is_not_whole_is_made_again_with_a_word(folder, cache_folder, damage):
     first = load(folder)[0].train.x

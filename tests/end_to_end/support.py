@@ -24,6 +24,7 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.experiment.environment import environment, programs
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes
+from nni_earlyexit.integration.trial_client import SERVER
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -209,17 +210,25 @@ class Running:
         return self.folder / "environments" / "local-env" / "trials"
 
     def kill(self, what: str, trial: str | None = None) -> None:
-        """Kill ``manager``, ``tuner`` or the processes of a ``trial``, as ``kill -9`` does."""
+        """Kill as ``kill -9`` does: ``manager``, ``tuner``, the process that NNI has started for a ``trial``, the ``server``
+        that warm trials are forked from, or a ``fork`` of it.
+        """
         found = []
         for process in nni_processes.of_experiment(self.manager.id):
             try:
                 command, variables = process.cmdline(), process.environ()
+                parent = process.parent()
+                forked = parent is not None and parent.cmdline() == command
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
             job = variables.get("NNI_TRIAL_JOB_ID")
-            kind = "trial" if job else "manager" if "--experiment-id" in command else "tuner"
+            if SERVER in command:
+                kind = "fork" if forked else "server"
+            else:
+                kind = "trial" if job else "manager" if "--experiment-id" in command else "tuner"
             if kind == what and job == trial:
                 found.append(process)
+        found = found[:1] if what == "fork" else found
         assert found, f"no {what} runs"
         for process in found:
             process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,8 @@ import sys
 import tarfile
 import threading
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -31,6 +34,7 @@ from support import PROGRAM, eventually, free_port, left_behind, lines_until, st
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
+ROOT = Path(__file__).parents[2]
 TRIALS = 4
 TRIAL = "python -m nni_earlyexit.trial --epochs 1 --threads 1"
 
@@ -108,6 +112,31 @@ def test_another_worker_is_refused_with_the_reason(worker, tmp_path, does, sente
     machine = {**worker[0], "pythonPath": python_that(tmp_path / "bin", does)}
     with pytest.raises(ValueError, match=f"^machineList: {sentence}"):
         workers.check_workers([worker[0], machine], files)
+
+
+def test_one_that_has_another_version_installed_is_refused(worker, tmp_path):
+    (packages,) = Path(worker[0]["pythonPath"]).parent.glob("lib/python*/site-packages")
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "nni_earlyexit", source / "nni_earlyexit", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+
+    def install(number):
+        text = (source / "setup.cfg").read_text()
+        (source / "setup.cfg").write_text(re.sub("(?m)^version = .*$", f"version = {number}", text))
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--upgrade"]
+        subprocess.run([*command, "--target", packages, source], check=True)
+
+    install("0.0.9")
+    with pytest.raises(ValueError, match=r"^machineList: '127.0.0.1' has nni-earlyexit 0\.0\.9, this machine \d"):
+        workers.check_workers([worker[0]], [])
+    with (source / "nni_earlyexit" / "trial.py").open("a") as file:
+        file.write("# another one\n")
+    install(version("nni-earlyexit"))
+    with pytest.raises(
+        ValueError, match=r"^machineList: '127.0.0.1' has another nni-earlyexit of the same version \(an "
+    ):
+        workers.check_workers([worker[0]], [])
 
 
 def test_one_that_cannot_be_reached_is_named(worker, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import sys
 import venv
 
 import pytest
+import torch
 import yaml
 from nni_earlyexit.experiment import config as experiment_file
 from nni_earlyexit.experiment.config import check
@@ -15,6 +16,7 @@ from nni_earlyexit.experiment.run import run
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.search.limits import LIMITS
 from nni_earlyexit.utils.checks import check_port, check_writable
+from nni_earlyexit.utils.tensors import write_tensors
 from support import EXAMPLE, free_port, write_config
 
 CLUSTER = EXAMPLE.parent / "cluster"
@@ -407,3 +409,14 @@ def test_the_digits_example_says_a_limit_once(tmp_path):
 )
 def test_what_a_command_allows_is_known_wherever_its_files_are(given, allowed):
     assert trial_arguments.allowed_spaces(given) == allowed
+
+
+def test_weights_that_networks_inherit_are_read_before_the_first_trial(tmp_path):
+    config = write_config(tmp_path, trialCommand=command(f"--weights {tmp_path / 'supernet'}"))
+    with pytest.raises(FileNotFoundError, match="^weights: there is no file '.*supernet'$"):
+        check(config)
+    write_tensors(tmp_path / "supernet", {"weight": torch.zeros(3)}, None)
+    content = (tmp_path / "supernet").read_bytes()
+    (tmp_path / "supernet").write_bytes(content[:-1] + b"\x01")
+    with pytest.raises(ValueError, match="^weights: '.*supernet' is damaged: its checksum is another one"):
+        check(config)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from nni_database import write
 from nni_earlyexit.experiment import resuming
 from nni_earlyexit.experiment.overview import overview
 from nni_earlyexit.experiment.resuming import resume
+from nni_earlyexit.utils.tensors import write_tensors
 
 
 @pytest.mark.parametrize(
@@ -31,8 +33,8 @@ def test_an_experiment_that_nobody_knows_has_the_nearest_name(monkeypatch, tmp_p
         resume("nothing", port=8080, results=tmp_path)
 
 
-def test_workers_are_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, digits_space):
-    (tmp_path / "supernet").write_text("weights")
+def test_weights_are_read_and_workers_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, digits_space):
+    write_tensors(tmp_path / "supernet", {"weight": torch.zeros(3)}, None)
     machine = {"host": "w1", "user": "me", "port": 22}
     folder = write(
         tmp_path / "e",
@@ -52,6 +54,10 @@ def test_workers_are_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, 
     with pytest.raises(ValueError, match="^machineList: 'w1' has timm 0.1"):
         resume(str(folder), port=8080, results=tmp_path)
     assert asked == [([machine], [str(tmp_path / "supernet")])]
+
+    (tmp_path / "supernet").write_bytes((tmp_path / "supernet").read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"^weights: '.*supernet' is damaged"):
+        resume(str(folder), port=8080, results=tmp_path)
 
 
 @pytest.mark.parametrize(
