@@ -6,6 +6,7 @@ Help and completion name every command; they need no command's module, so they w
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,9 @@ def mistake(error: Exception) -> str | None:
         message = str(getattr(error, "message", error)).rstrip(".")
         return f"{name}: {message}"
     said = format_message().rstrip(".")
+    if extra := re.match(r"Got unexpected extra argument\S* \((.*)\)$", said, re.DOTALL):
+        command = getattr(getattr(error, "ctx", None), "info_name", "command")
+        return f"{command}: {extra[1]!r} is too much; --help lists what it takes"
     return "command: it is missing; --help lists what there is" if said == "Missing command" else said
 
 

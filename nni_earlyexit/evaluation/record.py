@@ -28,6 +28,7 @@ import numpy as np
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.checks import is_number
 from nni_earlyexit.utils.provenance import made_with
 
 if TYPE_CHECKING:
@@ -221,6 +222,9 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
     for name in ("feasible", "accuracy", "avg_macs", "default"):
         if not math.isfinite(metrics[name]):
             raise ValueError(f"metrics: {name} is {metrics[name]!r}")
+    latency_s = summary.get("exit_latency_s")
+    if latency_s is not None and not (isinstance(latency_s, list) and all(map(is_number, latency_s))):
+        raise ValueError(f"exit_latency_s is {str(latency_s)[:100]!r}")
     return Record(
         folder=folder,
         space=None if summary["space"] is None else str(summary["space"]),
@@ -228,7 +232,7 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         metrics=dict(metrics),
         policy=None if policy is None else ExitPolicy.from_dict(policy),
         settings=Settings.from_dict(summary["settings"]),
-        exit_latency_s=summary.get("exit_latency_s"),
+        exit_latency_s=latency_s,
         diagnostics=summary.get("diagnostics", ()),
         checksums=checksums,
         made_with={str(name): str(value) for name, value in dict(summary.get("made_with", {})).items()},

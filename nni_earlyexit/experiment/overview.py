@@ -110,7 +110,10 @@ def overview(folder: Path) -> Overview:
     folder = folder.resolve()
     stored = nni_database.load(folder)
     most, time = stored.config.get("maxTrialNumber"), stored.config.get("maxExperimentDuration")
-    limit_s = None if time is None else parse_duration(time)
+    try:
+        limit_s = None if time is None else parse_duration(time)
+    except ValueError as error:
+        raise ValueError(f"maxExperimentDuration: {error}") from None
     manager = next((manager for manager in nni_processes.managers() if manager.id == folder.name), None)
     state = State(_trials(stored), most)
     over = (most is not None and state.ended >= most) or (limit_s is not None and stored.elapsed_s >= limit_s)

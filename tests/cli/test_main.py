@@ -91,6 +91,7 @@ def test_check_says_that_the_example_can_be_run(monkeypatch, capsys):
             f"experiment: {str(Path(__file__).parent)!r} is not the folder of an exp",
         ),
         (["front"], "experiment: it is missing; the ID of an experiment, or its folder"),
+        (["front", "a", "b", "c"], "front: 'b c' is too much; --help lists what it takes"),
         (["frontier"], "command: 'frontier' is unknown; did you mean 'front'?"),
         (["data", "chek"], "command: 'chek' is unknown; did you mean 'check'?"),
         (["thresholds", "o.npz", "--max-drop", "2x"], "--max-drop: '2x' is not a share"),

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import shutil
 import sqlite3
@@ -267,7 +268,7 @@ def trial(rng: random.Random, folder: Path) -> None:
     front = experiment_front(folder / "experiment", said.append)
     assert front or any(line.startswith("left out") for line in said) or "feasible" in str(content)
     if front is None:
-        raise ValueError("; ".join(said))
+        raise ValueError(f"front: {'; '.join(said)}")
 
 
 @cache
@@ -455,25 +456,129 @@ def state(rng: random.Random, folder: Path) -> None:
         else:
             path.write_bytes(damaged(rng, b"".join(lines)))
         if not Checkpoint(folder).load(strategy):
-            raise ValueError("left aside")
+            raise ValueError("state: left aside")
         strategy.ask()
 
 
+STOPPED_BY = {
+    "run": ["--port", "0"],
+    "train": ["--data", "npz:/nowhere/data.npz"],
+    "supernet": ["--data", "npz:/nowhere/data.npz"],
+    "exits": ["--data", "npz:/nowhere/data.npz"],
+    "latency": ["--output", "/dev/null/x"],
+}
+"""Last words, which count, of commands that would work for long."""
+NOT_CALLED = ("doctor", "register")
+"""Commands that change or ask the environment, and take hardly any words."""
+
+
+@cache
+def _options() -> dict[str, list[str]]:
+    """The options of each command of ``nni-earlyexit``, subcommands by two words."""
+    import typer
+    from nni_earlyexit.cli.main import app
+
+    options = {}
+    program: Any = typer.main.get_command(app)
+    for name in set(program.list_commands(None)) - set(NOT_CALLED):
+        command = program.get_command(None, name)
+        subcommands = getattr(command, "commands", {})
+        for words, each in {f"{name} {sub}": sub for sub in subcommands}.items() or [(name, None)]:
+            params = (command if each is None else subcommands[each]).params
+            options[words] = [option for param in params for option in param.opts if option.startswith("-")]
+    return dict(sorted(options.items()))
+
+
 def arguments(rng: random.Random, folder: Path) -> None:
-    """Command lines of ``nni-earlyexit``, which never start anything here."""
+    """Command lines of ``nni-earlyexit``, all of its commands and options, with which none works for long."""
     words = [
-        "check", "front", "thresholds", "space", "latency", "run", str(folder), str(folder / "none.yml"),
-        str(EXAMPLE / "experiment.yml"),
-        "--port", "0", "70000", "x", "--results", "/dev/null/x", "--trial", "abc", "--attach", "none", "--grace",
-        "5s", "-1",
-        "--allow-space", "os", "digits", "max_exits=1", "max_exits=-1", "max_exits=x", "fixed_exits=0,9",
-        "num_classes=1", "num_classes=0",
-        "first_exit=9", "digits/1", "digits/999", "mobilenetv3", "resolution=7", "resolution=nan", "timm",
-        "timm:nosuch", "=", "'", "",
-        "--help", "nowhere.yml",
+        str(folder), str(folder / "none.yml"), str(EXAMPLE / "experiment.yml"), str(EXAMPLE / "search_space.json"),
+        "70000", "x", "/dev/null/x", "abc", "none", "5s", "-1", "0", "1", "0.5", "nan", "1e999", "600k", "1%",
+        "os", "digits", "max_exits=1", "max_exits=-1", "max_exits=x", "fixed_exits=0,9", "num_classes=1", "num_classes=0",
+        "first_exit=9", "digits/1", "digits/999", "mobilenetv3", "resolution=7", "resolution=nan", "timm", "text",
+        "timm:nosuch", "=", "'", "", "--help", "nowhere.yml", "tsv:none.tsv", "folder:none", "cifar10", "x" * 300,
     ]  # fmt: skip
-    command = rng.choice(("check", "front", "thresholds", "space", "space", "run --port 0", "run --attach none"))
-    _command(*command.split(), *rng.choices(words, k=rng.randrange(4)))
+    command = rng.choice(list(_options()))
+    words += _options()[command] * 2
+    with _home(folder), _within(folder):
+        _command(*command.split(), *rng.choices(words, k=rng.randrange(5)), *STOPPED_BY.get(command, []))
+
+
+@contextlib.contextmanager
+def _within(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@cache
+def _whole_supernet() -> bytes:
+    from nni_earlyexit.supernet.supernet import Supernet
+
+    path = Path(tempfile.mkdtemp()) / "supernet.safetensors"
+    Supernet(_small_space()).save(path, {"epochs": 1})
+    return path.read_bytes()
+
+
+def supernet(rng: random.Random, folder: Path) -> None:
+    """A damaged supernet, or one whose facts somebody has changed."""
+    from nni_earlyexit.supernet.supernet import Supernet
+    from nni_earlyexit.utils.tensors import read_tensors, write_tensors
+
+    path = folder / "supernet.safetensors"
+    path.write_bytes(_whole_supernet())
+    if rng.random() < 0.4:
+        tensors, about = read_tensors(path, "weights")
+        if rng.random() < 0.3:
+            name = rng.choice(list(tensors))
+            tensors[name] = tensors[name].reshape(-1)[:1].clone() if rng.random() < 0.5 else tensors[name].double()
+        write_tensors(path, tensors, json.loads(json.dumps(mutated(rng, about), default=str, skipkeys=True)))
+    elif rng.random() < 0.9:
+        content = _whole_supernet()
+        head = content[:1000] if rng.random() < 0.5 else content
+        path.write_bytes(damaged(rng, head) + content[len(head) :])
+    Supernet.space_of(path)
+    Supernet.load(path, _small_space())
+
+
+@cache
+def _whole_training() -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    progress = {"phase": 0, "epochs": 2, "precision": "float32"}
+    torch.save({"nni_earlyexit": progress, "state_dict": {"weight": torch.ones(50)}, "epoch": 1}, file)
+    return file.getvalue()
+
+
+def training(rng: random.Random, folder: Path) -> None:
+    """The damaged state of a training, and perhaps that of the epoch before."""
+    from nni_earlyexit.training.checkpoint import Checkpoint
+
+    path = folder / "training.ckpt"
+    for each in (path, folder / "training.ckpt.before"):
+        if rng.random() < 0.8:
+            each.write_bytes(damaged(rng, _whole_training()) if rng.random() < 0.7 else _whole_training())
+    if Checkpoint.read(path) is None:
+        raise ValueError("checkpoint: there is none")
+
+
+def sentences(rng: random.Random, folder: Path) -> None:
+    """A damaged file of sentences, with shapes that are no lengths."""
+    from nni_earlyexit import data as data_sets
+
+    lines = [f"{'good' if number % 2 else 'bad'} film {number}\t{number % 2}" for number in range(60)]
+    text = "\n".join(["sentence\tlabel", *lines, ""]).encode()
+    name = rng.choice(("x.tsv", "x.tsv", "train.tsv"))
+    (folder / name).write_bytes(damaged(rng, text) if rng.random() < 0.8 else text)
+    if name == "train.tsv":
+        (folder / rng.choice(("test.tsv", "dev.tsv", "odd.tsv"))).write_bytes(damaged(rng, text))
+    source = folder if name == "train.tsv" else folder / name
+    shape = rng.choice((None, None, None, (8,), (3, 8, 8), (0,), (-1,), (10**9,)))
+    data_sets.load(f"tsv:{source}", 0, shape)
 
 
 def database(rng: random.Random, folder: Path) -> None:
@@ -580,7 +685,7 @@ def _command(*words: str) -> None:
                     raise RuntimeError(f"exit code {end.code}: {line}") from None
                 assert line.startswith("nni-earlyexit: "), line
                 assert line.count("\n") == 1, line
-            raise ValueError(line.strip() or "exit code 1") from None
+            raise ValueError(line.strip().removeprefix("nni-earlyexit: ") or "exit code: 1") from None
     finally:
         sys.argv = before
 
@@ -597,6 +702,9 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
         images,
         latency_table,
         state,
+        supernet,
+        training,
+        sentences,
         arguments,
         database,
     )
@@ -607,6 +715,14 @@ def _started() -> set[Any]:
     """Processes that this one has started, and ports that it listens on; those of other tests are there before a case."""
     here = psutil.Process()
     return {*here.children(), *(each.laddr for each in here.net_connections() if each.status == psutil.CONN_LISTEN)}
+
+
+def is_sentence(error: Exception) -> bool:
+    """``True`` for one line that begins with the name of a field, an option or, from the system, a file."""
+    from nni_earlyexit.utils.errors import sentence
+
+    of_a_file = isinstance(error, OSError) and error.filename is not None
+    return "\n" not in str(error) and (of_a_file or re.match(r"-{0,2}\w[\w .-]*: .", sentence(error)) is not None)
 
 
 @cache
@@ -649,8 +765,8 @@ def cases(name: str, seeds: Iterator[int]) -> tuple[Counter[str], list[str]]:
                     assert not left, left
             outcomes["results"] += 1
         except (ValueError, OSError) as error:
-            if "\n" in str(error):
-                tracebacks.append(f"{name}, seed {seed}: more than one line: {error}")
+            if not is_sentence(error):
+                tracebacks.append(f"{name}, seed {seed}: no sentence that begins with a name: {error!r}")
             outcomes["sentences"] += 1
         except KeyboardInterrupt:
             raise

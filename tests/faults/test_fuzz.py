@@ -40,3 +40,19 @@ def test_a_traceback_would_be_seen(monkeypatch):
     _, tracebacks = fuzz.cases("data", iter(range(3)))
     assert len(tracebacks) == 3
     assert "no sentence" in tracebacks[0]
+
+
+def test_trials_that_once_gave_a_traceback_give_a_sentence():
+    seeds = (67, 102)  # seconds of exits that are no numbers
+    outcomes, tracebacks = fuzz.cases("trial", iter(seeds))
+    assert not tracebacks, tracebacks[0]
+    assert outcomes["sentences"] == len(seeds)
+
+
+def test_an_error_of_python_is_no_sentence(monkeypatch):
+    def unnamed(rng, folder):
+        (_,) = (1, 2)
+
+    monkeypatch.setitem(fuzz.TARGETS, "data", unnamed)
+    _, tracebacks = fuzz.cases("data", iter(range(1)))
+    assert "no sentence that begins with a name: ValueError('too many values" in tracebacks[0]
