@@ -10,8 +10,9 @@ bytes of the state. With ``--folder`` the state is kept there, and a simulation 
 line is then the mean of what came since.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
-tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of
-NNI's database and of the strategy's state.
+tenth: trials a minute, milliseconds from the end of a trial until NNI has the next one (median), milliseconds of the processor
+that tuner, manager and ``run`` spent on one, memory of each, sizes of NNI's database and of the strategy's state. The exit code
+is 1 where the processor spends more than twice as much on a trial in the last third as in the first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
+import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -33,6 +37,8 @@ from typing import Any
 import psutil
 
 SPACE = "mobilenetv3 halvings=5"
+SLOWER = 2.0
+"""Times as much as in the first third that the processor may spend on a trial in the last."""
 POINTS = 6
 """Points of a network's trade-off."""
 
@@ -148,7 +154,10 @@ def real(given: argparse.Namespace) -> None:
         command = [str(programs() / "nni-earlyexit"), "run", str(folder / "experiment.yml"), "--port", str(given.port)]
         with (folder / "said").open("wb") as said:
             run = subprocess.Popen([*command, "--results", str(folder / "results")], stdout=said, stderr=said)
-        print("trials, trials a minute, ms of tuner, manager, run a trial, MB of tuner, manager, run, database, state")
+        print(
+            "trials, trials a minute, ms until the next, ms of tuner, manager, run a trial, "
+            "MB of tuner, manager, run, database, state"
+        )
         while not (managers := Manager.all_from(folder / "experiment.yml")):
             if run.poll() is not None:
                 raise SystemExit((folder / "said").read_text())
@@ -157,15 +166,18 @@ def real(given: argparse.Namespace) -> None:
         experiment = folder / "nni" / manager.id
         finished = lambda: len(list(experiment.glob("environments/*/trials/*/trial.json")))  # noqa: E731
         parts = Parts(manager.id, run.pid)
-        before, since, part = 0, time.monotonic(), given.trials // 10
+        before, since, part = 0, time.monotonic(), max(1, given.trials // 10)
+        spent: list[float] = []
         while run.poll() is None:
-            time.sleep(1)
+            time.sleep(0.1 if before + part >= given.trials else 1)  # the last line while everything still runs
             parts.look()
             count = finished()
-            if count >= before + part:
+            if count >= (len(spent) + 1) * part:
                 minutes = (time.monotonic() - since) / 60
                 sizes = [bytes_of(experiment / "db"), bytes_of(experiment / "checkpoint")]
-                numbers = [*parts.ms_per(count - before), *parts.memory(), *(size / 1e6 for size in sizes)]
+                ms = parts.ms_per(count - before)
+                spent.append(sum(ms))
+                numbers = [until_next_ms(experiment, before), *ms, *parts.memory(), *(size / 1e6 for size in sizes)]
                 print(
                     f"{count:>7,} {(count - before) / minutes:8.1f} " + " ".join(f"{n:8.1f}" for n in numbers),
                     flush=True,
@@ -174,6 +186,25 @@ def real(given: argparse.Namespace) -> None:
         front = json.loads((folder / "results" / "front.json").read_text())
         print(f"exit code {run.returncode}; {finished():,} networks stored, {front['trials']:,} in the front's search")
         print((folder / "said").read_text().strip().splitlines()[-1])
+        third = max(1, len(spent) // 3)
+        first, last = statistics.mean(spent[:third]), statistics.mean(spent[-third:])
+        print(f"ms of the processor a trial: {first:.0f} in the first third, {last:.0f} in the last")
+        if run.returncode or last > SLOWER * first:
+            raise SystemExit(1)
+
+
+def until_next_ms(experiment: Path, skip: int) -> float:
+    """Median milliseconds from the end of a trial until the next one waits in NNI, without the first ``skip`` ends."""
+    with contextlib.closing(sqlite3.connect(f"{(experiment / 'db' / 'nni.sqlite').as_uri()}?mode=ro", uri=True)) as db:
+        events = db.execute("SELECT event, timestamp FROM TrialJobEvent ORDER BY timestamp, rowid").fetchall()
+    ends: deque[float] = deque()
+    passed = []
+    for event, when in events:
+        if event == "SUCCEEDED":
+            ends.append(when)
+        elif event == "WAITING" and ends:
+            passed.append(when - ends.popleft())
+    return statistics.median(passed[skip:] or passed or [math.nan])
 
 
 class Parts:

@@ -173,7 +173,7 @@ def check_folder(folder: Path, force: bool = False) -> None:
 
 
 def write(made: Draft, folder: Path, force: bool = False) -> Path:
-    """Write both files to ``folder``, each whole or not at all and the experiment file last, which is given."""
+    """Write both files to ``folder``, each whole or not at all, the experiment file last; its path."""
     check_folder(folder, force)
     files.make_folder(folder)
     path = folder / EXPERIMENT
