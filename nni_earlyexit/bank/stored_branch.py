@@ -95,5 +95,5 @@ class StoredBranch:
                 },
                 layers=str(about.get("layers", "")),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"bank: {str(path)!r} is damaged: {' '.join(str(error).split())[:200]}") from None

@@ -112,7 +112,7 @@ class Record:
         path = self.file(PREPROCESSING)
         try:
             return Preprocessing.from_dict(files.read_json(path, "preprocessing"))
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise Damaged(f"{path}: {' '.join(str(error).split())[:300]}") from None
 
 

@@ -168,7 +168,7 @@ class SuccessiveHalving:
         try:
             losses = tuple(to_losses(metrics, self.objectives))
             excess = float(metrics.get("excess", 0))
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, ArithmeticError):
             return Result(None, 0)
         return Result(losses, excess) if all(map(math.isfinite, (*losses, excess))) else Result(None, 0)
 

@@ -130,7 +130,7 @@ class LatencyTable:
                     factor=_positive(content["factor"]),
                     seconds={name: _positive(value) for name, value in content["seconds"].items()},
                 )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
             raise _refused("is not a latency table", wanted, path) from None
         if content["format"] != FORMAT:
             raise _refused(f"has format {content['format']!r}, not {FORMAT}", wanted, path)

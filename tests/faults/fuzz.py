@@ -45,7 +45,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 SPACE = EXAMPLE / "search_space.json"
 
 ODD: list[Any] = [
-    None, True, False, 0, 1, -1, 2, 10**30, 0.5, -0.0, 1e300, float("inf"), float("-inf"), float("nan"), "", " ",
+    None, True, False, 0, 1, -1, 2, 10**30, 10**400, 0.5, -0.0, 1e300, float("inf"), float("-inf"), float("nan"), "", " ",
     "x", "1", "-1", "1%",
     "1e3", "600k", "2M", "nan", "inf", "digits", "digits/2", "a\0b", "é😀", "a\nb", "~nobody/x", "/", "/dev/null",
     ".", "..", "x" * 5000,
@@ -548,6 +548,34 @@ def supernet(rng: random.Random, folder: Path) -> None:
 
 
 @cache
+def _whole_branch() -> Path:
+    import torch
+    from nni_earlyexit.bank.branch import Branch
+    from nni_earlyexit.bank.stored_branch import StoredBranch
+
+    path = Path(tempfile.mkdtemp()) / "branch.safetensors"
+    logits, weights = np.zeros((40, 3), "f4"), {"weight": torch.ones(100)}
+    StoredBranch(Branch(0, (("exit0_depth", 0),)), 5, 6, (0.5,), False, 1.0, logits, logits + 1, weights).save(path)
+    return path
+
+
+def branch(rng: random.Random, folder: Path) -> None:
+    """A damaged branch of a bank, or one whose facts somebody has changed."""
+    from nni_earlyexit.bank.stored_branch import StoredBranch
+    from nni_earlyexit.utils.tensors import read_tensors, write_tensors
+
+    path = folder / "branch.safetensors"
+    if rng.random() < 0.5:
+        tensors, about = read_tensors(_whole_branch(), "bank")
+        if rng.random() < 0.3:
+            del tensors[rng.choice(list(tensors))]
+        write_tensors(path, tensors, json.loads(json.dumps(mutated(rng, about), default=str, skipkeys=True)))
+    else:
+        path.write_bytes(damaged(rng, _whole_branch().read_bytes()))
+    StoredBranch.load(path)
+
+
+@cache
 def _whole_training() -> bytes:
     import torch
 
@@ -706,6 +734,7 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
         latency_table,
         state,
         supernet,
+        branch,
         training,
         sentences,
         arguments,
