@@ -79,7 +79,9 @@ def test_a_trial_that_skips_a_rung_counts_at_the_next_one():
     assert halving.rungs[3]["a"] == Result((-0.5,), 0)
 
 
-@pytest.mark.parametrize("bad", [{}, {"accuracy": None}, metrics(math.nan), metrics(math.inf), metrics("high"), metrics(10**400)])
+@pytest.mark.parametrize(
+    "bad", [{}, {"accuracy": None}, metrics(math.nan), metrics(math.inf), metrics("high"), metrics(10**400)]
+)
 def test_what_cannot_be_compared_comes_last(bad):
     halving = by_accuracy()
     assert reports(halving, 1, [0.5, 0.0]) == [True, True]
