@@ -29,7 +29,7 @@ import numpy as np
 from nni_earlyexit.data.image_files import OFFICIAL
 from nni_earlyexit.data.raw import ArrayInputs, Raw
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.files import checksum_of, claimed, put_folder, read_array, read_json, write_json
+from nni_earlyexit.utils.files import LOCK, checksum_of, claimed, put_folder, read_array, read_json, write_json
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -148,7 +148,8 @@ def _alone(work: Path, waits: Callable[[], object]) -> Iterator[bool]:
             yield False
             return
         for left in work.iterdir():  # by a process that was killed
-            left.unlink()
+            if left.name != LOCK:
+                left.unlink()
         try:
             yield True
         finally:
@@ -322,7 +323,7 @@ def clear(older_than_s: float = 0) -> tuple[int, int]:
         used = (index if index.exists() else entry).stat().st_mtime
         if time.time() - used < older_than_s or (entry.name.startswith(".") and _is_claimed(entry)):
             continue
-        for name in _FILES:
+        for name in (*_FILES, LOCK):
             path = entry / name
             if path.is_file():
                 freed += path.stat().st_size

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from images import class_folders, save
+from nfs import ON_NFS
 from nni_earlyexit import data
 from nni_earlyexit.data import cache
 from nni_earlyexit.data.settings import DataSettings
@@ -192,10 +193,11 @@ def test_what_a_killed_process_left_is_not_used(folder, cache_folder):
     assert not entry(cache_folder).name.endswith(".part")
 
 
-def test_one_process_decodes_and_the_others_wait_and_say_so(folder, cache_folder, tmp_path):
+@pytest.mark.parametrize("file_system", ["", ON_NFS])
+def test_one_process_decodes_and_the_others_wait_and_say_so(folder, cache_folder, tmp_path, file_system):
     go = tmp_path / "go"
     slow = (
-        "import os, time\nfrom nni_earlyexit.data import decoding\ndecode = decoding.decoded\n"
+        f"{file_system}import os, time\nfrom nni_earlyexit.data import decoding\ndecode = decoding.decoded\n"
         f"def decoded(*a):\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n    return decode(*a)\n"
         "decoding.decoded = decoded"
     )
@@ -209,6 +211,8 @@ def test_one_process_decodes_and_the_others_wait_and_say_so(folder, cache_folder
     assert {said.splitlines()[-1] for said, _ in outputs} == {"40"}
     assert sum("decoded 40 images" in said for said, _ in outputs) == 1
     assert not entry(cache_folder).name.startswith(".")
+    cache.clear()
+    assert list(cache_folder.iterdir()) == []
 
 
 def test_one_that_waited_decodes_itself_where_the_first_one_failed(folder, cache_folder):

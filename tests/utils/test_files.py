@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nfs import ON_NFS
 from nni_earlyexit.utils import files
 
 # Files of this process may have no more than so many bytes, as on a disk that is full.
@@ -56,15 +57,6 @@ import sys, time; from pathlib import Path; from nni_earlyexit.utils import file
 with files.claimed(Path(sys.argv[1]), lambda: print("waits", flush=True)):
     print("has it", flush=True)
     sys.stdin.readline()
-"""
-# As NFS has it: a lock is for what is open for writing.
-ON_NFS = """
-import errno, fcntl, os; flock = fcntl.flock
-def of_nfs(descriptor, operation):
-    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-        raise OSError(errno.EBADF, "Bad file descriptor")
-    flock(descriptor, operation)
-fcntl.flock = of_nfs
 """
 
 
