@@ -310,7 +310,7 @@ def test_a_host_that_is_cut_off_and_comes_back_loses_nothing(start_worker, cable
     file = tmp_path / "project" / "experiment.yml"
     file.parent.mkdir()
     file.write_text(yaml.safe_dump(config))
-    alive = ("ServerAliveInterval=2", "ServerAliveCountMax=3", "ConnectTimeout=5", "ExitOnForwardFailure=yes")
+    alive = ("ServerAliveInterval=2", "ServerAliveCountMax=3", "ConnectTimeout=30", "ExitOnForwardFailure=yes")
     tunnel = [
         *shlex.split(os.environ[workers.SSH]), *(word for option in alive for word in ("-o", option)), "-i",
         two["sshKeyFile"], "-p", str(two["port"]), "-N", "-R", f"{port}:127.0.0.1:{port}", f"{two['user']}@{address}",

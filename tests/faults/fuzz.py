@@ -84,7 +84,7 @@ def mutated(rng: random.Random, value: Any) -> Any:
                 at[rng.choice((str(key).upper(), f"{key}_", f"x{key}", 1, None, True))] = at[key]
             elif change == 2 and isinstance(at[key], str):
                 at[key] = damaged(rng, at[key].encode()).decode(errors="replace")
-            elif change == 3 and isinstance(at[key], (int, float)) and not isinstance(at[key], bool):
+            elif change == 3 and type(at[key]) in (int, float) and not abs(at[key]) > 10**300:
                 at[key] = rng.choice((-at[key], at[key] * 1e30, at[key] + 0.5, str(at[key]), 0))
             else:
                 at[key] = rng.choice(ODD)
