@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import errno
 import io
 import json
 import logging
@@ -753,8 +754,9 @@ def is_sentence(error: Exception) -> bool:
     """``True`` for one line that begins with the name of a field, an option or, from the system, a file."""
     from nni_earlyexit.utils.errors import sentence
 
-    of_a_file = isinstance(error, OSError) and error.filename is not None
-    return "\n" not in str(error) and (of_a_file or re.match(r"-{0,2}\w[\w .-]*: .", sentence(error)) is not None)
+    said = sentence(error)
+    of_a_file = said.rpartition(": ")[2] in map(os.strerror, errno.errorcode)
+    return "\n" not in str(error) and (of_a_file or re.match(r"-{0,2}\w[\w .-]*: .", said) is not None)
 
 
 @cache
