@@ -46,10 +46,10 @@ def again(script, tmp_path_factory):
 
 
 def front(results):
-    """The front without what is another one each time: names and places."""
+    """The front without what is another one each time: names and places, and the commit where somebody works meanwhile."""
 
     def without_names(part):
-        return {name: value for name, value in part.items() if "trial" not in name}
+        return {name: value for name, value in part.items() if "trial" not in name and name != "made_with"}
 
     return json.loads((results / "front.json").read_text(), object_hook=without_names)["front"]
 
