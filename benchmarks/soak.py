@@ -10,8 +10,7 @@ bytes of the state. With ``--folder`` the state is kept there, and a simulation 
 line is then the mean of what came since.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
-tenth: trials a minute, milliseconds from the end of a trial until NNI has the next one (median), milliseconds of the processor
-that tuner, manager and ``run`` spent on one, memory of each, sizes of NNI's database and of the strategy's state. The exit code
+tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of NNI's database and of the strategy's state. The exit code
 is 1 where the processor spends more than twice as much on a trial in the last third as in the first.
 """
 
@@ -21,9 +20,7 @@ import argparse
 import contextlib
 import hashlib
 import json
-import math
 import os
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -154,10 +151,7 @@ def real(given: argparse.Namespace) -> None:
         command = [str(programs() / "nni-earlyexit"), "run", str(folder / "experiment.yml"), "--port", str(given.port)]
         with (folder / "said").open("wb") as said:
             run = subprocess.Popen([*command, "--results", str(folder / "results")], stdout=said, stderr=said)
-        print(
-            "trials, trials a minute, ms until the next, ms of tuner, manager, run a trial, "
-            "MB of tuner, manager, run, database, state"
-        )
+        print("trials, trials a minute, ms of tuner, manager, run a trial, MB of tuner, manager, run, database, state")
         while not (managers := Manager.all_from(folder / "experiment.yml")):
             if run.poll() is not None:
                 raise SystemExit((folder / "said").read_text())
@@ -177,7 +171,7 @@ def real(given: argparse.Namespace) -> None:
                 sizes = [bytes_of(experiment / "db"), bytes_of(experiment / "checkpoint")]
                 ms = parts.ms_per(count - before)
                 spent.append(sum(ms))
-                numbers = [until_next_ms(experiment, before), *ms, *parts.memory(), *(size / 1e6 for size in sizes)]
+                numbers = [*ms, *parts.memory(), *(size / 1e6 for size in sizes)]
                 print(
                     f"{count:>7,} {(count - before) / minutes:8.1f} " + " ".join(f"{n:8.1f}" for n in numbers),
                     flush=True,
@@ -191,20 +185,6 @@ def real(given: argparse.Namespace) -> None:
         print(f"ms of the processor a trial: {first:.0f} in the first third, {last:.0f} in the last")
         if run.returncode or last > SLOWER * first:
             raise SystemExit(1)
-
-
-def until_next_ms(experiment: Path, skip: int) -> float:
-    """Median milliseconds from the end of a trial until the next one waits in NNI, without the first ``skip`` ends."""
-    with contextlib.closing(sqlite3.connect(f"{(experiment / 'db' / 'nni.sqlite').as_uri()}?mode=ro", uri=True)) as db:
-        events = db.execute("SELECT event, timestamp FROM TrialJobEvent ORDER BY timestamp, rowid").fetchall()
-    ends: deque[float] = deque()
-    passed = []
-    for event, when in events:
-        if event == "SUCCEEDED":
-            ends.append(when)
-        elif event == "WAITING" and ends:
-            passed.append(when - ends.popleft())
-    return statistics.median(passed[skip:] or passed or [math.nan])
 
 
 class Parts:
