@@ -10,8 +10,9 @@ bytes of the state. With ``--folder`` the state is kept there, and a simulation 
 line is then the mean of what came since.
 
 ``real``: the digits example through ``nni-earlyexit run``, NNI's manager and trials that take next to no time. A line for each
-tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of NNI's database and of the strategy's state. The exit code
-is 1 where the processor spends more than twice as much on a trial in the last third as in the first.
+tenth: trials a minute, milliseconds of the processor that tuner, manager and ``run`` spent on one, memory of each, sizes of
+NNI's database and of the strategy's state. The exit code is 1 where the processor spends more than twice as much on a trial in
+the last third as in the first.
 """
 
 from __future__ import annotations
