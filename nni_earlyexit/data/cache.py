@@ -258,7 +258,7 @@ def _read(place: Path, key: Key) -> Raw:
         images = read_array(place / "images.npy", mapped=True)
         labels, splits, sums = (read_array(place / f"{name}.npy") for name in _ARRAYS[1:])
         for name, array in zip(_ARRAYS, (images, labels, splits, sums), strict=True):
-            # older ones have none; two gigabytes of images a second, each of which a training reads again and again
+            # older ones have none; this reads the images once, and a training does so in every epoch
             if index.get("checksums", {}).get(name) not in (None, checksum_of(array)):
                 raise _UnusableError(f"{name}.npy is not what was written")
         class_names, unreadable = tuple(map(str, index["class_names"])), tuple(map(str, index["unreadable"]))
