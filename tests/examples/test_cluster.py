@@ -117,8 +117,9 @@ def test_another_worker_is_refused_with_the_reason(worker, tmp_path, does, sente
 def test_one_that_has_another_version_installed_is_refused(worker, tmp_path):
     (packages,) = Path(worker[0]["pythonPath"]).parent.glob("lib/python*/site-packages")
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "nni_earlyexit", source / "nni_earlyexit", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md"):
+    for name in ("nni_earlyexit", "search_spaces", "strategies"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
 
     def install(number):
