@@ -82,6 +82,12 @@ class Record:
             raise Damaged(f"{path}: its checksum is not that of what the trial wrote")
         return path
 
+    def check_whole(self) -> None:
+        """Raise :class:`Damaged` unless every file is what the trial wrote."""
+        if self.policy is not None:  # else there are no others
+            for name in set(FILES) & {WEIGHTS, OUTPUTS, *self.checksums}:
+                self.file(name)
+
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode.
 
@@ -198,13 +204,23 @@ def finished(folder: Path, sample: Mapping[str, Any] | None, settings: Settings,
             or space not in (None, record.space)
         ):
             return None
-        if record.policy is not None:
-            for name in set(FILES) & {WEIGHTS, OUTPUTS, *record.checksums}:
-                record.file(name)
+        record.check_whole()
         return record
     except Damaged as error:
         _logger.error("What this trial had finished is damaged, it is trained again: %s", error)
         return None
+
+
+def is_damaged(folder: Path) -> bool:
+    """``True`` if a trial has finished in ``folder`` and a file of it is not what it wrote, which is logged."""
+    try:
+        record = load(folder)
+        if record is not None:
+            record.check_whole()
+    except Damaged as error:
+        _logger.error("What a trial had finished is damaged, its network is trained again: %s", error)
+        return True
+    return False
 
 
 def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:

@@ -8,6 +8,9 @@ from pathlib import Path
 LOCKED_UP = "Timeout ("
 """The beginning of the lines that faulthandler writes before it ends a process."""
 
+HERE = "local-env"
+"""The environment of trials on this machine; those of others lie in others when they are fetched."""
+
 FURTHER, FROM_SCRATCH = "trained-further", "trained-from-scratch"
 """Environments of the networks that were trained again after the search."""
 
@@ -24,6 +27,11 @@ def origin(folder: Path) -> str:
 
 def _environment(folder: Path) -> str:
     return folder.parent.parent.name
+
+
+def trial_folder(experiment: Path, trial_job: str) -> Path:
+    """The folder of a trial on this machine."""
+    return experiment / "environments" / HERE / "trials" / trial_job
 
 
 def trial_folders(experiment: Path) -> list[Path]:

@@ -7,10 +7,13 @@ models.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from nni.nas.execution import ExecutionEngine, Middleware, TrainingServiceExecutionEngine
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.middleware import MultipleEvaluation
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.trial_folders import trial_folder
 from nni_earlyexit.integration import nni_private, rest
 from nni_earlyexit.search.metrics import whole
 from nni_earlyexit.search.session import Submitted
@@ -23,9 +26,11 @@ def submitted(engine: ExecutionEngine) -> list[Submitted]:
     service = _innermost(engine)
     if service is None:
         return []
-    reported = service.nodejs_binding.get_job_metrics()
+    experiment = service.nodejs_binding
+    folder = Path(experiment.config.canonical_copy().experiment_working_directory, experiment.id)
+    reported = experiment.get_job_metrics()
     trials = []
-    for job in service.nodejs_binding.list_trial_jobs():
+    for job in experiment.list_trial_jobs():
         finals = [metric.data for metric in reported.get(job.trialJobId, []) if metric.type == "FINAL"]
         parameters = job.hyperParameters[0]
         trials.append(
@@ -35,6 +40,7 @@ def submitted(engine: ExecutionEngine) -> list[Submitted]:
                 metrics=whole(finals[-1]) if finals else None,
                 ended=job.status in rest.ENDED_TRIAL,
                 canceled=job.status in rest.CANCELED_TRIAL,
+                damaged=record.is_damaged(trial_folder(folder, job.trialJobId)),
             )
         )
     return trials

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from nni import ClassArgsValidator
 from nni.tuner import Tuner
+from nni_earlyexit.evaluation.trial_folders import trial_folder, trial_folders
 from nni_earlyexit.integration import nni_private, rest, trial_arguments
 from nni_earlyexit.integration.search_space_file import check_search_space, split_parameters, written_identity
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
@@ -78,9 +79,8 @@ class EarlyExitTuner(Tuner):
     def load_checkpoint(self) -> None:
         """Note that NNI resumes; it calls this before there is a space."""
         self._resumed = True
-        folder = self.get_checkpoint_path()
-        if folder is not None:
-            for own in (Path(folder), *Path(folder).parent.glob("environments/*/trials/*")):
+        if self._folder is not None:
+            for own in (self._folder, *trial_folders(self._folder.parent)):
                 files.remove_parts(own)
 
     @_visible_failure
@@ -177,11 +177,15 @@ class EarlyExitTuner(Tuner):
             return None
         return str(rest.get(self._manager, "experiment")["params"].get("trialCommand"))
 
+    @property
+    def _folder(self) -> Path | None:
+        """NNI's folder for what a resumed experiment needs, inside that of the experiment, if there is one."""
+        folder = self.get_checkpoint_path()
+        return None if folder is None else Path(folder)
+
     @functools.cached_property
     def _checkpoint(self) -> Checkpoint | None:
-        """In NNI's folder for what a resumed experiment needs, if there is one."""
-        folder = self.get_checkpoint_path()
-        return None if folder is None else Checkpoint(Path(folder))
+        return None if self._folder is None else Checkpoint(self._folder)
 
     def _save(self) -> None:
         if self._checkpoint is not None:
@@ -195,6 +199,9 @@ class EarlyExitTuner(Tuner):
 
         NNI drops the results of those interrupted trials that are faster than the tuner's start.
         """
+        from nni_earlyexit.evaluation import record
+
+        folder = self._folder
         finals = {final["trialJobId"]: final["data"] for final in rest.get(self._manager, "metric-data?type=FINAL")}
         submitted = []
         for job in rest.get(self._manager, "trial-jobs"):
@@ -210,6 +217,7 @@ class EarlyExitTuner(Tuner):
                     metrics=rest.unpack(finals[job["trialJobId"]]) if job["trialJobId"] in finals else None,
                     ended=job["status"] in rest.ENDED_TRIAL,
                     canceled=job["status"] in rest.CANCELED_TRIAL,
+                    damaged=folder is not None and record.is_damaged(trial_folder(folder.parent, job["trialJobId"])),
                 )
             )
         self.session.settle(submitted)

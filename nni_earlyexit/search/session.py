@@ -33,6 +33,8 @@ class Submitted:
         ``False`` when it runs again.
     canceled
         ``True`` when it was ended from outside, so that its network is to be tried again.
+    damaged
+        ``True`` when what it stored is damaged, so that its network is to be trained again. Its result counts until then.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Submitted:
     metrics: Any = None
     ended: bool = False
     canceled: bool = False
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,20 @@ class Session:
     def settle(self, submitted: Iterable[Submitted]) -> Settled:
         """Learn, after an interruption, what trials gave meanwhile, which have failed and which run again.
 
-        What was asked for and is not among them never reached a trial, or was canceled there: it is tried again.
+        What was asked for and is not among them never reached a trial, or was canceled there: it is tried again. So is a
+        network of which all that was stored is damaged.
         """
         taken, running, names = [], [], set()
+        submitted = list(submitted)
+        kept = {key(trial.sample) for trial in submitted if not (trial.ended and (trial.damaged or trial.canceled))}
         for trial in submitted:
             name = key(trial.sample)
             if trial.metrics is not None:
                 if self.take_in(trial.sample, trial.metrics):
                     taken.append(trial)
+                if trial.ended and trial.damaged and name not in kept:
+                    self.strategy.pending[name] = trial.sample
+                    continue
             elif not trial.ended:
                 self.strategy.pending[name] = trial.sample
                 running.append(trial)

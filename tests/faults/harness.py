@@ -8,10 +8,10 @@ search then ends because of it, or goes on and is stopped with ``nnictl stop`` a
 then come to its end. A line per search, and with ``--results FILE`` a JSON file, to whose rows those of earlier runs belong.
 
 A finished trial is one whose network is stored. It is lost if at the end it is not among the trials of the front or the
-strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network; a trial
-whose own file was damaged, where that is the fault, may be left out of the front. Remarks are exit codes, failed trials and
-processes that should not be. Time to go on is that from the fault (for a fault in a stored file: from the resume) until the
-next trial has finished.
+strategy does not know its result, and has run twice if it was trained again, or a second trial trained its network. Where its
+own file was damaged, which is that fault, it is lost unless another trial has trained its network once. Remarks are exit
+codes, failed trials and processes that should not be. Time to go on is that from the fault (for a fault in a stored file: from
+the resume) until the next trial has finished.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ if __name__ == "__main__":
 
 import psutil
 from nni_earlyexit import search_spaces
-from nni_earlyexit.evaluation import nni_database
+from nni_earlyexit.evaluation import nni_database, record
+from nni_earlyexit.evaluation.trial_folders import trial_folder
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import assessor, nni_processes
 from nni_earlyexit.search import checkpoint
@@ -70,6 +71,7 @@ class Search:
         given = {"trialCommand": TRIAL, "maxTrialNumber": ENOUGH, "maxExperimentDuration": None, **changes}
         self.said: list[str] = []
         self.failures = 0  # that were waited for
+        self.damaged: dict[str, str] = {}  # trials whose own files were damaged, and their networks
         self.port, through = self._way()
         self._follow(launch(folder, self.port, variables | through, **given))
         self.wait(lambda: any("web UI" in line for line in self.said))
@@ -201,8 +203,6 @@ class Fault:
         ``True`` if the :data:`FAULTY` trials fail, because that is the fault.
     proxied
         ``True`` if all processes talk to the manager through a proxy.
-    left_out
-        Trials that the front leaves out at most each time, because their files were damaged.
     """
 
     inject: Callable[[Search], object]
@@ -213,7 +213,6 @@ class Fault:
     failing: int = 0
     faulty: bool = False
     proxied: bool = False
-    left_out: int = 0
 
 
 def faulty(does: str, arguments: str = "--trial-timeout 30s") -> Fault:
@@ -292,6 +291,12 @@ def _small_disk(folder: Path) -> dict[str, Any]:
 
 def damage(rng: random.Random, path: Path) -> None:
     """Cut the file, turn a bit of it, or fill a part with zeros, as disks do."""
+    sound = path.read_bytes()
+    while path.read_bytes() == sound:  # zeros in the place of zeros
+        _damage(rng, path)
+
+
+def _damage(rng: random.Random, path: Path) -> None:
     content = bytearray(path.read_bytes())
     at = rng.randrange(len(content))
     kind = rng.randrange(3)
@@ -313,11 +318,13 @@ def _damage_halving(search: Search) -> None:
 
 
 def _damage_record(search: Search) -> None:
-    folder = search.rng.choice(sorted(search.experiment.glob("environments/*/trials/*/trial.json"))).parent
-    damage(
-        search.rng,
-        search.rng.choice([path for path in folder.iterdir() if path.suffix in (".json", ".npz", ".safetensors")]),
+    whole = sorted(search.finished().keys() - search.damaged.keys())
+    trial = search.rng.choice(whole)
+    search.damaged[trial] = _sample(search, trial)
+    path = search.rng.choice(
+        [trial_folder(search.experiment, trial) / name for name in (record.SUMMARY, *record.FILES)]
     )
+    damage(search.rng, path)
 
 
 def _damage_cache(search: Search) -> None:
@@ -336,8 +343,7 @@ def _damage_supernet(search: Search) -> None:
     path = search.folder / "supernet.safetensors"
     sound = path.read_bytes()
     before = search.finished(), search.failed()
-    while path.read_bytes() == sound:  # zeros in the place of zeros
-        damage(search.rng, path)
+    damage(search.rng, path)
     search.resume()
     search.wait(lambda: search.ended() is not None)
     said = "".join(search.said_since_resume())
@@ -429,7 +435,7 @@ FAULTS = {
     "the clock jumps an hour back": Fault(jump(-3600), variables=_clock),
     "strategy's state damaged": Fault(_damage_state, while_stopped=True),
     "halving's state damaged": Fault(_damage_halving, while_stopped=True, changes=_with_halving),
-    "a stored trial damaged": Fault(_damage_record, while_stopped=True, left_out=1),
+    "a stored trial damaged": Fault(_damage_record, while_stopped=True),
     "bank damaged": Fault(_damage_bank, while_stopped=True, changes=_with_bank),
     "supernet damaged": Fault(_damage_supernet, while_stopped=True, changes=_with_supernet),
     "cache of images damaged": Fault(_damage_cache, while_stopped=True, changes=_with_images),
@@ -479,7 +485,7 @@ def _injected(fault: Fault, search: Search, times: int) -> Outcome:
         finished += len(now) - len(before)
         start = time.monotonic()
         fault.inject(search)
-        before |= now if not fault.while_stopped else search.finished()  # without what was damaged
+        before |= now if not fault.while_stopped else search.finished()  # as damaged files have another time
         if fault.ends or fault.while_stopped:
             search.wait(lambda: search.ended() is not None)
             start = start if fault.ends else time.monotonic()
@@ -498,11 +504,12 @@ def _injected(fault: Fault, search: Search, times: int) -> Outcome:
     if left := left_behind(search.folder):
         remarks.append(f"left behind: {left}")
     after, told = search.finished(), _told(search)
-    samples = [sample for sample in (_sample(search, trial) for trial in after) if sample]
+    samples = [_sample(search, trial) for trial in after.keys() - search.damaged.keys()]
     counted = json.loads((search.folder / "results" / "front.json").read_text())["trials"]
     unknown = [sample for sample in samples if told.get(sample) is None]
-    left_out = max(0, len(after) - counted - times * fault.left_out)
-    lost = len(before.keys() - after.keys()) + len(unknown) + left_out
+    left_out = max(0, len(samples) - counted)
+    not_again = set(search.damaged.values()) - set(samples)
+    lost = len(before.keys() - after.keys()) + len(unknown) + left_out + len(not_again)
     twice = again + _changed(before, after) + len(samples) - len(set(samples))
     failed = sum(losses is None for losses in told.values())
     numbers = _trial_numbers(search) if fault.faulty else 0
@@ -519,11 +526,7 @@ def _changed(before: dict[str, int], after: dict[str, int]) -> int:
 
 
 def _sample(search: Search, trial: str) -> str:
-    (path,) = search.experiment.glob(f"environments/*/trials/{trial}/trial.json")
-    try:
-        return key(json.loads(path.read_text())["sample"])
-    except (ValueError, LookupError, TypeError):
-        return ""  # damaged, which was the fault
+    return key(json.loads((trial_folder(search.experiment, trial) / record.SUMMARY).read_text())["sample"])
 
 
 def _trial_numbers(search: Search) -> int:

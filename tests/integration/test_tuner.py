@@ -16,7 +16,10 @@ import pytest
 from nni.runtime import msg_dispatcher, msg_dispatcher_base
 from nni_earlyexit import search_spaces
 from nni_earlyexit.bank.known_front import write_known_front
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.trial_folders import trial_folder
 from nni_earlyexit.integration import rest
+from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 from nni_earlyexit.integration.tuner import EarlyExitClassArgsValidator, EarlyExitTuner
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.search import checkpoint
@@ -283,6 +286,29 @@ def test_a_trial_that_ended_before_the_tuner_had_resumed_is_known(tuner, digits_
     assert resumed.strategy.trials[key(sample_of(first))].losses is not None
     assert list(resumed.strategy.pending) == [key(sample_of(second))]
     assert len(resumed.generate_multiple_parameters([2, 3])) == 2
+
+
+@pytest.mark.parametrize("name", [record.SUMMARY, record.WEIGHTS, record.OUTPUTS, record.PREPROCESSING])
+def test_a_network_whose_stored_files_are_damaged_is_trained_again_after_resume(
+    tuner, digits_space, manager, tmp_path, monkeypatch, name, caplog
+):
+    (tmp_path / "checkpoint").mkdir()
+    monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path / "checkpoint"))
+    evaluator = EarlyExitEvaluator(epochs=1, threads=1)
+    asked = tuner.generate_multiple_parameters([0, 1, 2])
+    for number, parameters in enumerate(asked):
+        manager.submit(parameters, "SUCCEEDED", metrics(digits_space, sample_of(parameters)))
+        if number < 2:  # of the third, nothing is stored here
+            evaluation = evaluator.evaluate(digits_space.freeze(sample_of(parameters)))
+            record.save(evaluation, trial_folder(tmp_path, str(number)), evaluator.settings)
+    path = trial_folder(tmp_path, "1") / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    resumed = start(digits_space, resumed=True)
+    resumed.import_data([result(digits_space, parameters) for parameters in asked])
+    assert f"What a trial had finished is damaged, its network is trained again: {path}: " in caplog.text
+    again, another = resumed.generate_multiple_parameters([3, 4])
+    assert again == asked[1]
+    assert another not in asked
 
 
 @pytest.mark.parametrize("state", [None, "", "[]", "{}", '{"version": 0}', "damaged"])

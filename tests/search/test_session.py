@@ -79,6 +79,30 @@ def test_after_an_interruption_every_trial_is_settled_by_how_it_ended(session):
     assert [session.ask(), session.ask()] == [canceled, lost]
 
 
+def test_a_network_of_which_what_was_stored_is_damaged_is_trained_again_once(session):
+    damaged, whole, runs, again = (session.ask() for _ in range(4))
+    submitted = [
+        Submitted(0, damaged, metrics=result(damaged), ended=True, damaged=True),
+        Submitted(1, whole, metrics=result(whole), ended=True),
+        Submitted(2, runs, metrics=result(runs), damaged=True),  # NNI starts it again, in the same folder
+        Submitted(3, again, metrics=result(again), ended=True, damaged=True),
+        Submitted(4, again, metrics=result(again), ended=True),
+    ]
+    session.settle(submitted)
+    assert list(session.strategy.pending) == [key(damaged)]
+    assert session.strategy.trials[key(damaged)].losses is not None  # a strategy learns from what it gave
+    assert session.ask() == damaged
+    assert session.ask() not in (damaged, whole, runs, again)
+
+    canceled = Submitted(5, damaged, ended=True, canceled=True)
+    session.settle([*submitted, canceled])
+    assert session.ask() == damaged
+    session.tell(6, result(damaged, 0.9))
+    assert session.strategy.trials[key(damaged)].losses[0] == -0.9
+    session.settle([*submitted, canceled, Submitted(6, damaged, metrics=result(damaged, 0.9), ended=True)])
+    assert key(damaged) not in session.strategy.pending
+
+
 def test_a_result_of_an_earlier_run_that_cannot_be_understood_is_a_failure(session):
     sample = session.ask()
     settled = session.settle([Submitted(0, sample, metrics="broken", ended=True)])
