@@ -16,7 +16,7 @@ def command(
 ) -> int:
     """Go on with an experiment that was stopped or killed, show progress and write the front.
 
-    Nothing that was finished is trained again. Exit codes are those of 'run'.
+    Nothing that was finished and is whole is trained again. Exit codes are those of 'run'.
 
     Example: nni-earlyexit resume EXPERIMENT
     """

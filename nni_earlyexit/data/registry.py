@@ -6,6 +6,7 @@ Each file has
 - ``PATH``: what stands behind its colon, in words; ``""`` where there is nothing,
 - ``RESIZES``: ``True`` if its images are files, which are made as large as the network takes them; then
   ``listing(settings, path)`` lists them,
+- where there is no path, ``files(settings)``: what lies in ``root`` of it,
 - ``check(settings, path)``: ``ValueError`` or ``FileNotFoundError`` for data that are not there; it reads nothing,
 - ``read(settings, path, say)``: the :class:`~nni_earlyexit.data.raw.Raw` data.
 """

@@ -129,11 +129,16 @@ class DataSettings:
             return replace(self, input_shape=tuple(input_shape))
         return self
 
-    def with_whole_paths(self) -> DataSettings:
-        """The same with paths from ``/``, which mean the same files wherever they are read later."""
+    @property
+    def place(self) -> str | None:
+        """The path where the data lie; ``None`` for data that come with a package."""
         source = registry.parse(self.source)
-        whole = self.source.removesuffix(source.path) + str(Path(source.path).expanduser().resolve())
-        if source.path:
-            return replace(self, source=whole)
-        uses_root = source.kind != "digits"
-        return replace(self, root=str(Path(self.root).expanduser().resolve())) if uses_root else self
+        return source.path or (self.root if source.module.files(self) else None)
+
+    def with_whole_paths(self, base: Path | None = None) -> DataSettings:
+        """The same with paths from ``/``, which mean the same files wherever they are read later; others are of ``base``."""
+        if self.place is None:
+            return self
+        whole = str(Path(base or "", Path(self.place).expanduser()).resolve())
+        path = registry.parse(self.source).path
+        return replace(self, source=self.source.removesuffix(path) + whole) if path else replace(self, root=whole)

@@ -8,7 +8,7 @@ from nni_earlyexit.deploy.wish import Wish
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.again import EVERY, picked
 from nni_earlyexit.evaluation.held_out import recommended
-from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.evaluation.network_front import finished, is_whole
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.training.settings import Settings
@@ -49,8 +49,11 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
     else:
         trials = picked(experiment_folder(name), pick, say, with_again=True)
     if wish is not None:
-        trial = wish.pick(trials)
-        return trial, wish.settings(trial.settings)
+        chosen = wish.pick(trials)
+        while not is_whole(chosen, say):
+            trials = [trial for trial in trials if trial is not chosen]
+            chosen = wish.pick(trials)
+        return chosen, wish.settings(chosen.settings)
     if len(trials) != 1:
         raise ValueError(f"pick: {pick!r} names {len(trials)} networks; one is exported at a time")
     return trials[0], trials[0].settings

@@ -197,6 +197,29 @@ def best_of(
     return [feasible[i] for i in non_dominated([to_losses(r.metrics, costs_first(objectives)) for r in feasible])]
 
 
+def whole_best_of(
+    records: Sequence[record.Record], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES, say: Say = print
+) -> list[record.Record]:
+    """:func:`best_of` those whose stored files are whole, as :func:`judged`; ``say`` hears of others, which are left out."""
+    left = list(records)
+    while True:
+        front = best_of(left, objectives)
+        damaged = [trial for trial in front if not is_whole(trial, say)]
+        if not damaged:
+            return front
+        left = [trial for trial in left if all(trial is not other for other in damaged)]
+
+
+def is_whole(trial: record.Record, say: Say = print) -> bool:
+    """``True`` if all that the trial has stored is what it wrote; else ``say`` hears what is not."""
+    try:
+        trial.check_whole()
+    except record.Damaged as error:
+        say(f"left out: {error}")
+        return False
+    return True
+
+
 def judged(
     records: Sequence[record.Record],
     say: Say = print,

@@ -52,6 +52,10 @@ class Damaged(ValueError):
     """A trial's folder holds something else than the trial wrote there."""
 
 
+class Unreadable(Damaged):
+    """A trial's files may be what it wrote, but this version, or this machine at the moment, cannot read them."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A finished trial as it lies in ``folder``.
@@ -76,8 +80,10 @@ class Record:
         path = self.folder / name
         try:
             whole = self.checksums.get(name) in (None, files.checksum(path))
-        except OSError as error:
+        except FileNotFoundError as error:
             raise Damaged(f"{path}: {error.strerror}") from None
+        except OSError as error:
+            raise Unreadable(f"{path}: {error.strerror}") from None
         if not whole:
             raise Damaged(f"{path}: its checksum is not that of what the trial wrote")
         return path
@@ -165,13 +171,17 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
 def load(folder: Path) -> Record | None:
     """The finished trial in ``folder``, or ``None`` when there is none; :class:`Damaged` for one that cannot be read."""
     path = folder / SUMMARY
-    if not path.is_file():
-        return None
+    as_written = False
     try:
-        return _parsed(folder, files.read_json(path, "trial"))
+        if not path.is_file():
+            return None
+        summary = files.read_json(path, "trial")
+        as_written = _is_as_written(summary)
+        return _parsed(folder, summary)
     except Exception as error:  # a damaged file can hold anything
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise Damaged(f"{path}: {reason[:300]}") from None
+        kind = Unreadable if isinstance(error, OSError) or as_written else Damaged
+        raise kind(f"{path}: {reason[:300]}") from None
 
 
 def load_network(folder: Path) -> EarlyExitNetwork:
@@ -217,6 +227,8 @@ def is_damaged(folder: Path) -> bool:
         record = load(folder)
         if record is not None:
             record.check_whole()
+    except Unreadable as error:
+        _logger.error("A finished trial cannot be read, and is left as it is: %s", error)
     except Damaged as error:
         _logger.error("What a trial had finished is damaged, its network is trained again: %s", error)
         return True
@@ -230,7 +242,7 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
     checksums: Mapping[str, str] = {}
     if summary["format"] == FORMAT:
         checksums = summary["checksums"]
-        if checksums[SUMMARY] != _checksum({name: value for name, value in summary.items() if name != "checksums"}):
+        if not _is_as_written(summary):
             raise ValueError("its checksum is not that of what the trial wrote")
         if summary["policy"] is not None and not {WEIGHTS, OUTPUTS} <= checksums.keys():
             raise ValueError("checksums of weights and outputs are missing")
@@ -252,6 +264,16 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         diagnostics=summary.get("diagnostics", ()),
         checksums=checksums,
         made_with={str(name): str(value) for name, value in dict(summary.get("made_with", {})).items()},
+    )
+
+
+def _is_as_written(summary: Any) -> bool:
+    """``True`` if the checksum in the content of a :data:`SUMMARY` is that of what stands beside it."""
+    checksums = summary.get("checksums") if isinstance(summary, Mapping) else None
+    if not isinstance(checksums, Mapping) or SUMMARY not in checksums:
+        return False
+    return bool(
+        checksums[SUMMARY] == _checksum({name: value for name, value in summary.items() if name != "checksums"})
     )
 
 

@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from nni_earlyexit import search_spaces
 from nni_earlyexit.data import registry
+from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.experiment.environment import environment, programs
 from nni_earlyexit.experiment.workers import check_workers, files_in
 from nni_earlyexit.integration import trial_arguments
@@ -52,15 +53,21 @@ class ExperimentFile:
     max_trials: int | None
     max_seconds: float | None
     working_directory: Path
-    platform: str
+    service: Mapping[str, Any]
+
+    @property
+    def platform(self) -> str:
+        """The name of NNI's training service."""
+        return str(self.service["platform"])
 
 
 def check(path: Path) -> ExperimentFile:
     """Check the experiment file at ``path``; ``ValueError`` or ``FileNotFoundError`` in one sentence when it cannot work."""
     content = _fields(path)
     base = path.parent.resolve()
-    given = _check_command(_need(content, "trialCommand"), base / content.get("trialcodedirectory", "."))
-    settings = given.settings
+    folder = base / content.get("trialcodedirectory", ".")  # in which NNI starts trials
+    given = _check_command(_need(content, "trialCommand"), folder)
+    settings = replace(given.settings, data=given.settings.data.with_whole_paths(folder))
     for name in given.allow_spaces:
         search_spaces.allow(name)
     tuner = _need(content, "tuner")
@@ -93,6 +100,8 @@ def check(path: Path) -> ExperimentFile:
     _check_roles(service, _need(content, "trialCommand"))
     _check_space(identity, search_space, settings, arguments)
     check_weights(settings)
+    if service["platform"] != "local":
+        _check_place(given.settings.data)
     if service["platform"] == "remote":
         check_workers(service["machineList"], read_by_trials(settings, identity), say)
     return ExperimentFile(
@@ -103,7 +112,7 @@ def check(path: Path) -> ExperimentFile:
         max_trials=content.get("maxtrialnumber"),
         max_seconds=seconds(content.get("maxexperimentduration")),
         working_directory=working_directory,
-        platform=str(service["platform"]),
+        service=service,
     )
 
 
@@ -119,10 +128,20 @@ def check_weights(settings: Settings) -> None:
 def read_by_trials(settings: Settings, space: str) -> list[str]:
     """Files and folders that trials with these ``settings`` read in ``space``, an identity; workers must have the same."""
     wanted = parse_identity(space).arguments
-    read = [settings.training.weights, settings.limits.latency_table, registry.parse(settings.data.source).path or None]
+    source = registry.parse(settings.data.source)
+    data = [source.path] if source.path else [] if settings.data.download else source.module.files(settings.data)
+    read = [settings.training.weights, settings.limits.latency_table, *data]
     folders = (settings.training.bank, wanted.get("folder"), wanted.get("weights"))
     read += [file for folder in folders for file in files_in(folder)]
     return [file for file in read if file is not None]
+
+
+def _check_place(data: DataSettings) -> None:
+    if data.place is not None and not Path(data.place).expanduser().is_absolute():
+        name = "data" if registry.parse(data.source).path else "root"
+        raise ValueError(
+            f"{name}: {data.place!r} is not possible; a path from / is, where trials run on other machines"
+        )
 
 
 def _expanded(folder: str) -> Path:

@@ -16,12 +16,16 @@ net.Server.prototype.listen = function (...args) {
 };
 
 // A page of another site can make the browser ask this machine: by a name of its own that leads here, which the Host header
-// tells, or across sites, which the Origin header tells.
+// tells, or across sites, which the Origin header tells, or, of pictures, scripts and frames, Sec-Fetch-Site; a link is followed.
+// /netron of NNI's is https://netron.app: scripts from there could use the API, and the manager ends where it is not reached.
 const HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 const ORIGIN = /^https?:\/\/(.*)$/i;
-function refused({ headers }) {
+const NETRON = /\/netron([/?#]|$)/i;
+function refused({ headers, url }) {
+    if (NETRON.test(url)) return 'netron';
     if (!HOST.test(headers.host ?? '')) return `Host ${headers.host}`;
     if (headers.origin !== undefined && !HOST.test(ORIGIN.exec(headers.origin)?.[1] ?? '')) return `Origin ${headers.origin}`;
+    if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-dest'] !== 'document') return 'Sec-Fetch-Site cross-site';
     return null;
 }
 const emit = http.Server.prototype.emit;
@@ -32,7 +36,7 @@ http.Server.prototype.emit = function (event, request, answer, ...rest) {
         answer.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
     } else {
         answer.writeHead(403, { 'Content-Type': 'text/plain', Connection: 'close' });
-        answer.end(`${reason}: this server answers only 127.0.0.1 and localhost\n`);
+        answer.end(`${reason}: refused by nni-earlyexit, whose server answers only 127.0.0.1, localhost and its own pages\n`);
     }
     return true;
 };

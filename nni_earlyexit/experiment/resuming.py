@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.experiment.config import check_weights, read_by_trials
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.experiment.overview import DONE, STOPPED, overview
+from nni_earlyexit.experiment.reach import check_reach
 from nni_earlyexit.experiment.run import ends_by_signal, follow, interrupt
 from nni_earlyexit.experiment.workers import check_workers, remote_machines
 from nni_earlyexit.integration import trial_arguments
@@ -74,6 +75,10 @@ def resume(
 def _check_trials(folder: Path, say: Say) -> None:
     """See, as before the start of an experiment, that its trials have the weights they begin with, and its workers the same."""
     config = nni_database.load(folder).config
+    services = config.get("trainingService")
+    for service in services if isinstance(services, Sequence) else [services]:
+        if isinstance(service, Mapping):
+            check_reach(service, "resume", f"nnictl resume {folder.name}")
     given = trial_arguments.of_command(str(config.get("trialCommand")))
     space = config.get("searchSpace")
     files = []

@@ -20,6 +20,7 @@ from nni_earlyexit.evaluation.trial_folders import complaint, trial_folders
 from nni_earlyexit.experiment.config import check, seconds
 from nni_earlyexit.experiment.live import Display, Lines, State, display
 from nni_earlyexit.experiment.manager import Manager, last_error, reasons
+from nni_earlyexit.experiment.reach import check_reach
 from nni_earlyexit.experiment.registration import register
 from nni_earlyexit.experiment.workers import fetch
 from nni_earlyexit.integration import trial_arguments
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 GRACE_S, GRACE_SHARE = 60.0, 0.1
 """Time for trials to go on when the experiment's is over: so many seconds, or that share of its time if it is more."""
-REACHES_LOOPBACK = ("local", "remote")
-"""Platforms whose trials can reach a manager that listens on this machine only, through a tunnel if they run elsewhere."""
 _NO_LOOK = (NoAnswer, LookupError, TypeError, ValueError, AttributeError)
 """What a busy manager, or one that starts or ends, makes of a look at it."""
 REMIND_S = 10
@@ -71,11 +70,7 @@ def run(
     check_writable(results, "results")
     say(f"checking {config}")
     experiment = check(config)
-    if experiment.platform not in REACHES_LOOPBACK:
-        raise ValueError(
-            f"trainingService: 'run' is not possible on {experiment.platform!r}, whose trials cannot reach a manager that "
-            f"answers this machine only; 'nnictl create --config {config}' is, whose manager answers everybody, without a login"
-        )
+    check_reach(experiment.service, "run", f"nnictl create --config {config}")
     register()
     starter = uuid.uuid4().hex
     with ends_by_signal(interrupt):

@@ -18,6 +18,9 @@ from typing import Any
 from nni_earlyexit.utils.files import checksum, checksum_of_names
 from nni_earlyexit.utils.provenance import made_with
 
+PARTS = ("nni_earlyexit", "nni_earlyexit.search_spaces", "nni_earlyexit.strategies")
+"""The package and its parts that lie elsewhere in a checkout."""
+
 
 def about(files: Sequence[str]) -> dict[str, Any]:
     """Versions, machine, whether there is pip, and checksums: of the package, and of ``files``, or folders, by their names."""
@@ -30,12 +33,17 @@ def about(files: Sequence[str]) -> dict[str, Any]:
 
 
 def _sources() -> str:
-    """SHA-256 of all files of the package that this is, in hexadecimal digits."""
-    package = Path(__file__).parents[1]
-    names = (path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file())
+    """SHA-256 of all files of the package that this is, in hexadecimal digits, wherever its parts lie."""
+    own: dict[str, Path] = {}
+    for package in PARTS:
+        spec = find_spec(package)
+        assert spec is not None
+        for place in map(Path, spec.submodule_search_locations or ()):
+            paths = (path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+            own |= {f"{package.replace('.', '/')}/{path.relative_to(place).as_posix()}": path for path in paths}
     digest = hashlib.sha256()
-    for name in sorted(name for name in names if "__pycache__" not in name):
-        digest.update(f"{name}\0{checksum(package / name)}\n".encode())
+    for name in sorted(own):
+        digest.update(f"{name}\0{checksum(own[name])}\n".encode())
     return digest.hexdigest()
 
 

@@ -73,10 +73,13 @@ class Session:
     def tell(self, trial: Hashable, metrics: Any) -> bool:
         """``True`` when ``metrics`` of ``trial`` could be told; otherwise the log says why not, and it fails when it ends.
 
-        The last intermediate result of a trial that is stopped may come after its final one, and is then left out.
+        The last intermediate result of a trial that is stopped may come after its final one, and is then left out; and so it is
+        where the network's result is known, of a trial before.
         """
         if not is_final(metrics) and trial in self._finished:
             return False
+        if not is_final(metrics) and trial in self.running and self._is_known(self.running[trial]):
+            return self.end(trial)
         if is_final(metrics):
             self._finished.add(trial)
         if not tell(self.strategy, metrics):
@@ -87,17 +90,21 @@ class Session:
     def end(self, trial: Hashable, metrics: Any = None) -> bool:
         """Note that ``trial`` has ended. Without a result so far, it failed, or gave ``metrics`` before it was stopped.
 
-        Returns ``True`` when that was news.
+        That does not take the place of a result that is known, of a trial whose network was trained again. Returns ``True``
+        when it was news.
         """
         sample = self.running.pop(trial, None)
-        if sample is not None:
+        if sample is None:
+            return False
+        if self._is_known(sample):
+            self.strategy.pending.pop(key(sample), None)
+        else:
             self.strategy.tell(sample, metrics)
-        return sample is not None
+        return True
 
     def take_in(self, sample: Sample, metrics: Any) -> bool:
         """``True`` when a result of an earlier run was new and could be told; what cannot be understood counts as failed."""
-        trial = self.strategy.trials.get(key(sample))
-        if trial is not None and trial.losses is not None:
+        if self._is_known(sample):
             return False
         if not tell(self.strategy, metrics):
             self.strategy.tell(sample, None)
@@ -108,18 +115,19 @@ class Session:
         """Learn, after an interruption, what trials gave meanwhile, which have failed and which run again.
 
         What was asked for and is not among them never reached a trial, or was canceled there: it is tried again. So is a
-        network of which all that was stored is damaged.
+        network of which all that was stored is damaged, once.
         """
         taken, running, names = [], [], set()
         submitted = list(submitted)
-        kept = {key(trial.sample) for trial in submitted if not (trial.ended and (trial.damaged or trial.canceled))}
+        others = {key(trial.sample) for trial in submitted if not (trial.ended and trial.damaged)}
         for trial in submitted:
             name = key(trial.sample)
             if trial.metrics is not None:
                 if self.take_in(trial.sample, trial.metrics):
                     taken.append(trial)
-                if trial.ended and trial.damaged and name not in kept:
-                    self.strategy.pending[name] = trial.sample
+                if trial.ended and trial.damaged:
+                    if name not in others:
+                        self.strategy.pending[name] = trial.sample
                     continue
             elif not trial.ended:
                 self.strategy.pending[name] = trial.sample
@@ -131,6 +139,11 @@ class Session:
             names.add(name)
         self._again = [sample for name, sample in self.strategy.pending.items() if name not in names]
         return Settled(taken, running)
+
+    def _is_known(self, sample: Sample) -> bool:
+        """``True`` if a result of the network is known."""
+        trial = self.strategy.trials.get(key(sample))
+        return trial is not None and trial.losses is not None
 
 
 def tell(strategy: AskTell, metrics: Any) -> bool:

@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import subprocess
+from collections import Counter
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +29,10 @@ def made_with() -> dict[str, str]:
             continue
     if commit := _commit(Path(__file__).parents[2]):
         made["commit"] = commit
-    return {**made, "processor": processor(), "system": f"{platform.system()} {platform.machine()}"}
+    made["processor"] = processor()
+    if gpus := graphics(Path("/proc/driver/nvidia/gpus")):
+        made["gpu"] = gpus
+    return {**made, "system": f"{platform.system()} {platform.machine()}"}
 
 
 def processor() -> str:
@@ -38,6 +43,16 @@ def processor() -> str:
         model = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
         name = " ".join(model[1].split()) if model else name
     return f"{name}, {os.cpu_count()} cores"
+
+
+def graphics(folder: Path) -> str:
+    """The GPUs of this machine by what NVIDIA's driver says in ``folder``, such as ``2 x NVIDIA H200``; nothing without any."""
+    models: Counter[str] = Counter()
+    for path in sorted(folder.glob("*/information")):
+        with suppress(OSError):
+            if model := re.search(r"^Model:\s*(.*)$", path.read_text(errors="replace"), re.MULTILINE):
+                models[" ".join(model[1].split())] += 1
+    return ", ".join(f"{count} x {model}" for model, count in models.items())
 
 
 def _commit(checkout: Path) -> str:

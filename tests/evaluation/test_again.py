@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from nni_earlyexit.deploy.pick import picked_network
 from nni_earlyexit.evaluation import again, record
 from nni_earlyexit.evaluation.again import picked, train_again
 from nni_earlyexit.evaluation.network_front import finished
@@ -57,6 +58,25 @@ def test_each_of_the_best_adds_the_most():
     front = [SimpleNamespace(metrics={"accuracy": accuracy, "avg_macs": cost}) for accuracy, cost in points]
     best = again._best(front, 2, {"accuracy": "max", "avg_macs": "min"})
     assert [trial.metrics["avg_macs"] for trial in best] == [2.0, 9.0]
+
+
+def test_numbers_are_those_of_the_table_where_a_trial_is_damaged(experiment, tmp_path):
+    folder = shutil.copytree(experiment, tmp_path / "e")
+    trials = folder / "environments" / "local-env" / "trials"
+    (first, *others) = picked(folder, "all")
+    shutil.copytree(first.folder, trials / "zzz")  # as after it was trained again
+    path = first.folder / record.WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1])
+    said = []
+    for names, right in (("1", "zzz"), ("all", "zzz"), ("best:1", None)):
+        chosen = [trial.folder.name for trial in picked(folder, names, said.append)]
+        assert first.folder.name not in chosen
+        assert right in (chosen[0], None)
+    assert any(line.startswith(f"left out: {path}: its checksum") for line in said)
+    (again, *_), _ = picked(folder, "all", said.append), shutil.rmtree(trials / "zzz")
+    assert again.folder.name == "zzz"
+    assert [trial.folder for trial in picked(folder, "all", said.append)][-len(others) :] == [t.folder for t in others]
+    assert picked_network(str(folder), "min avg_macs", said.append)[0].folder != first.folder
 
 
 @pytest.mark.parametrize("names", ["9", "", "deer", "0"])

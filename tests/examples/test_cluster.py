@@ -131,7 +131,9 @@ def test_one_that_has_another_version_installed_is_refused(worker, tmp_path):
     install("0.0.9")
     with pytest.raises(ValueError, match=r"^machineList: '127.0.0.1' has nni-earlyexit 0\.0\.9, this machine \d"):
         workers.check_workers([worker[0]], [])
-    with (source / "nni_earlyexit" / "trial.py").open("a") as file:
+    install(version("nni-earlyexit"))
+    workers.check_workers([worker[0]], [])  # the same files, though they lie elsewhere than in a checkout
+    with (source / "search_spaces" / "digits.py").open("a") as file:
         file.write("# another one\n")
     install(version("nni-earlyexit"))
     with pytest.raises(

@@ -103,6 +103,15 @@ def test_pages_of_other_sites_are_refused_with_a_login_too(ask, origin, method):
     assert ask(method=method, auth=USER, headers={"Origin": origin}).status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/netron", "/netron/index.html", "/NETRON/x", "/%6eetron/x"])
+def test_nothing_comes_from_netron_app_through_it(ask, path):
+    assert ask(path, auth=USER).status_code == 403
+
+
+def test_pages_of_other_sites_take_no_pictures_or_scripts_from_it(ask):
+    assert ask(auth=USER, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}).status_code == 403
+
+
 def test_its_own_pages_can_change_the_experiment(ask, proxy, manager):
     """The web UI's button that changes the number of trials."""
     profile = ask("/api/v1/nni/experiment", auth=USER).json()

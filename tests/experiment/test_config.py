@@ -7,11 +7,13 @@ import socket
 import sys
 import venv
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from nni_earlyexit.data.sources import cifar10
 from nni_earlyexit.experiment import config as experiment_file
-from nni_earlyexit.experiment.config import check
+from nni_earlyexit.experiment.config import check, read_by_trials
 from nni_earlyexit.experiment.run import run
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.search.limits import LIMITS
@@ -49,6 +51,33 @@ def test_the_examples_for_kubernetes_are_what_nni_understands_and_run_says_why_i
         ValueError, match=f"^trainingService: 'run' is not possible on '{name}', .*; 'nnictl create --config"
     ):
         run(path, port=free_port(), results=tmp_path / "results")
+
+
+def test_data_are_looked_for_where_trials_look_for_them(tmp_path, monkeypatch, digits_space):
+    here, code = tmp_path / "here", tmp_path / "code"
+    for folder in (here, code):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((60, 1, 8, 8), np.float32), np.arange(60) % 10
+    path = write_config(tmp_path / "e", trialCommand=command("--data npz:mine.npz"), trialCodeDirectory=str(code))
+    np.savez(here / "mine.npz", x=x, y=y)
+    with pytest.raises(FileNotFoundError, match=f"'{code}/mine.npz'"):
+        check(path)
+    np.savez(code / "mine.npz", x=x, y=y)
+    assert check(path).settings.data.source == f"npz:{code}/mine.npz"
+
+
+def test_workers_must_have_the_files_of_torchvisions_sets(tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    for name in cifar10.SET.files:
+        (tmp_path / name).touch()
+
+    def read(*options):
+        return read_by_trials(trial_arguments.parse(["--data", "cifar10", *options]).settings, "digits/2")
+
+    assert read("--root", str(tmp_path)) == [f"{tmp_path}/{name}" for name in cifar10.SET.files]
+    assert read("--root", str(tmp_path), "--download") == []
 
 
 @pytest.mark.parametrize(("name", "role"), [("kubeflow", "master"), ("frameworkcontroller", "taskRoles")])

@@ -40,7 +40,7 @@ def test_weights_are_read_and_workers_asked_again_before_a_search_goes_on(monkey
         tmp_path / "e",
         [],
         [],
-        trainingService={"platform": "remote", "machineList": [machine]},
+        trainingService={"platform": "remote", "machineList": [machine], "nniManagerIp": "127.0.0.1"},
         trialCommand=f"python -m nni_earlyexit.trial --weights {tmp_path / 'supernet'}",
         searchSpace=digits_space.search_space(),
     )
@@ -57,6 +57,29 @@ def test_weights_are_read_and_workers_asked_again_before_a_search_goes_on(monkey
 
     (tmp_path / "supernet").write_bytes((tmp_path / "supernet").read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"^weights: '.*supernet' is damaged"):
+        resume(str(folder), port=8080, results=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        (
+            {"platform": "kubeflow"},
+            "^trainingService: 'resume' is not possible on 'kubeflow', .*; 'nnictl resume e' is",
+        ),
+        (
+            {"platform": "remote", "nniManagerIp": "10.0.0.1"},
+            "^nniManagerIp: '10.0.0.1' is not possible; 'resume' lets",
+        ),
+        (
+            {"platform": "remote", "nniManagerIp": None},
+            "^nniManagerIp: it is missing; 'resume' lets the manager answer",
+        ),
+    ],
+)
+def test_a_search_whose_trials_could_not_reach_the_manager_does_not_go_on(tmp_path, service, sentence):
+    folder = write(tmp_path / "e", [], [], trainingService=service)
+    with pytest.raises(ValueError, match=sentence):
         resume(str(folder), port=8080, results=tmp_path)
 
 

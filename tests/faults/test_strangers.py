@@ -50,6 +50,28 @@ def test_pages_of_other_sites_are_refused_and_those_of_the_web_ui_are_not(manage
     assert answer(manager, Origin=origin.format(port=manager.port)) == status
 
 
+@pytest.mark.parametrize(
+    ("site", "dest", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "empty", 200),
+    ],
+)
+def test_a_page_of_another_site_can_lead_here_and_embed_nothing_from_here(manager, site, dest, status):
+    assert answer(manager, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": dest}) == status
+
+
+@pytest.mark.parametrize(
+    "path", ["/netron", "/netron/", "/netron/index.html", "/NETRON/x", "/netron?x", "http://localhost/netron/x"]
+)
+def test_nothing_is_fetched_from_netron_app(manager, path):
+    """Where it cannot be reached, NNI's manager would end."""
+    assert answer(manager, path=path) == 403
+    assert answer(manager) == 200
+
+
 def test_a_refusal_acts_before_the_api_does(manager):
     (trial,) = manager.trials()
     assert answer(manager, "DELETE", f"/api/v1/nni/trial-jobs/{trial['trialJobId']}", Host="evil.example") == 403

@@ -262,6 +262,8 @@ def test_the_commands_that_make_a_search_again_keep_what_is_in_its_files(experim
         "searchSpaceFile": "search_space.json",
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["experiment.yml", "search_space.json"]
+    config["trainingService"] = {"platform": "kubeflow"}  # whose trials 'run' does not reach
+    assert reproduction.script(changed).endswith("nnictl create --config experiment.yml")
 
 
 def test_what_cannot_be_made_again_is_said_in_one_sentence(folder, tmp_path):

@@ -94,13 +94,31 @@ def test_a_network_of_which_what_was_stored_is_damaged_is_trained_again_once(ses
     assert session.ask() == damaged
     assert session.ask() not in (damaged, whole, runs, again)
 
-    canceled = Submitted(5, damaged, ended=True, canceled=True)
-    session.settle([*submitted, canceled])
+    stopped_with_the_experiment = Submitted(5, damaged, ended=True, canceled=True)
+    session.settle([*submitted, stopped_with_the_experiment])
     assert session.ask() == damaged
+    session.start(6, damaged)
     session.tell(6, result(damaged, 0.9))
     assert session.strategy.trials[key(damaged)].losses[0] == -0.9
-    session.settle([*submitted, canceled, Submitted(6, damaged, metrics=result(damaged, 0.9), ended=True)])
+    session.settle([*submitted, Submitted(6, damaged, metrics=result(damaged, 0.9), ended=True)])
     assert key(damaged) not in session.strategy.pending
+
+
+@pytest.mark.parametrize("ends", ["fails", "is stopped by an assessor", "is stopped by a halving"])
+def test_a_second_training_that_comes_to_nothing_leaves_the_result_of_the_first(session, ends):
+    sample = session.ask()
+    first = Submitted(0, sample, metrics=result(sample, 0.9), ended=True, damaged=True)
+    session.settle([first])
+    session.start(1, session.ask())
+    if ends == "is stopped by an assessor":
+        assert session.tell(1, result(sample, 0.3, final=False))
+    assert session.end(1, result(sample, 0.3, final=False) if ends == "is stopped by a halving" else None) == (
+        ends != "is stopped by an assessor"
+    )
+    assert session.strategy.trials[key(sample)].losses[0] == -0.9
+    assert not session.strategy.pending
+    session.settle([first, Submitted(1, sample, ended=True, canceled=ends != "fails")])
+    assert not session.strategy.pending  # it had its second chance
 
 
 def test_a_result_of_an_earlier_run_that_cannot_be_understood_is_a_failure(session):

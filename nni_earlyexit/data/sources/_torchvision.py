@@ -49,6 +49,10 @@ class WholeSet:
     shape: tuple[int, int, int]
     parts: Callable[[Any, dict[str, Any]], Sequence[Any]]
 
+    def paths(self, settings: DataSettings) -> list[str]:
+        """The files that it needs."""
+        return [str(Path(settings.root, name)) for name in self.files]
+
     def check(self, settings: DataSettings) -> None:
         """``FileNotFoundError`` unless the files are there, or may be had."""
         missing = self._missing(settings)

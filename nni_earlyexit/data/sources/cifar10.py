@@ -25,6 +25,11 @@ SET = WholeSet(
 )
 
 
+def files(settings: DataSettings) -> list[str]:
+    """The files that it needs."""
+    return SET.paths(settings)
+
+
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless the files are there, or may be had."""
     SET.check(settings)

@@ -11,6 +11,11 @@ PATH = ""
 RESIZES = False
 
 
+def files(settings: DataSettings) -> list[str]:
+    """None: they come with scikit-learn."""
+    return []
+
+
 def check(settings: DataSettings, path: str) -> None:
     """They are always there."""
 

@@ -27,6 +27,12 @@ UNPACKED = {
 """What has to be there, and the archive that torchvision makes it from."""
 
 
+def files(settings: DataSettings) -> list[str]:
+    """The small file with the names of the classes, or the archive that it is made from: the images are too many."""
+    meta, archive = (Path(settings.root, name) for name in ("meta.bin", UNPACKED["meta.bin"]))
+    return [str(meta if meta.expanduser().exists() else archive)]
+
+
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless folders or archives are there."""
     root = Path(settings.root).expanduser()

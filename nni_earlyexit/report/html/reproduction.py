@@ -32,15 +32,11 @@ def reproduction(experiment: Experiment) -> dict[str, Any]:
             values = changed.setdefault(name, [])
             if value != usual[name] and value not in values:
                 values.append(value)
-    service = config.get("trainingService")
-    elsewhere = isinstance(service, Mapping) and service.get("platform") not in (None, "local", "remote")
-    # plain nnictl listens for everybody; it is left to platforms that reach the manager in no other way
-    command = ["nnictl create --config experiment.yml" if elsewhere else "nni-earlyexit run experiment.yml"]
     return {
         "folder": str(experiment.folder.resolve()),
         "spaces": sorted(spaces),
         "objectives": dict(experiment.objectives),
-        "commands": command if config else [],
+        "commands": [_command(config)] if config else [],
         "made_with": made_with(experiment),
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else "",
         "settings": {name: values[0] if len(values) == 1 else values for name, values in changed.items() if values},
@@ -99,7 +95,15 @@ def script(experiment: Experiment) -> str:
     )
     lines += ["set -eu", _written("search_space.json", f"{{\n{choices}\n}}")]
     lines += [_written("experiment.yml", yaml.safe_dump(file, sort_keys=False, allow_unicode=True).rstrip())]
-    return "\n".join([*lines, "nni-earlyexit run experiment.yml"])
+    return "\n".join([*lines, _command(config)])
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    service = config.get("trainingService")
+    # plain nnictl listens for everybody; it is left to platforms that reach the manager in no other way
+    if isinstance(service, Mapping) and service.get("platform") not in (None, "local", "remote"):
+        return "nnictl create --config experiment.yml"
+    return "nni-earlyexit run experiment.yml"
 
 
 def _written(name: str, text: str) -> str:
