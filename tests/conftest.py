@@ -20,9 +20,14 @@ from nni_earlyexit import search_spaces
 from nni_earlyexit.cli.main import main
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.experiment.manager import Manager
+from nni_earlyexit.nn.inference import example
+from nni_earlyexit.profiling.latency import Conditions, machine
+from nni_earlyexit.profiling.units import take_apart, units
+from nni_earlyexit.space.latency_table import LatencyTable
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import garbage
 from support import Running, free_port, write_config
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def pytest_configure() -> None:
@@ -97,6 +102,23 @@ def call(monkeypatch, capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def table_of_macs(tmp_path_factory):
+    """A latency table of a space, as of a machine that takes a nanosecond for each MAC."""
+
+    def made(space):
+        seconds = {}
+        for unit in units(take_apart(space.network, example(space.input_shape))):
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                unit.module(unit.x)
+            seconds[unit.name] = max(1e-18, 1e-9 * counter.get_total_flops() / 2)
+        path = tmp_path_factory.mktemp("table") / "latency.json"
+        LatencyTable(space.identity(), machine(), Conditions(1, 1), 1.0, seconds).save(path)
+        return path
+
+    return made
 
 
 @pytest.fixture(scope="module")

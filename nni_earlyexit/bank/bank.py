@@ -78,6 +78,11 @@ class Bank:
     say
         Hears of the progress.
 
+    Attributes
+    ----------
+    asked, recipe
+        The recipe as it was asked for, with which another process opens the same bank, and with all of its values.
+
     Raises
     ------
     ValueError
@@ -100,6 +105,7 @@ class Bank:
         self.data = data.for_network(space)
         recipe = recipe or Recipe()
         check_options(recipe, sentences=self.data.preprocessing.vocabulary is not None)
+        self.asked = recipe
         self._views = _views(recipe)
         self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
         self._read: dict[str, StoredBranch] = {}  # no file changes once it is there

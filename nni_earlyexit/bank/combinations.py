@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 MAX_VALUED = 10_000
 """Combinations up to which all are valued."""
+MAX_LOOKED_AT = 20_000
+"""Combinations that are looked at for one that may be."""
 ABSENT = -1
 Combination: TypeAlias = tuple[int, ...]
 """The position of the chosen option of each stage; ``ABSENT`` where there is no exit."""
@@ -96,27 +98,34 @@ class Combinations:
         return [combination for combination in whole if self._allowed(combination)]
 
     def best(self) -> list[Combination]:
-        """The combinations that are best at some price, as far as they are looked at, the cheapest first."""
+        """The combinations that are best at some price, as far as they are looked at, the cheapest first, if any may be."""
         if len(self) <= MAX_VALUED:
             every = self.every()
-            winners = [self._best_of(every, price) for price in range(len(self._prices))]
+            winners = [self._best_of(every, price) for price in range(len(self._prices))] if every else []
         else:
             winners = self._ascents()
         return list(dict.fromkeys(winners[::-1]))
 
     def _ascents(self) -> list[Combination]:
         """The local optimum at each price, each from the one at the next higher price."""
-        start: Combination = self._first_allowed()
+        start = self._first_allowed()
+        if start is None:
+            return []
         optima = []
         for price in reversed(range(len(self._prices))):
             start = self._ascent(start, price)
             optima.append(start)
         return optima[::-1]
 
-    def _first_allowed(self) -> Combination:
-        """A combination that may be: the one without exits, or of those with the fewest the first."""
-        every = itertools.product(*(range(ABSENT, min(1, len(stage))) for stage in self._options))
-        return next(c for c in sorted(every, key=lambda c: sum(p != ABSENT for p in c)) if self._allowed(c))
+    def _first_allowed(self) -> Combination | None:
+        """A combination that may be: the one without exits, or of those with the fewest the first; ``None`` if none is seen."""
+        firsts = itertools.product(*(range(ABSENT, min(1, len(stage))) for stage in self._options))
+        every = itertools.product(*(range(ABSENT, len(stage)) for stage in self._options))
+        looked_at = [
+            *sorted(firsts, key=lambda c: sum(p != ABSENT for p in c)),
+            *itertools.islice(every, MAX_LOOKED_AT),
+        ]
+        return next((c for c in looked_at if self._allowed(c)), None)
 
     def _ascent(self, start: Combination, price: int) -> Combination:
         best = start

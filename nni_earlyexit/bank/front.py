@@ -19,6 +19,7 @@ from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
 from nni_earlyexit.thresholds.policy_front import Front, TradeOff
 from nni_earlyexit.utils.non_dominance import non_dominated
 
+_NONE = "bank: none of its networks keeps the limits and the rules of the space; more branches may help"
 MAX_SEARCHED = 256
 """Combinations up to which the cutoffs of every one are searched completely."""
 
@@ -121,9 +122,7 @@ def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits:
     )
     chosen = combinations.every() if len(combinations) <= MAX_SEARCHED else combinations.best()
     if not chosen:
-        raise ValueError(
-            "bank: none of its networks keeps the limits and the rules of the space; more branches may help"
-        )
+        raise ValueError(_NONE)
     points: list[TradeOff] = []
     networks: list[tuple[StoredBranch, ...]] = []
     for combination in chosen:
@@ -131,8 +130,14 @@ def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits:
         costs, branch_costs = bank.costs(network)
         optimizer: ThresholdOptimizer = goal.optimizer(limits.max_avg_macs)
         optimizer.fit_closest(bank.logits(network), labels, costs, branch_costs=branch_costs)
-        points += list(optimizer.front_)
-        networks += [network] * len(optimizer.front_)
+        own_points = list(optimizer.front_)
+        if latencies is not None and limits.max_latency_s is not None:
+            seconds = latencies(bank.branches.sample([stored.branch for stored in network]))
+            own_points = [point for point in own_points if np.dot(point.shares, seconds) <= limits.max_latency_s]
+        points += own_points
+        networks += [network] * len(own_points)
+    if not points:
+        raise ValueError(_NONE)
     kept = non_dominated(np.array([[point.avg_cost, -point.accuracy] for point in points]))
     return BankFront(
         [points[i] for i in kept],

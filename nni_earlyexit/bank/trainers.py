@@ -69,7 +69,7 @@ def explored(
             bank.space.identity(),
             search_spaces.allowed(),
             settings,
-            bank.recipe,
+            bank.asked,
             max(1, torch.get_num_threads() // jobs),
         ),
     )

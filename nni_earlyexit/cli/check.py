@@ -14,9 +14,15 @@ def command(config: Annotated[Path, typer.Argument(metavar="CONFIG", help="the e
     Example: nni-earlyexit check examples/digits/experiment.yml
     """
     from nni_earlyexit.experiment.config import check
+    from nni_earlyexit.experiment.reach import check_reach
     from nni_earlyexit.experiment.registration import is_registered
 
-    check(config)
+    checked = check(config)
     if not is_registered():
         raise ValueError("tuner: NNI does not know EarlyExit as it is now; run 'nni-earlyexit register'")
-    print(f"{config} can be run")
+    try:
+        check_reach(checked.service, "run", f"nnictl create --config {config}")
+    except ValueError as error:
+        print(f"{config} is right, though not for 'run': {error}")
+    else:
+        print(f"{config} can be run")

@@ -11,6 +11,7 @@ from nni_earlyexit.cli.output import progress
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.paths import expanded
 
 _FOREIGN = (*ABOUT_SEVERAL_EXITS, "weights", "finetune", "train", "patience")
 """Options of a trial that mean nothing here, or something else."""
@@ -46,7 +47,7 @@ def command(
     say = progress(as_json, False)
     settings = Settings.from_options(**given)
     beside = output.with_name(f"{output.name}-bank")
-    bank_folder = beside if settings.training.bank is None else Path(settings.training.bank).expanduser()
+    bank_folder = beside if settings.training.bank is None else expanded(settings.training.bank)
     check_writable(output, "output")
     check_writable(bank_folder, "bank")
 
@@ -84,5 +85,5 @@ def _space(model: list[str], weights: str | None) -> str:
         return shlex.join(["trained", f"folder={Path(first).resolve()}"])
     words = model if ":" in first or weights is None else [f"timm:{first}", *model[1:]]
     if weights is not None:
-        words = [*words, f"weights={Path(weights).expanduser().resolve()}", "frozen=true"]
+        words = [*words, f"weights={expanded(weights).resolve()}", "frozen=true"]
     return shlex.join(words)

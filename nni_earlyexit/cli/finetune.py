@@ -21,7 +21,8 @@ def command(
 ) -> int:
     """Train networks of an experiment further, and write its front anew.
 
-    They begin with the weights that their trials had; options that are not given are those of their trials.
+    They begin with the weights that their trials had. Data, limits and goal are those of their trials; other options that
+    are not given have their usual values.
 
     Example: nni-earlyexit finetune EXPERIMENT --pick best:3 --epochs 30
     """

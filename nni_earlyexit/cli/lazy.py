@@ -58,15 +58,20 @@ class Command(TyperCommand):
 def _spread(words: Sequence[str], many: Sequence[str]) -> Iterator[str]:
     current = ""
     for number, word in enumerate(words):
-        if word.startswith("--"):
+        if _is_option(word):
             current = word if word in many else ""
         if not current:
             yield word
         elif word == current:
-            if number + 1 == len(words) or words[number + 1].startswith("--"):
+            if number + 1 == len(words) or _is_option(words[number + 1]):
                 yield word  # and Typer says that its value is missing
         else:
             yield from (current, word)
+
+
+def _is_option(word: str) -> bool:
+    """``True`` for a word such as ``--name`` or ``-n``, and not for a negative number."""
+    return word.startswith("-") and re.fullmatch(r"-[\d.].*", word) is None
 
 
 class Sentences(TyperGroup):

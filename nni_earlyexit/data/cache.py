@@ -29,7 +29,16 @@ import numpy as np
 from nni_earlyexit.data.image_files import OFFICIAL
 from nni_earlyexit.data.raw import ArrayInputs, Raw
 from nni_earlyexit.utils.amounts import format_bytes
-from nni_earlyexit.utils.files import LOCK, checksum_of, claimed, put_folder, read_array, read_json, write_json
+from nni_earlyexit.utils.files import (
+    LOCK,
+    checksum_of,
+    claimed,
+    put_folder,
+    read_array,
+    read_json,
+    write_json,
+)
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -99,8 +108,8 @@ class _UnusableError(Exception):
 def folder() -> Path:
     """The folder of the cache."""
     if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nni-earlyexit" / "data"
+        return expanded(chosen)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "nni-earlyexit" / "data"
 
 
 def size(key: Key, images: int) -> int:

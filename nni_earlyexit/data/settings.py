@@ -11,6 +11,7 @@ from nni_earlyexit.data import registry
 from nni_earlyexit.utils.amounts import parse_share
 from nni_earlyexit.utils.checks import Check, boolean, is_number, is_whole, list_of, optional, positive, whole_number
 from nni_earlyexit.utils.options import check_options, option
+from nni_earlyexit.utils.paths import expanded
 
 MAX_INPUT = 2**24
 """Numbers in one input: 3 x 2048 x 2048 pixels are fewer."""
@@ -139,6 +140,6 @@ class DataSettings:
         """The same with paths from ``/``, which mean the same files wherever they are read later; others are of ``base``."""
         if self.place is None:
             return self
-        whole = str(Path(base or "", Path(self.place).expanduser()).resolve())
+        whole = str(Path(base or "", expanded(self.place)).resolve())
         path = registry.parse(self.source).path
         return replace(self, source=self.source.removesuffix(path) + whole) if path else replace(self, root=whole)

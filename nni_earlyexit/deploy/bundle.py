@@ -28,6 +28,7 @@ from nni_earlyexit.runtime.bundle import (
 )
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.files import beside, is_left_behind, make_folder, put_folder, write_json
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.provenance import made_with
 
 Extra = Callable[[Path], list[str]]
@@ -97,7 +98,7 @@ def _remove_parts(place: Path) -> None:
 
 def check_place(folder: Path) -> Path:
     """The folder as a path from ``/``; ``ValueError`` unless a bundle may be written to it: it is new, empty, or a bundle."""
-    place = folder.expanduser().resolve()
+    place = expanded(folder).resolve()
     if place.exists() and not place.is_dir():
         raise ValueError(f"out: {str(folder)!r} is a file; a folder is needed")
     if place.is_mount():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nni_earlyexit.deploy.wish import Wish
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.again import EVERY, picked
@@ -12,6 +10,7 @@ from nni_earlyexit.evaluation.network_front import finished, is_whole
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.training.settings import Settings
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 
 
@@ -34,7 +33,7 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
         For what names no network, or more than one.
     """
     wish = Wish.parse(pick) if pick is not None else None
-    alone = Path(name).expanduser()
+    alone = expanded(name)
     if (alone / record.SUMMARY).is_file():
         trial = record.load(alone)
         if trial is None or trial.policy is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.evaluation.network_front import finished, is_whole
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.static_networks import (
     StaticNetwork,
@@ -23,6 +22,7 @@ from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.runtime.bundle import WEIGHTS, Bundle
 from nni_earlyexit.thresholds.outputs_file import OutputsFile
 from nni_earlyexit.utils.amounts import format_macs
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 
 CHOSEN_ON = "calibration"
@@ -111,8 +111,11 @@ def static_peer(bundle: Bundle, experiment: str, say: Say = print) -> StaticPeer
     }
     candidates = comparable(networks, source.labels[CHOSEN_ON])
     chosen = cheapest(candidates, target[CHOSEN_ON], by=lambda own: own.accuracies[CHOSEN_ON])
+    while chosen is not None and not is_whole(chosen.trial, say):
+        candidates = [own for own in candidates if own.trial.folder != chosen.trial.folder]
+        chosen = cheapest(candidates, target[CHOSEN_ON], by=lambda own: own.accuracies[CHOSEN_ON])
     if chosen is None:
-        best = max(own.accuracies[CHOSEN_ON] for own in candidates)
+        best = max((own.accuracies[CHOSEN_ON] for own in candidates), default=0.0)
         say(
             f"no static network of equal accuracy: the bundle has {target[CHOSEN_ON]:.2%} on the {CHOSEN_ON} split, the "
             f"best of {len(candidates):,} networks without exits {best:.2%}"
@@ -122,7 +125,7 @@ def static_peer(bundle: Bundle, experiment: str, say: Say = print) -> StaticPeer
 
 
 def _trials(experiment: str, say: Say) -> list[Record]:
-    alone = record.load(Path(experiment).expanduser())
+    alone = record.load(expanded(experiment))
     return finished(experiment_folder(experiment), say) if alone is None else [alone]
 
 
@@ -132,7 +135,10 @@ def _is_source(trial: Record, bundle: Bundle) -> bool:
 
     if trial.sample != bundle.architecture.sample:
         return False
-    whole = load_file(trial.file(record.WEIGHTS))
+    try:
+        whole = load_file(trial.file(record.WEIGHTS))
+    except record.Damaged:  # its network may have been trained again
+        return False
     return all(
         name in whole and np.array_equal(own, whole[name]) for name, own in load_file(bundle.file(WEIGHTS)).items()
     )

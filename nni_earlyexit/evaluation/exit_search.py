@@ -20,11 +20,13 @@ from nni_earlyexit.bank.front import BankFront, bank_front
 from nni_earlyexit.bank.known_front import write_known_front
 from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_in_bank
+from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.evaluation.network_front import Member, judge
+from nni_earlyexit.evaluation.same_split import check_same_split
 from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.search_domain import check_limits
 from nni_earlyexit.training.optimizer import check_optimizer
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.progress import Say
@@ -67,7 +69,7 @@ def open_bank(space: EarlyExitSpace, settings: Settings, folder: Path, say: Say 
     """The bank in ``folder`` for ``space`` and the data and the recipe of ``settings``."""
     recipe = settings.training
     check_optimizer(recipe.optimizer)
-    check_same_split(space, settings)
+    check_same_split(space.identity(), settings)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     data = data_sets.load_settings(settings.data, recipe.seed, say)
@@ -95,6 +97,8 @@ def find_exits(
         Hears of the progress.
     """
     _check_free(output, bank)
+    latencies = latency_table.latencies(settings.limits.latency_table, bank.space)
+    check_limits(bank.space, settings.limits, latencies)
     _train(bank, settings, count, jobs, say)
     usable = [stored for stored in bank.trained() if not stored.given_up]
     start = time.monotonic()
@@ -110,7 +114,6 @@ def find_exits(
     least = max(0.0, front.points[position].accuracy - 1e-9)
     same = {name: getattr(settings.goal, name) for name in ("confidence", "cutoffs", "drop_exits")}
     picked = replace(settings, goal=Goal(min_accuracy=least, **same))
-    latencies = latency_table.latencies(settings.limits.latency_table, bank.space)
     sample = bank.branches.sample([own.branch for own in branches])
     result = evaluate_in_bank(bank, sample, picked, latency_s=None if latencies is None else latencies(sample))
     record.save(result, output, settings)

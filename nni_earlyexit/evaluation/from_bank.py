@@ -4,45 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.data.splits import Data
-from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
 from nni_earlyexit.nn.network import EarlyExitNetwork
-from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.fit import AfterEpoch
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
 from numpy.typing import NDArray
-
-
-def check_same_split(space: EarlyExitSpace, settings: Settings) -> None:
-    """``ValueError`` if a ``space`` whose backbone was trained here is to see data that the backbone learned from.
-
-    That is so for the same data in other splits: by another seed or other shares.
-    """
-    folder = space.arguments.get("folder") if space.name == "trained" else None
-    trained = None if folder is None else record.load(Path(folder))
-    if trained is None:
-        return
-    before, now = trained.settings.with_whole_paths(), settings.with_whole_paths()
-    if before.data.source != now.data.source:
-        return
-    if before.training.seed != now.training.seed:
-        raise ValueError(
-            f"seed: {now.training.seed} splits the data otherwise than {before.training.seed}, that of the backbone"
-        )
-    for name in ("validation_share", "calibration_share", "test_share", "most_inputs", "mean", "std", "vocabulary"):
-        if getattr(before.data, name) != getattr(now.data, name):
-            raise ValueError(
-                f"{name}: {getattr(now.data, name)} is not that of the backbone, {getattr(before.data, name)}; its splits and "
-                "preparation of the data must stay"
-            )
 
 
 def evaluate_in_bank(

@@ -259,6 +259,7 @@ def _judge(trial: record.Record) -> Member:
     from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
 
+    trial.check_whole()
     settings = trial.settings
     network = trial.network()
     task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(network)

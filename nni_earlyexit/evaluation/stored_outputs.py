@@ -15,6 +15,7 @@ from typing import Any
 
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.utils.checks import lookup, unknown
+from nni_earlyexit.utils.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def experiments() -> dict[str, Path]:
 
 def experiment_folder(name: str) -> Path:
     """The folder of an experiment, by its path or by the ID that NNI knows it by."""
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
+    if expanded(name).is_dir():
+        return expanded(name)
     return lookup(experiments(), name, "experiment")
 
 

@@ -31,6 +31,7 @@ from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import parse_duration
 from nni_earlyexit.utils.checks import Check, check_writable, whole_number
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import say
 from nni_earlyexit.utils.tensors import read_tensors
 
@@ -82,7 +83,7 @@ def check(path: Path) -> ExperimentFile:
             )
     for name in ("bank", "weights"):
         file = getattr(settings.training, name)
-        if file is not None and not Path(file).expanduser().is_absolute():
+        if file is not None and not expanded(file).is_absolute():
             raise ValueError(
                 f"{name}: {file!r} is not possible; a path from / is, as NNI starts trials in folders of its own"
             )
@@ -103,7 +104,7 @@ def check(path: Path) -> ExperimentFile:
     if service["platform"] != "local":
         _check_place(given.settings.data)
     if service["platform"] == "remote":
-        check_workers(service["machineList"], read_by_trials(settings, identity), say)
+        check_workers(service["machineList"], read_by_trials(given.settings, identity), say)
     return ExperimentFile(
         path=path.resolve(),
         space=wanted.name,
@@ -122,7 +123,7 @@ def check_weights(settings: Settings) -> None:
     Else each trial would fail, one after the other.
     """
     if settings.training.weights is not None:
-        read_tensors(Path(settings.training.weights).expanduser(), "weights")
+        read_tensors(expanded(settings.training.weights), "weights")
 
 
 def read_by_trials(settings: Settings, space: str) -> list[str]:
@@ -137,7 +138,7 @@ def read_by_trials(settings: Settings, space: str) -> list[str]:
 
 
 def _check_place(data: DataSettings) -> None:
-    if data.place is not None and not Path(data.place).expanduser().is_absolute():
+    if data.place is not None and not expanded(data.place).is_absolute():
         name = "data" if registry.parse(data.source).path else "root"
         raise ValueError(
             f"{name}: {data.place!r} is not possible; a path from / is, where trials run on other machines"
@@ -299,12 +300,14 @@ def _check_space(
     from nni_earlyexit import data
     from nni_earlyexit.bank.bank import check_options
     from nni_earlyexit.bank.branch import Branches
+    from nni_earlyexit.evaluation.same_split import check_same_split
     from nni_earlyexit.integration.search_space_file import check_search_space
     from nni_earlyexit.space.latency_table import latencies
     from nni_earlyexit.space.search_domain import check_limits, domain
     from nni_earlyexit.training.exit_weights import check_number_of_weights
     from nni_earlyexit.training.optimizer import check_optimizer
 
+    check_same_split(name, settings)
     space = search_spaces.restore(name)
     if settings.training.bank is not None:
         Branches(space)

@@ -18,7 +18,7 @@ def check_reach(service: Mapping[str, Any], doing: str, instead: str) -> None:
     service
         NNI's ``trainingService``, canonical, with NNI's names.
     doing, instead
-        The command that is not possible, and the one that is where the platform knows no tunnel.
+        The command that is not possible, and the one that is.
     """
     platform, address = service.get("platform", "local"), service.get("nniManagerIp")
     if platform not in ("local", TUNNELLED):
@@ -29,8 +29,9 @@ def check_reach(service: Mapping[str, Any], doing: str, instead: str) -> None:
     if platform == TUNNELLED and not _is_loopback(address):
         given = "it is missing" if address is None else f"{address!r} is not possible"
         raise ValueError(
-            f"nniManagerIp: {given}; {doing!r} lets the manager answer this machine only, so 127.0.0.1 is, with a tunnel from "
-            "each worker: ssh -N -R PORT:127.0.0.1:PORT USER@WORKER"
+            f"nniManagerIp: {given}; {doing!r} lets the manager answer this machine only, so 127.0.0.1 is, with a tunnel to "
+            f"each worker (ssh -N -R PORT:127.0.0.1:PORT USER@WORKER); with {instead!r}, the manager answers everybody, "
+            "without a login"
         )
 
 

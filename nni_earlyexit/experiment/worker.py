@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_earlyexit.utils.files import checksum, checksum_of_names
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.provenance import made_with
 
 PARTS = ("nni_earlyexit", "nni_earlyexit.search_spaces", "nni_earlyexit.strategies")
@@ -28,7 +29,7 @@ def about(files: Sequence[str]) -> dict[str, Any]:
         "made_with": made_with(),
         "sources": _sources(),
         "pip": find_spec("pip") is not None,
-        "checksums": {name: _checksum(Path(name).expanduser()) for name in files},
+        "checksums": {name: _checksum(expanded(name)) for name in files},
     }
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from nni_earlyexit.evaluation import nni_database
 from nni_earlyexit.experiment import worker
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 from nni_earlyexit.utils.provenance import PACKAGES
 
@@ -69,7 +70,7 @@ def files_in(place: object) -> list[str]:
     """
     if not isinstance(place, str):
         return []
-    path = Path(place).expanduser()
+    path = expanded(place)
     if path.is_file():
         return [place]
     paths = (each for pattern in KEPT for each in path.glob(pattern))
@@ -209,6 +210,6 @@ def _compare(host: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> No
         )
     for name, checksum in here["checksums"].items():
         if there["checksums"].get(name) != checksum:
-            other = "other files" if Path(name).expanduser().is_dir() else "another file"
+            other = "other files" if expanded(name).is_dir() else "another file"
             what = "does not have" if there["checksums"].get(name) is None else f"has {other} than this machine in"
             raise ValueError(f"machineList: {host!r} {what} {name!r}; copy it there")

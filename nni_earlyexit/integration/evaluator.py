@@ -21,8 +21,9 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit.bank.bank import Bank
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
-from nni_earlyexit.evaluation.from_bank import check_same_split, evaluate_in_bank
+from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
+from nni_earlyexit.evaluation.same_split import check_same_split
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
@@ -41,6 +42,7 @@ from nni_earlyexit.training.monitor import Monitor
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.named_function import named_function
 from nni_earlyexit.utils.options import numpydoc
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import say
 from torch import nn
 
@@ -111,6 +113,8 @@ class EarlyExitEvaluator(Lightning):
         if not isinstance(model, EarlyExitNetwork):
             model = without_exits(model, self.data.input_shape, self.data.num_classes, sample)
         data_sets.check_fits(self.data, model)
+        if model.space is not None:
+            check_same_split(model.space, self.settings)
         in_trial = nni.get_current_parameter() is not None
         share_threads(self.settings.training.threads)
         if in_trial and "NNI_TRIAL_JOB_ID" in os.environ:
@@ -183,9 +187,8 @@ class EarlyExitEvaluator(Lightning):
         if model.space is None:
             raise ValueError("bank: it only knows the networks of an early-exit space")
         if model.space not in self._banks:
-            folder = Path(str(self.settings.training.bank)).expanduser()
+            folder = expanded(str(self.settings.training.bank))
             space = search_spaces.restore(model.space)
-            check_same_split(space, self.settings)
             self._banks[model.space] = Bank(folder, space, self.data, self.settings.training, say=say)
         return self._banks[model.space]
 

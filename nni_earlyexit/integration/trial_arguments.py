@@ -13,6 +13,7 @@ from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.amounts import parse_bytes, parse_duration
 from nni_earlyexit.utils.errors import Parser, parsed_by
 from nni_earlyexit.utils.options import add_options, build, options
+from nni_earlyexit.utils.paths import expanded
 
 MODULE = "nni_earlyexit.trial"
 
@@ -103,7 +104,7 @@ def limits_of(command: str) -> Limits | None:
 def bank_of(command: str) -> Path | None:
     """The bank of branches in a ``trialCommand``, if it has one."""
     bank = (_given(command) or {}).get("bank")
-    return None if bank is None else Path(bank).expanduser()
+    return None if bank is None else expanded(bank)
 
 
 def allowed_spaces(command: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 from nni_earlyexit.training.recipes import AUTO, RECIPES, values
 from nni_earlyexit.utils.amounts import parse_duration
@@ -20,6 +19,7 @@ from nni_earlyexit.utils.checks import (
     whole_number,
 )
 from nni_earlyexit.utils.options import check_options, option
+from nni_earlyexit.utils.paths import expanded
 
 MAX_THREADS = 1024
 """Most threads, far more than any machine makes use of; torch tries to start as many as it is told."""
@@ -200,4 +200,4 @@ class Recipe:
 
 
 def _whole(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().resolve())
+    return None if path is None else str(expanded(path).resolve())

@@ -322,6 +322,13 @@ def test_a_bank_is_shared_by_spaces_with_other_rules(open_bank, trained_digits, 
 def test_what_changes_images_changes_views_and_not_what_comes_out_of_stages(open_bank):
     bank = open_bank(views=2, shift=0.5, mirror="none", mixup=0.5, epochs=2)
     assert (bank._views.shift, bank._views.mirror) == (0.5, "none")
+
+
+@pytest.mark.parametrize("options", [{"views": 2}, {"views": 2, "shift": 0.5}, {"views": 2, "recipe": "strong"}])
+def test_another_process_makes_the_same_views(open_bank, options):
+    bank = open_bank(epochs=2, **options)
+    other = Bank(bank.folder, bank.space, bank.data, bank.asked)
+    assert (other._views, other.recipe) == (bank._views, bank.recipe)
     assert bank.train(random_networks(bank)[0][0]).accuracy > 0
 
 

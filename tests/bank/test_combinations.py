@@ -89,3 +89,11 @@ def test_only_what_is_allowed_is_found(rng, monkeypatch, most):
     found = made(*outputs(rng), allowed=lambda combination: sum(p != ABSENT for p in combination) == 1)
     assert all(sum(position != ABSENT for position in combination) == 1 for combination in found.best())
     assert len(found.every()) == 3 + 2
+
+
+@pytest.mark.parametrize("most", [0, 10_000])
+def test_where_nothing_is_allowed_there_is_no_best_and_what_is_allowed_is_looked_for(rng, monkeypatch, most):
+    monkeypatch.setattr(combinations, "MAX_VALUED", most)
+    task = outputs(rng)
+    assert made(*task, allowed=lambda combination: False).best() == []
+    assert made(*task, allowed=lambda combination: combination == (2, 1)).best() == [(2, 1)]

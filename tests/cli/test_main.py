@@ -158,6 +158,18 @@ def test_an_option_of_several_words_ends_where_the_next_option_begins():
         *("digits", "--input-shape", "3", "--input-shape", "32", "--input-shape", "32"),
         *("--seed", "1", "--mean", "0.5"),
     ]
+    words = ["--mean", "-0.5", "1", "-y", "x"]
+    assert list(lazy._spread(words, ["--mean"])) == ["--mean", "-0.5", "--mean", "1", "-y", "x"]
+
+
+@pytest.mark.parametrize(
+    "words", [["front", "~nobody-of-this-name"], ["data", "check", "folder:~nobody-of-this-name/x"]]
+)
+def test_the_home_of_nobody_is_a_path_that_is_not_there(monkeypatch, capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, *words)
+    assert ended.value.code == 2
+    assert "~nobody-of-this-name" in capsys.readouterr().err
 
 
 def test_what_a_terminal_cannot_show_does_not_end_a_command(tmp_path):

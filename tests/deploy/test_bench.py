@@ -17,10 +17,7 @@ from nni_earlyexit.deploy.folding import folded
 from nni_earlyexit.deploy.static_peer import static_peer
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.one_network import train_one
-from nni_earlyexit.nn.inference import example
 from nni_earlyexit.nn.logits import exit_logits
-from nni_earlyexit.profiling.latency import Conditions, machine
-from nni_earlyexit.profiling.units import take_apart, units
 from nni_earlyexit.report import bench_report
 from nni_earlyexit.runtime.bundle import manifest_of
 from nni_earlyexit.space.latency_table import LatencyTable
@@ -200,6 +197,20 @@ def test_an_experiment_that_the_bundle_is_not_from_is_refused(bundle, trained_di
         static_peer(bundle, "nowhere")
 
 
+def test_a_damaged_twin_of_the_source_is_in_nobodys_way(bundle, experiment, tmp_path):
+    folder = tmp_path / "search"
+    shutil.copytree(experiment, folder)
+    trials = folder / "environments/local-env/trials"
+    shutil.copytree(trials / "three", trials / "aaa")  # before it was trained again
+    for name in ("aaa", "two"):
+        weights = trials / name / "weights.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+    said = []
+    peer = static_peer(under(bundle, ALWAYS, ALWAYS), str(folder), said.append)
+    assert peer.static.trial.folder.name == "three"
+    assert peer.network().exit_costs[-1] == peer.static.macs
+
+
 def test_a_trial_whose_outputs_are_damaged_is_named_and_left_out(bundle, experiment, tmp_path):
     folder = tmp_path / "search"
     shutil.copytree(experiment, folder)
@@ -215,27 +226,22 @@ def test_a_trial_whose_outputs_are_damaged_is_named_and_left_out(bundle, experim
 
 
 @pytest.fixture(scope="module")
-def table_of_macs(digits_space, tmp_path_factory):
-    """A latency table as of a machine that takes a nanosecond for each MAC."""
-    parts = list(units(take_apart(digits_space.network, example(digits_space.input_shape))))
-    seconds = {unit.name: max(1e-18, 1e-9 * macs(unit.module, unit.x)) for unit in parts}
-    path = tmp_path_factory.mktemp("table") / "latency.json"
-    LatencyTable(digits_space.identity(), machine(), Conditions(1, 1), 1.0, seconds).save(path)
-    return path
+def table_of_digits(digits_space, table_of_macs):
+    return table_of_macs(digits_space)
 
 
 @pytest.mark.parametrize("cutoffs", [(0.5, 0.5), (DROPPED, 0.5), (0.5, DROPPED), (NEVER, NEVER)])
-def test_seconds_that_are_macs_predict_what_macs_promise(bundle, images, labels, table_of_macs, cutoffs):
+def test_seconds_that_are_macs_predict_what_macs_promise(bundle, images, labels, table_of_digits, cutoffs):
     own = under(bundle, *cutoffs)
-    single, many = bench(in_torch(own), images[:64], labels[:64], (1, 16), latency_table=table_of_macs)
+    single, many = bench(in_torch(own), images[:64], labels[:64], (1, 16), latency_table=table_of_digits)
     assert single.predicted.speedup == pytest.approx(single.promise)
     assert single.predicted.static_seconds == pytest.approx(own.architecture.static_macs * 1e-9)
     assert many.predicted is None
     assert "predicted" in bench_report.table([single, many])
 
 
-def test_branches_that_the_bundle_does_not_have_take_no_time(bundle, digits_space, table_of_macs):
-    table = LatencyTable.load(table_of_macs)
+def test_branches_that_the_bundle_does_not_have_take_no_time(bundle, digits_space, table_of_digits):
+    table = LatencyTable.load(table_of_digits)
     own = bundle.architecture
     smaller = replace(own, kept=(1, 2), exit_costs=own.exit_costs[1:], branch_costs=own.branch_costs[1:])
     fits = {"float32": replace(bundle.fit(), policy=ExitPolicy((0.5, -np.inf)))}
@@ -243,18 +249,18 @@ def test_branches_that_the_bundle_does_not_have_take_no_time(bundle, digits_spac
     assert at_last.seconds == pytest.approx((own.exit_costs[-1] - own.branch_costs[0]) * 1e-9)
 
 
-def test_a_table_of_other_threads_and_one_that_is_not_there_are_refused(bundle, images, labels, table_of_macs):
+def test_a_table_of_other_threads_and_one_that_is_not_there_are_refused(bundle, images, labels, table_of_digits):
     with pytest.raises(FileNotFoundError, match=r"latency_table: there is no file 'none.json'"):
         bench(bundle, images[:8], labels[:8], (1,), latency_table=Path("none.json"))
     with pytest.raises(ValueError, match="1 at a time, 1 threads and float32; that is not measured here"):
-        bench(bundle, images[:8], labels[:8], (1,), 2, latency_table=table_of_macs)
+        bench(bundle, images[:8], labels[:8], (1,), 2, latency_table=table_of_digits)
 
 
 # --- the command
 
 
 def test_the_command_measures_beside_the_peer_and_the_table(
-    bundle_folder, bundle, experiment, table_of_macs, tmp_path, call
+    bundle_folder, bundle, experiment, table_of_digits, tmp_path, call
 ):
     own = tmp_path / "bundle"
     shutil.copytree(bundle_folder, own)
@@ -264,7 +270,7 @@ def test_the_command_measures_beside_the_peer_and_the_table(
     (own / "policy.json").write_text(json.dumps(content))
     manifest = json.loads((own / "manifest.json").read_text())
     (own / "manifest.json").write_text(json.dumps(manifest_of(own, list(manifest["files"]))))
-    words = ["--experiment", experiment, "--latency-table", table_of_macs, "--inputs", 32, "--batch-sizes", "1,4"]
+    words = ["--experiment", experiment, "--latency-table", table_of_digits, "--inputs", 32, "--batch-sizes", "1,4"]
     code, out, errors = call("bench", own, *words, "--results", tmp_path)
     assert code == 0, errors
     result = json.loads((tmp_path / "bench.json").read_text())

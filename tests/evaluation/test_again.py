@@ -11,7 +11,7 @@ import pytest
 from nni_earlyexit.deploy.pick import picked_network
 from nni_earlyexit.evaluation import again, record
 from nni_earlyexit.evaluation.again import picked, train_again
-from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.evaluation.network_front import finished, judged
 from nni_earlyexit.evaluation.one_network import train_one
 from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER
 from nni_earlyexit.report.front_report import write_front
@@ -60,23 +60,30 @@ def test_each_of_the_best_adds_the_most():
     assert [trial.metrics["avg_macs"] for trial in best] == [2.0, 9.0]
 
 
-def test_numbers_are_those_of_the_table_where_a_trial_is_damaged(experiment, tmp_path):
+@pytest.mark.parametrize("name", [record.WEIGHTS, record.OUTPUTS])
+def test_numbers_are_those_of_the_table_where_a_trial_is_damaged(experiment, tmp_path, name):
     folder = shutil.copytree(experiment, tmp_path / "e")
     trials = folder / "environments" / "local-env" / "trials"
-    (first, *others) = picked(folder, "all")
+    (first, *_) = picked(folder, "all")
     shutil.copytree(first.folder, trials / "zzz")  # as after it was trained again
-    path = first.folder / record.WEIGHTS
+    path = first.folder / name
     path.write_bytes(path.read_bytes()[:-1])
-    said = []
-    for names, right in (("1", "zzz"), ("all", "zzz"), ("best:1", None)):
-        chosen = [trial.folder.name for trial in picked(folder, names, said.append)]
-        assert first.folder.name not in chosen
-        assert right in (chosen[0], None)
-    assert any(line.startswith(f"left out: {path}: its checksum") for line in said)
-    (again, *_), _ = picked(folder, "all", said.append), shutil.rmtree(trials / "zzz")
-    assert again.folder.name == "zzz"
-    assert [trial.folder for trial in picked(folder, "all", said.append)][-len(others) :] == [t.folder for t in others]
-    assert picked_network(str(folder), "min avg_macs", said.append)[0].folder != first.folder
+
+    def check(names):
+        """The trials of the table, of which the damaged one is none, are those that numbers mean."""
+        said = []
+        chosen = picked(folder, "all", said.append)
+        assert any(line.startswith(f"left out: {path}: its checksum") for line in said)
+        table = judged([trial for trial in finished(folder) if trial.policy is not None], said.append)
+        assert [trial.folder.name for trial in chosen] == [member.trial for member in table] == names
+        assert picked(folder, "1", said.append) == chosen[:1]
+        assert first.folder.name not in [trial.folder.name for trial in picked(folder, "best:2", said.append)]
+        assert picked_network(str(folder), "min avg_macs", said.append)[0].folder != first.folder
+
+    others = [trial.folder.name for trial in picked(folder, "all") if trial.folder.name != "zzz"]
+    check(["zzz", *others])
+    shutil.rmtree(trials / "zzz")
+    check(others or ["dear"])
 
 
 @pytest.mark.parametrize("names", ["9", "", "deer", "0"])

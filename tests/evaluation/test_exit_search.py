@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from nni_earlyexit import EarlyExitNetwork, ThresholdOptimizer, search_spaces
+from nni_earlyexit import EarlyExitEvaluator, EarlyExitNetwork, ThresholdOptimizer, search_spaces
 from nni_earlyexit.bank import front as bank_fronts
 from nni_earlyexit.bank.front import bank_front
 from nni_earlyexit.bank.known_front import known_samples
@@ -106,7 +106,7 @@ def test_limits_hold_and_where_nothing_keeps_them_it_is_said(opened, tmp_path):
     bank, settings = opened
     find_exits(bank, settings, tmp_path / "any", count=6, say=lambda line: None)
     full = bank.backbone_macs[-1]
-    for limit, message in ((full + 1, None), (10, "none of its networks keeps the limits")):
+    for limit, message in ((full + 1, None), (10, "^max_full_macs: 10 is below the cheapest network of space trained")):
         limited = replace(settings, limits=Limits(max_full_macs=limit))
         if message is None:
             found = find_exits(bank, limited, tmp_path / str(limit), count=6, say=lambda line: None)
@@ -115,6 +115,29 @@ def test_limits_hold_and_where_nothing_keeps_them_it_is_said(opened, tmp_path):
             with pytest.raises(ValueError, match=message):
                 find_exits(bank, limited, tmp_path / str(limit), count=6, say=lambda line: None)
             assert not (tmp_path / str(limit)).exists()
+
+
+def test_limits_that_no_network_keeps_are_known_before_any_branch_is_trained(opened, tmp_path):
+    bank, settings = opened
+    limited = replace(settings, limits=Limits(max_params=10))
+    with pytest.raises(ValueError, match=r"^max_params: 10 is below the cheapest network"):
+        find_exits(bank, limited, tmp_path / "net", count=3, say=lambda line: None)
+    assert bank.trained() == []
+
+
+def test_points_that_are_slower_than_the_limit_are_not_on_the_front(opened, table_of_macs):
+    bank, _ = opened
+    branches = [
+        bank.train(bank.branches.branch(stage, {label: values[0] for label, values in choices.items()}))
+        for stage in bank.branches.stages[:1]
+        for choices in [bank.branches.domain(stage).choices]
+    ]
+    table = str(table_of_macs(bank.space))
+    free = bank_front(bank, branches, Goal(), Limits(latency_table=table))
+    limit = 1e-9 * np.median([point.avg_cost for point in free.points])
+    front = bank_front(bank, branches, Goal(), Limits(latency_table=table, max_latency_s=limit))
+    assert 0 < len(front.points) < len(free.points)
+    assert max(point.avg_cost for point in front.points) * 1e-9 <= limit * (1 + 1e-9)
 
 
 def test_another_network_is_not_overwritten(opened, trained_digits):
@@ -129,6 +152,24 @@ def test_the_splits_of_the_backbone_stay(space, tmp_path):
         open_bank(space, Settings.from_options(seed=1), tmp_path / "bank")
     with pytest.raises(ValueError, match=r"validation_share: 0.3 is not that of the backbone, None"):
         open_bank(space, Settings.from_options(validation_share=0.3), tmp_path / "bank")
+
+
+def test_they_stay_for_a_training_of_one_network_and_in_a_search_without_a_bank(space, tmp_path, rng):
+    sample, sentence = space.sample(rng), "seed: 1 splits the data otherwise than 0, that of the backbone"
+    with pytest.raises(ValueError, match=sentence):
+        train_one(space, sample, Settings.from_options(seed=1), tmp_path / "net", lambda line: None)
+    assert not (tmp_path / "net").exists()
+    with pytest.raises(ValueError, match=sentence):
+        EarlyExitEvaluator(epochs=1, seed=1).evaluate(space.freeze(sample))
+
+
+def test_a_data_set_is_the_same_by_each_of_its_names(tmp_path, digits_space, two_exits):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((90, 1, 8, 8)), y=np.arange(90) % 10)
+    settings = Settings.from_options(data=str(tmp_path / "x.npz"), epochs=1, threads=1, tensorboard=False)
+    train_one(digits_space, two_exits, settings, tmp_path / "backbone", lambda line: None)
+    space = search_spaces.create("trained", folder=str(tmp_path / "backbone"))
+    with pytest.raises(ValueError, match="seed: 1 splits the data otherwise than 0"):
+        open_bank(space, Settings.from_options(data=f"npz:{tmp_path / 'x.npz'}", seed=1), tmp_path / "bank")
 
 
 def test_a_training_of_one_network_takes_no_bank(digits_space, two_exits, tmp_path):

@@ -45,6 +45,21 @@ def test_a_trained_network_answers_the_images_that_it_was_made_for(trained):
     assert result.class_table().count("\n") == 11
 
 
+def test_seconds_by_a_latency_table_are_a_limit_and_a_metric(space, sample, table_of_macs, tmp_path):
+    table = str(table_of_macs(space))
+
+    def train(folder, **options):
+        settings = Settings.from_options(epochs=1, threads=1, tensorboard=False, latency_table=table, **options)
+        return train_one(space, sample, settings, folder, lambda line: None)
+
+    train(tmp_path / "net", max_latency_s=1.0)
+    stored = record.load(tmp_path / "net")
+    assert stored.exit_latency_s == pytest.approx([1e-9 * macs for macs in space.exit_costs(sample)], rel=1e-3)
+    assert stored.metrics["latency_s"] == pytest.approx(1e-9 * stored.metrics["avg_macs"], rel=0.1)
+    with pytest.raises(ValueError, match="this network misses a limit"):
+        train(tmp_path / "slow", max_latency_s=1e-12)
+
+
 def test_a_trial_without_its_preprocessing_says_that_it_is_of_an_earlier_version(trained, tmp_path):
     folder, _ = trained
     content = json.loads((folder / record.SUMMARY).read_text())

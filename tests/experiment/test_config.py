@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from nni_earlyexit.cli.check import command as check_command
 from nni_earlyexit.data.sources import cifar10
 from nni_earlyexit.experiment import config as experiment_file
 from nni_earlyexit.experiment.config import check, read_by_trials
@@ -44,13 +45,15 @@ def test_the_example_can_be_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["kubeflow", "frameworkcontroller"])
-def test_the_examples_for_kubernetes_are_what_nni_understands_and_run_says_why_it_cannot(name, tmp_path):
+def test_the_examples_for_kubernetes_are_what_nni_understands_and_run_says_why_it_cannot(name, tmp_path, capsys):
     path = CLUSTER / f"{name}.yml"
     assert check(path).platform == name
     with pytest.raises(
         ValueError, match=f"^trainingService: 'run' is not possible on '{name}', .*; 'nnictl create --config"
     ):
         run(path, port=free_port(), results=tmp_path / "results")
+    check_command(path)
+    assert "is right, though not for 'run': trainingService: 'run' is not possible on" in capsys.readouterr().out
 
 
 def test_data_are_looked_for_where_trials_look_for_them(tmp_path, monkeypatch, digits_space):

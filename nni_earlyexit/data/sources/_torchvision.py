@@ -20,6 +20,7 @@ from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.streamed import ResizedInputs
 from nni_earlyexit.utils.files import claimed
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -70,7 +71,7 @@ class WholeSet:
 
     def read(self, settings: DataSettings, say: Say) -> Raw:
         """The images in the shape of ``settings``, from the cache if they are in it."""
-        root = Path(settings.root).expanduser()
+        root = expanded(settings.root)
         if self._missing(settings):
             root.mkdir(parents=True, exist_ok=True)
             with claimed(root, lambda: say(f"waits for another process that gets {self.kind}")):
@@ -90,7 +91,7 @@ class WholeSet:
         return cache.cached(key, lambda: _resized(own, key.shape), self.kind, say)
 
     def _missing(self, settings: DataSettings) -> list[str]:
-        root = Path(settings.root).expanduser()
+        root = expanded(settings.root)
         return [name for name in self.files if not (root / name).is_file()]
 
     def _fingerprint(self, root: Path) -> str:
@@ -104,7 +105,7 @@ class WholeSet:
         silence = socket.getdefaulttimeout()
         socket.setdefaulttimeout(TIMEOUT_S)
         try:
-            return self.parts(datasets, {"root": str(Path(settings.root).expanduser()), "download": download})
+            return self.parts(datasets, {"root": str(expanded(settings.root)), "download": download})
         except (RuntimeError, OSError) as error:
             if download:
                 raise OSError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nni_earlyexit.data import image_files, images
 from nni_earlyexit.data.image_files import ImageFiles
 from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 
 PATH = "PATH"
@@ -16,7 +15,7 @@ RESIZES = True
 
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless the folder is there."""
-    if not Path(path).expanduser().is_dir():
+    if not expanded(path).is_dir():
         raise FileNotFoundError(f"data: there is no folder {path!r}")
     if settings.input_shape is not None:
         images.check_shape(settings.input_shape)

@@ -14,6 +14,7 @@ from nni_earlyexit.data.image_files import ImageFiles
 from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.utils.files import claimed
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 
 PATH = ""
@@ -30,12 +31,12 @@ UNPACKED = {
 def files(settings: DataSettings) -> list[str]:
     """The small file with the names of the classes, or the archive that it is made from: the images are too many."""
     meta, archive = (Path(settings.root, name) for name in ("meta.bin", UNPACKED["meta.bin"]))
-    return [str(meta if meta.expanduser().exists() else archive)]
+    return [str(meta if expanded(meta).exists() else archive)]
 
 
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless folders or archives are there."""
-    root = Path(settings.root).expanduser()
+    root = expanded(settings.root)
     for name, archive in UNPACKED.items():
         if not (root / name).exists() and not (root / archive).exists():
             raise FileNotFoundError(
@@ -53,7 +54,7 @@ def listing(settings: DataSettings, path: str) -> ImageFiles:
 
 def read(settings: DataSettings, path: str, say: Say) -> Raw:
     """The images."""
-    root = Path(settings.root).expanduser()
+    root = expanded(settings.root)
     if not all((root / name).exists() for name in UNPACKED):
         _unpack(root, say)
     listed = listing(settings, path)

@@ -14,6 +14,7 @@ import numpy as np
 from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.utils.files import read_text
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 
 PATH = "PATH"
@@ -33,7 +34,7 @@ class _Line(NamedTuple):
 
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless the file, or the folder with what it needs, is there."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.is_dir():
         if not place.is_file():
             raise FileNotFoundError(f"data: there is no file {path!r}")
@@ -45,7 +46,7 @@ def check(settings: DataSettings, path: str) -> None:
 
 def read(settings: DataSettings, path: str, say: Say) -> Raw:
     """The sentences."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if place.is_dir():
         parts = {part: list(_lines(place / name)) for part, name in FILES.items() if (place / name).exists()}
     else:
