@@ -6,7 +6,7 @@ from nni_earlyexit.deploy.wish import Wish
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.again import EVERY, picked
 from nni_earlyexit.evaluation.held_out import recommended
-from nni_earlyexit.evaluation.network_front import finished, is_whole
+from nni_earlyexit.evaluation.network_front import finished, is_usable
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.stored_outputs import experiment_folder
 from nni_earlyexit.training.settings import Settings
@@ -49,7 +49,7 @@ def picked_network(name: str, pick: str | None, say: Say = print) -> tuple[Recor
         trials = picked(experiment_folder(name), pick, say, with_again=True)
     if wish is not None:
         chosen = wish.pick(trials)
-        while not is_whole(chosen, say):
+        while not is_usable(chosen, say):
             trials = [trial for trial in trials if trial is not chosen]
             chosen = wish.pick(trials)
         return chosen, wish.settings(chosen.settings)

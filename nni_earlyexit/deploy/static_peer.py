@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.network_front import finished, is_whole
+from nni_earlyexit.evaluation.network_front import finished, is_usable
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.static_networks import (
     StaticNetwork,
@@ -111,7 +111,7 @@ def static_peer(bundle: Bundle, experiment: str, say: Say = print) -> StaticPeer
     }
     candidates = comparable(networks, source.labels[CHOSEN_ON])
     chosen = cheapest(candidates, target[CHOSEN_ON], by=lambda own: own.accuracies[CHOSEN_ON])
-    while chosen is not None and not is_whole(chosen.trial, say):
+    while chosen is not None and not is_usable(chosen.trial, say):
         candidates = [own for own in candidates if own.trial.folder != chosen.trial.folder]
         chosen = cheapest(candidates, target[CHOSEN_ON], by=lambda own: own.accuracies[CHOSEN_ON])
     if chosen is None:

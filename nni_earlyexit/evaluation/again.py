@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from nni_earlyexit import search_spaces
-from nni_earlyexit.evaluation.network_front import finished, objectives_of, whole_best_of
+from nni_earlyexit.evaluation.network_front import finished, objectives_of, usable_best_of
 from nni_earlyexit.evaluation.one_network import Judgement, train_one
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER, is_again
@@ -42,7 +42,7 @@ def picked(experiment: Path, names: str, say: Say = print, *, with_again: bool =
         for trial in finished(experiment, say)
         if trial.policy is not None and (with_again or not is_again(trial.folder))
     ]
-    front = whole_best_of(trials, objectives_of(experiment), say)
+    front = usable_best_of(trials, objectives_of(experiment), say)
     if not front:
         raise ValueError(f"experiment: there is no finished trial within the limits in {str(experiment)!r}")
     if names == EVERY:

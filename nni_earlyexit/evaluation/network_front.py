@@ -6,6 +6,7 @@ on the test split.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,10 @@ class Member:
 
 
 def finished(experiment: Path, say: Say = print) -> list[record.Record]:
-    """The finished trials in the folder of an experiment, infeasible ones included. ``say`` hears of what cannot be read."""
+    """The finished trials in the folder of an experiment, infeasible ones included. ``say`` hears of what cannot be read.
+
+    A trial with a damaged file gives way to one in which the same training was done again.
+    """
     records = []
     for folder in trial_folders(experiment):
         try:
@@ -171,6 +175,13 @@ def finished(experiment: Path, say: Say = print) -> list[record.Record]:
             continue
         if trial is not None:
             records.append(trial)
+    again: dict[str, list[record.Record]] = {}
+    for trial in records:
+        again.setdefault(json.dumps([trial.space, trial.sample, trial.settings.to_dict()]), []).append(trial)
+    for same in again.values():
+        if len(same) > 1 and any(whole := [is_whole(trial, say) for trial in same]):
+            gone = [trial for trial, own in zip(same, whole, strict=True) if not own]
+            records = [trial for trial in records if all(trial is not other for other in gone)]
     return records
 
 
@@ -197,27 +208,32 @@ def best_of(
     return [feasible[i] for i in non_dominated([to_losses(r.metrics, costs_first(objectives)) for r in feasible])]
 
 
-def whole_best_of(
+def usable_best_of(
     records: Sequence[record.Record], objectives: Mapping[str, str] = DEFAULT_OBJECTIVES, say: Say = print
 ) -> list[record.Record]:
-    """:func:`best_of` those whose stored files are whole, as :func:`judged`; ``say`` hears of others, which are left out."""
+    """:func:`best_of` those whose networks are whole, as :func:`judged`; ``say`` hears of others, which are left out."""
     left = list(records)
     while True:
         front = best_of(left, objectives)
-        damaged = [trial for trial in front if not is_whole(trial, say)]
+        damaged = [trial for trial in front if not is_usable(trial, say)]
         if not damaged:
             return front
         left = [trial for trial in left if all(trial is not other for other in damaged)]
 
 
-def is_whole(trial: record.Record, say: Say = print) -> bool:
-    """``True`` if all that the trial has stored is what it wrote; else ``say`` hears what is not."""
+def is_whole(trial: record.Record, say: Say = print, names: Sequence[str] = record.FILES) -> bool:
+    """``True`` if the trial's files of ``names`` are what it wrote; else ``say`` hears what is not."""
     try:
-        trial.check_whole()
+        trial.check_whole(names)
     except record.Damaged as error:
         say(f"left out: {error}")
         return False
     return True
+
+
+def is_usable(trial: record.Record, say: Say = print) -> bool:
+    """:func:`is_whole`, of the network alone."""
+    return is_whole(trial, say, record.OF_THE_NETWORK)
 
 
 def judged(
@@ -259,7 +275,6 @@ def _judge(trial: record.Record) -> Member:
     from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
 
-    trial.check_whole()
     settings = trial.settings
     network = trial.network()
     task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(network)

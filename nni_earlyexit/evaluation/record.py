@@ -46,6 +46,7 @@ OF_NNI = 5
 SUMMARY, WEIGHTS, OUTPUTS = "trial.json", "weights.safetensors", "outputs.npz"
 PREPROCESSING = "preprocessing.json"
 FILES = (WEIGHTS, OUTPUTS, PREPROCESSING)
+OF_THE_NETWORK = (WEIGHTS, PREPROCESSING)
 
 
 class Damaged(ValueError):
@@ -88,11 +89,12 @@ class Record:
             raise Damaged(f"{path}: its checksum is not that of what the trial wrote")
         return path
 
-    def check_whole(self) -> None:
-        """Raise :class:`Damaged` unless every file is what the trial wrote."""
+    def check_whole(self, names: Sequence[str] = FILES) -> None:
+        """Raise :class:`Damaged` unless every file of ``names`` is what the trial wrote."""
         if self.policy is not None:  # else there are no others
-            for name in set(FILES) & {WEIGHTS, OUTPUTS, *self.checksums}:
-                self.file(name)
+            for name in names:
+                if name in {WEIGHTS, OUTPUTS, *self.checksums}:
+                    self.file(name)
 
     def network(self) -> EarlyExitNetwork:
         """The trained network, in evaluation mode.
