@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from nni_earlyexit.cli.options import Grace, Port
 from nni_earlyexit.utils.checks import check_writable
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import say
 
 
@@ -65,7 +66,16 @@ def command(
 
 
 def _words(options: str) -> list[str]:
+    """The words of ``options``; a path of data is one of the folder that they were written in, as on any command line."""
+    from nni_earlyexit.data.settings import DataSettings
+
     try:
-        return shlex.split(options)
+        words = shlex.split(options)
     except ValueError as error:
         raise ValueError(f"trial-options: {options!r} cannot be read: {error}") from None
+    for place in range(1, len(words)):
+        if words[place - 1] == "--data":
+            words[place] = DataSettings(words[place]).with_whole_paths().source
+        elif words[place - 1] == "--root":
+            words[place] = str(expanded(words[place]).resolve())
+    return words

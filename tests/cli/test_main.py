@@ -12,6 +12,7 @@ import nni_earlyexit
 import pytest
 from nni_earlyexit import search_spaces
 from nni_earlyexit.cli import lazy, main
+from nni_earlyexit.cli.run import _words
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -208,3 +209,14 @@ def test_nnis_warnings_about_recent_torch_do_not_reach_the_user_but_real_ones_do
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
     assert "is found to be not a nn.Module" not in said
     assert "a real one" in said
+
+
+def test_data_in_options_of_trials_lie_where_the_options_were_written(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = _words("--data 'folder:my images' --root data --epochs 3 --data cifar10 --data /x/y.npz --root /data")
+    assert words == [
+        *("--data", f"folder:{tmp_path}/my images", "--root", f"{tmp_path}/data", "--epochs", "3"),
+        *("--data", "cifar10", "--data", "/x/y.npz", "--root", "/data"),
+    ]
+    with pytest.raises(ValueError, match="^data: 'floder:x' is unknown; did you mean"):
+        _words("--data floder:x")
