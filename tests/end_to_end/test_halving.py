@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -17,7 +15,7 @@ from nni_earlyexit.search import checkpoint
 from nni_earlyexit.search.domain import key
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space.search_domain import domain
-from support import free_port
+from support import free_port, run_script
 
 pytestmark = pytest.mark.nni
 
@@ -120,15 +118,7 @@ print("said", json.dumps(said))
 
 @pytest.mark.long
 def test_a_trial_of_a_nasexperiment_is_stopped_and_counts_with_what_it_gave(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCH, str(free_port())],
-        env={**environment(), "HOME": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = run_script(SEARCH, tmp_path, free_port(), **environment())
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(done.stdout.rpartition("said ")[2])
     assert sum(status in STOPPED for status in said["statuses"]) == 1

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from nni_earlyexit.evaluation import network_front, record
 from nni_earlyexit.search.domain import key
-from support import free_port
+from support import free_port, run_script
 
 pytestmark = pytest.mark.nni
 
@@ -46,15 +44,7 @@ else:
 
 
 def search(home: Path, *more: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCH, str(TRIALS), str(free_port()), *more],
-        env={**os.environ, "HOME": str(home), "PYTHONPATH": str(home)},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = run_script(SEARCH, home, TRIALS, free_port(), *more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

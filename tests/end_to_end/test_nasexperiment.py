@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from nni_earlyexit import search_spaces
 from nni_earlyexit.evaluation import network_front as front
-from support import free_port
+from support import free_port, run_script
 
 pytestmark = pytest.mark.nni
 
@@ -33,15 +30,7 @@ def search(tmp_path_factory):
     (home / "sitecustomize.py").write_text(LATE_FIRST)
     code = EXAMPLE.read_text().replace("epochs=12", "epochs=1")
     # the import path of the trials is the folder that the search runs in
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(TRIALS), str(free_port())],
-        env={**os.environ, "HOME": str(home), "PYTHONPATH": str(home)},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = run_script(code, home, TRIALS, free_port(), PYTHONPATH=str(home))
     return done, home
 
 
