@@ -45,11 +45,12 @@ install: .venv/.installed
 	touch $@
 
 # The versions that are installed now, as the set that CI tests.
-constraints:
+constraints: install
+	@$(BIN)/python -m pip freeze --exclude-editable > constraints.txt.all
 	@{ echo "# The set that CI tests, with Python 3.11; other Python versions take the newest that setup.cfg admits."; \
 	   echo "# Written by: make constraints"; \
-	   $(BIN)/python -m pip freeze --exclude-editable | grep -ivE '^(nvidia|cuda|triton)' \
-	   | sed 's/$$/ ; python_version == "3.11"/'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
+	   grep -ivE '^(nvidia|cuda|triton)' constraints.txt.all | sed 's/$$/ ; python_version == "3.11"/'; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt && rm constraints.txt.all
 
 # What is installed, as a software bill of materials
 sbom: install .venv-audit/.installed

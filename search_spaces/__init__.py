@@ -82,11 +82,12 @@ def find(name: str) -> type[EarlyExitSpace]:
         return importlib.import_module(f"{__name__}.{name}").Space
     module = installed().get(name, name)
     try:
-        space_class = importlib.import_module(module).Space
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(f"space: {module!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from None
-    except AttributeError:
-        raise ValueError(f"space: the module {module!r} has no class Space") from None
+    space_class = getattr(imported, "Space", None)
+    if space_class is None:
+        raise ValueError(f"space: the module {module!r} has no class Space")
     if getattr(space_class, "name", None) != name:
         raise ValueError(
             f"space: the class Space of {module!r} calls itself {getattr(space_class, 'name', None)!r}; it must be {name!r}"

@@ -39,7 +39,9 @@ class Space(EarlyExitSpace):
     @classmethod
     def check_resolution(cls, resolution: int, **arguments: Any) -> None:
         """``ValueError`` unless images of this ``resolution`` can be divided into patches."""
-        check_divides(resolution, arguments.get("patch", PATCH))
+        patch = arguments.get("patch", PATCH)
+        check_number("patch", patch, 1)
+        check_divides(resolution, patch)
 
     @classmethod
     def parts(cls, resolution: int = 32, patch: int = PATCH, channels: int = 128, num_classes: int = 10) -> Parts:

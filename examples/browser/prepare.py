@@ -19,6 +19,7 @@ from nni_earlyexit.deploy.export import test_data
 from nni_earlyexit.runtime.bundle import ARCHITECTURE, POLICY, Bundle
 from nni_earlyexit.runtime.onnx_predictor import segment_file
 from nni_earlyexit.utils.checks import check_writable, whole_number
+from nni_earlyexit.utils.errors import exits_with_one_sentence
 from nni_earlyexit.utils.files import write_json
 from nni_earlyexit.utils.options import add_options, build, options
 
@@ -29,6 +30,7 @@ DIST = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 """What the page needs of it."""
 
 
+@exits_with_one_sentence
 def main() -> None:
     """Make the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,13 +40,10 @@ def main() -> None:
     parser.add_argument("--allow-space", action="append", default=[], help="module of yours that the bundle may name")
     add_options(parser, DataSettings)
     arguments = parser.parse_args()
-    try:
-        for name in arguments.allow_space:
-            search_spaces.allow(name)
-        settings = build(DataSettings, {o.name: getattr(arguments, o.name) for o in options(DataSettings)})
-        prepare(arguments.bundle, settings, arguments.out, arguments.pictures)
-    except (ValueError, OSError) as error:
-        raise SystemExit(str(error)) from None
+    for name in arguments.allow_space:
+        search_spaces.allow(name)
+    settings = build(DataSettings, {o.name: getattr(arguments, o.name) for o in options(DataSettings)})
+    prepare(arguments.bundle, settings, arguments.out, arguments.pictures)
     print(f"python -m http.server --bind 127.0.0.1 --directory {arguments.out} 8000    # http://127.0.0.1:8000")
 
 

@@ -21,11 +21,13 @@ SPACE = ("mobilenetv3", "halvings=5")
 QUICK = {
     "supernet": ("--epochs", "2", "--batch-size", "128", "--most-inputs", "1000"),
     "run": ("--quick",),
+    "trials": ("--most-inputs", "1000"),  # the splits that the supernet has seen
     "finetune": ("--pick", "best:1", "--epochs", "2", "--batch-size", "64"),
 }
 WHOLE = {
     "supernet": ("--epochs", "18", "--batch-size", "256", "--learning-rate", "0.025"),
     "run": (),
+    "trials": (),
     "finetune": ("--pick", "best:3", "--epochs", "20"),
 }
 
@@ -51,7 +53,7 @@ def main() -> None:
     if not weights.is_file():
         command("supernet", *SPACE, *data, *options["supernet"], "--output", str(weights))
     if not searched.is_file():
-        taken = shlex.join([*data, "--weights", str(weights)])
+        taken = shlex.join([*data, *options["trials"], "--weights", str(weights)])
         where = ("--results", str(results), "--port", str(arguments.port))
         command("run", str(EXPERIMENT), *options["run"], *where, "--trial-options", taken)
         searched.write_text(json.loads((results / "front.json").read_text())["experiment"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ def result(given: argparse.Namespace, row: str, target: float, seed: int) -> dic
         return dict(json.loads(file.read_text()))
     own = ROWS[row]
     weights = given.weights.resolve()
-    space = search_spaces.create(f"timm:{given.model} weights={weights} frozen=true {own.arguments}")
+    space = search_spaces.create(f"timm:{given.model} {shlex.quote(f'weights={weights}')} frozen=true {own.arguments}")
     settings = Settings.from_options(
         data=given.data, validation_share=0.15, calibration_share=0.15, epochs=given.epochs, seed=seed,
         max_avg_macs=target, tolerance=0.0, **own.goal,

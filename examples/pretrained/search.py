@@ -14,6 +14,7 @@ from nni.nas.experiment import NasExperiment
 from nni_earlyexit.data import DataSettings
 from nni_earlyexit.evaluation.space_for_data import space_for_data
 from nni_earlyexit.experiment.environment import environment
+from nni_earlyexit.space.identity import of_words
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
 
     # images are resized to what the model takes, and normalised as its weights want them
     space = space_for_data(
-        f"timm:{arguments.model} weights={arguments.weights.resolve()} frozen=true", DataSettings(arguments.data)
+        of_words([f"timm:{arguments.model}", f"weights={arguments.weights.resolve()}", "frozen=true"]),
+        DataSettings(arguments.data),
     )
     evaluator = nni_earlyexit.EarlyExitEvaluator(
         data=arguments.data, input_shape=space.input_shape, epochs=arguments.epochs

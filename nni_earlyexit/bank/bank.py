@@ -39,7 +39,7 @@ from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.augmentation import Augmentation
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
-from nni_earlyexit.training.recipes import AUTO
+from nni_earlyexit.training.recipes import AUGMENTATION, AUTO, PLAIN
 from nni_earlyexit.utils.files import (
     claimed,
     make_folder,
@@ -108,7 +108,7 @@ class Bank:
         self.asked = recipe
         self._views = _views(recipe)
         self.recipe = replace(recipe, recipe=RECIPE if recipe.recipe == AUTO else recipe.recipe).filled(())
-        self._read: dict[str, StoredBranch] = {}  # no file changes once it is there
+        self._read: dict[str, tuple[tuple[int, int], StoredBranch]] = {}  # with the file, as it was then
         make_folder(folder)
         with claimed(folder):
             remove_parts(folder)
@@ -245,9 +245,13 @@ class Bank:
     def _stored(self, path: Path, otherwise: str) -> StoredBranch | None:
         """The branch in the file ``path``, if there is one that is whole."""
         name = path.parent.name
-        if name not in self._read or self._read[name].given_up:  # another process may have trained it to its end
-            if not path.is_file():
-                return None
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        version = stat.st_ino, stat.st_mtime_ns
+        # another process may have trained one that was given up to its end
+        if name not in self._read or self._read[name][0] != version:
             try:
                 stored = StoredBranch.load(path)
             except ValueError as error:
@@ -257,8 +261,8 @@ class Bank:
             if stored.layers not in ("", here):
                 self._say(f"bank: the layers of {str(path)!r} are built otherwise now; {otherwise}")
                 return None
-            self._read[name] = stored
-        return self._read[name]
+            self._read[name] = version, stored
+        return self._read[name][1]
 
     def train(self, branch: Branch, goes_on: GoesOn | None = None) -> StoredBranch:
         """The trained ``branch``, which is trained now unless it is there.
@@ -292,7 +296,6 @@ class Bank:
             )
             learned = replace(learned, layers=self.branches.layers(branch))
             learned.save(place / BRANCH)
-            self._read.pop(branch.name, None)
             return learned
 
     # --- networks ----------------------------------------------------------------------------------------------------
@@ -332,6 +335,13 @@ def check_options(recipe: Recipe, *, sentences: bool = False) -> None:
         if getattr(recipe, name) != getattr(usual, name):
             raise ValueError(
                 f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn one by one; leave it out"
+            )
+    changes_views = ("shift", "mirror", "randaugment") if recipe.views > 1 else ()
+    for name in AUGMENTATION:
+        if name not in changes_views and getattr(recipe, name) not in (None, PLAIN[name]):
+            raise ValueError(
+                f"{name}: {getattr(recipe, name)!r} is not possible with a bank, whose branches learn from stored outputs"
+                f"{'' if changes_views else ' of the inputs as they are'}; leave it out"
             )
 
 

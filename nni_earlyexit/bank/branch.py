@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nni.nas.nn.pytorch import LayerChoice
+from nni_earlyexit.nn.fixed_stage import FixedStage
 from nni_earlyexit.nn.mutables import ABSENT, PRESENT, OptionalExit
 from nni_earlyexit.search.domain import Domain, key
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -50,12 +51,15 @@ class Branches:
     """
 
     def __init__(self, space: EarlyExitSpace) -> None:
-        if learns(space.network):
+        backbone = (space.network.stem, *space.network.stages)
+        if learns(space.network) and not any(isinstance(part, FixedStage) and part.frozen for part in backbone):
             raise ValueError(
                 f"space: {space.identity()!r} trains its backbone, so no branch can be kept; with frozen=true, or with "
                 "'trained folder=TRIAL', it stays as it is"
             )
-        if any(parameter.requires_grad for parameter in list(space.network.exits.values())[-1].parameters()):
+        # the classifier of a model that is cut at modules that the user names is a part of the last stage
+        with_classifier = (*backbone, list(space.network.exits.values())[-1])
+        if any(parameter.requires_grad for part in with_classifier for parameter in part.parameters()):
             raise ValueError(
                 f"space: the classifier of {space.identity()!r} is new and learns nothing in a bank; train it first with "
                 f"'nni-earlyexit train \"{space.identity()} max_exits=0\"', then take the folder of that training"

@@ -132,8 +132,8 @@ def bank_front(bank: Bank, branches: Sequence[StoredBranch], goal: Goal, limits:
         optimizer.fit_closest(bank.logits(network), labels, costs, branch_costs=branch_costs)
         own_points = list(optimizer.front_)
         if latencies is not None and limits.max_latency_s is not None:
-            seconds = latencies(bank.branches.sample([stored.branch for stored in network]))
-            own_points = [point for point in own_points if np.dot(point.shares, seconds) <= limits.max_latency_s]
+            seconds = latencies.seconds(bank.branches.sample([stored.branch for stored in network]))
+            own_points = list(optimizer.front_[optimizer.front_.mean_costs(*seconds) <= limits.max_latency_s])
         points += own_points
         networks += [network] * len(own_points)
     if not points:

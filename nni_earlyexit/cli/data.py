@@ -48,6 +48,7 @@ def check(
 
     Example: nni-earlyexit data check folder:PATH
     """
+    import numpy as np
     from nni_earlyexit.data import images, inspection
     from nni_earlyexit.data.loading import read_raw
     from nni_earlyexit.data.registry import parse
@@ -65,11 +66,11 @@ def check(
             settings = replace(settings, input_shape=images.usual_shape(headers))
             say(f"looked at as {_by(settings.input_shape or ())}; --input-shape is another one")
     raw = read_raw(replace(settings, skip_unreadable=True), say)  # to name all of them
-    for sentence in raw.unreadable:
+    for sentence in raw.unreadable.values():
         say(sentence)
     task = cut(settings.source, raw, settings, seed)
     if files is not None:
-        files = images.readable(files, raw.unreadable)
+        files = files.without(np.array(list(raw.unreadable), dtype=np.intp))
     findings = inspection.inspect(raw, task, _names(files, raw))
     rows = _counts(task, findings)
     if as_json or as_csv:
@@ -82,7 +83,7 @@ def check(
     for sentence in findings.suspicious:
         say(f"suspicious: {sentence}")
     if raw.unreadable and not settings.skip_unreadable:
-        raise images.unreadable_error(raw.unreadable)
+        raise images.unreadable_error(list(raw.unreadable.values()))
     if not findings.suspicious:
         say("all is well")
     return SUSPICIOUS if findings.suspicious else 0

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from nni_earlyexit.cli.options import AllowSpace, AsJson, number, takes
 from nni_earlyexit.cli.output import progress
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
@@ -76,14 +77,12 @@ def command(
 
 def _space(model: list[str], weights: str | None) -> str:
     """The space that ``model`` means: a folder, timm's name of a model, or a space and its arguments."""
-    import shlex
-
     first = model[0]
     if len(model) == 1 and Path(first).is_dir():
         if weights is not None:
             raise ValueError(f"weights: {first!r} is a folder with weights of its own; leave them out")
-        return shlex.join(["trained", f"folder={Path(first).resolve()}"])
+        return of_words(["trained", f"folder={Path(first).resolve()}"])
     words = model if ":" in first or weights is None else [f"timm:{first}", *model[1:]]
     if weights is not None:
         words = [*words, f"weights={expanded(weights).resolve()}", "frozen=true"]
-    return shlex.join(words)
+    return of_words(words)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from nni_earlyexit.cli.options import Space, number
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.progress import say
 
@@ -25,9 +26,13 @@ def command(
     from nni_earlyexit import search_spaces
     from nni_earlyexit.space.latency_table import LatencyTable
 
+    if output.is_dir():
+        raise ValueError(
+            f"output: {str(output)!r} is a folder; a file is wanted, such as {str(output / 'latency.json')!r}"
+        )
     check_writable(output.parent, "output")
     table = LatencyTable.build(
-        search_spaces.create(" ".join(space)), batch_size=batch_size, threads=threads, dtype=dtype, say=say
+        search_spaces.create(of_words(space)), batch_size=batch_size, threads=threads, dtype=dtype, say=say
     )
     table.save(output)
     say(f"{output}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 from nni_earlyexit import search_spaces
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.utils.amounts import parse_amount, parse_duration, parse_share
 from nni_earlyexit.utils.checks import Check, whole_number
 from nni_earlyexit.utils.options import Option, options, parts
@@ -53,7 +54,7 @@ amount, duration, share = parsed_by(parse_amount), parsed_by(parse_duration), pa
 
 
 def _checked_space(words: Any) -> Any:  # list[str]: with Python 3.10, typer takes that for a class
-    search_spaces.check_early(" ".join(words))
+    search_spaces.check_early(of_words(words))
     return words
 
 

@@ -12,6 +12,9 @@ from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import say
 
+_PATHS = ("--data", "--root", "--weights", "--bank", "--latency-table")
+"""Options of trials that are paths."""
+
 
 def command(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="the experiment file")] = None,
@@ -35,7 +38,8 @@ def command(
         bool,
         typer.Option(
             "--quick",
-            help="try the file out in three minutes: four trials of two epochs on at most 1,000 inputs of each split",
+            help="try the file out in three minutes: four trials of two epochs on at most 1,000 inputs of each split; on all "
+            "where a supernet or backbone was trained before, and with the epochs of a bank",
         ),
     ] = False,
 ) -> int:
@@ -50,15 +54,19 @@ def command(
         raise ValueError("run: it needs an experiment file or --attach ID, and not both")
     how: dict[str, Any] = {"results": results, "grace_s": grace, "say": say, "console": terminal()}
     if config is None:
+        for name, asked_for in (("quick", quick), ("trial-options", trial_options)):
+            if asked_for:
+                raise ValueError(
+                    f"{name}: it is for an experiment that is started, not for one that runs; leave it out"
+                )
         return run.attach(attach or "", **how)
-    from nni_earlyexit.experiment.variation import QUICK_FIELDS, QUICK_OPTIONS, varied
+    from nni_earlyexit.experiment.variation import varied
 
     options, asked = _words(trial_options), str(config)
     if quick or options:
         how["results"] = results or config.parent / "results"
         check_writable(how["results"], "results")
-        added = (QUICK_OPTIONS, QUICK_FIELDS) if quick else ((), {})
-        config = varied(config, how["results"], options=[*added[0], *options], fields=added[1])
+        config = varied(config, how["results"], options=options, quick=quick)
     code = run.run(config, port=port, **how)
     if quick:
         say(f"this was to try it out: four networks of two epochs; the search: nni-earlyexit run {shlex.quote(asked)}")
@@ -66,16 +74,21 @@ def command(
 
 
 def _words(options: str) -> list[str]:
-    """The words of ``options``; a path of data is one of the folder that they were written in, as on any command line."""
-    from nni_earlyexit.data.settings import DataSettings
-
+    """The words of ``options``; paths are those of the folder that they were written in, as on any command line."""
     try:
         words = shlex.split(options)
     except ValueError as error:
         raise ValueError(f"trial-options: {options!r} cannot be read: {error}") from None
-    for place in range(1, len(words)):
-        if words[place - 1] == "--data":
-            words[place] = DataSettings(words[place]).with_whole_paths().source
-        elif words[place - 1] == "--root":
-            words[place] = str(expanded(words[place]).resolve())
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if equals and name in _PATHS:
+            words[place] = f"{name}={_whole(name, value)}"
+        elif place and words[place - 1] in _PATHS:
+            words[place] = _whole(words[place - 1], word)
     return words
+
+
+def _whole(option: str, path: str) -> str:
+    from nni_earlyexit.data.settings import DataSettings
+
+    return DataSettings(path).with_whole_paths().source if option == "--data" else str(expanded(path).resolve())

@@ -7,6 +7,7 @@ from typing import Any
 
 from nni_earlyexit.cli.options import Space, takes
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.utils.options import build
 
 
@@ -18,7 +19,7 @@ def command(space: Space, **given: Any) -> None:
 
     Example: nni-earlyexit space mobilenetv3 --data folder:PATH > search_space.json
     """
-    name = " ".join(space)
+    name = of_words(space)
     if "data" in given:
         from nni_earlyexit.evaluation.space_for_data import space_for_data
 

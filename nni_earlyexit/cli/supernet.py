@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from nni_earlyexit.cli.options import Space, takes
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.training.recipe import ABOUT_SEVERAL_EXITS, Recipe
 from nni_earlyexit.utils.checks import check_writable
 from nni_earlyexit.utils.options import build, options
@@ -37,7 +38,7 @@ def command(
     from nni_earlyexit.evaluation.space_for_data import space_for_data
     from nni_earlyexit.supernet.learning import make_supernet
 
-    made = space_for_data(" ".join(space), settings)
+    made = space_for_data(of_words(space), settings)
     say(made.identity())
     make_supernet(made, settings, recipe, output, say)
     say(f"{output}: python -m nni_earlyexit.trial --weights {output.resolve()}")

@@ -84,6 +84,8 @@ def command(
         chosen = {**{name: value for name, value in chosen.items() if name not in own}, **asked}
     if confidence is not None:
         chosen["confidence"] = confidence
+    if guarantee is not None:  # of tuned cutoffs and exits that may be dropped, whatever the trial's were
+        chosen = {name: value for name, value in chosen.items() if name not in ("cutoffs", "drop_exits")}
     optimizer = ThresholdOptimizer(
         **chosen,
         temperature_scaling=temperature_scaling,

@@ -9,6 +9,7 @@ import typer
 from nni_earlyexit.cli import again
 from nni_earlyexit.cli.options import AllowSpace, AsCsv, AsJson, takes
 from nni_earlyexit.cli.output import print_rows, progress
+from nni_earlyexit.space.identity import of_words
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.checks import check_writable
 
@@ -62,7 +63,7 @@ def command(
     from nni_earlyexit.evaluation.one_network import choose_sample, train_one
     from nni_earlyexit.evaluation.space_for_data import space_for_data
 
-    made = space_for_data(" ".join(space), settings.data)
+    made = space_for_data(of_words(space), settings.data)
     say(made.identity())
     chosen = choose_sample(made, sample or "largest", settings.training.seed)
     say(made.describe(chosen))

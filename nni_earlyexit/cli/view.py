@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from nni_earlyexit.cli.options import Experiment, Port
 from nni_earlyexit.utils.progress import say
 
@@ -18,7 +20,14 @@ def command(
     """
     from nni_earlyexit.evaluation.stored_outputs import experiment_folder
     from nni_earlyexit.experiment.manager import Manager
+    from nni_earlyexit.experiment.run import ends_by_signal
 
-    manager = Manager.view(experiment_folder(experiment), port)
+    folder = experiment_folder(experiment)
+    try:
+        manager = Manager.view(folder, port)
+    except KeyboardInterrupt:  # the manager that was just started is in a session of its own
+        with ends_by_signal(signal.SIG_IGN):
+            Manager(folder.resolve().name, port).stop()
+        raise
     say(f"NNI's web UI: {manager.address}")
     say(f"'nnictl stop {manager.id}' ends it")

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 VARIABLE = "NNI_EARLYEXIT_CACHE"
 """The environment variable that names the folder."""
 SILENCE_S = 10
@@ -51,7 +51,7 @@ SILENCE_S = 10
 _ARRAYS = ("images", "labels", "splits", "sums")
 _FILES = ("index.json", *(f"{name}.npy" for name in _ARRAYS))
 _NAME = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}-(\d+x\d+x\d+|[a-z]+)|\..+-[0-9a-f]{16}-\d+x\d+x\d+\.part")
-_ELSEWHERE = f"{VARIABLE} names another folder, and a lower cache_limit does without"
+_ELSEWHERE = f"{VARIABLE} names another folder"
 
 
 class Key(NamedTuple):
@@ -197,7 +197,7 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
             "format": FORMAT,
             "source": source,
             "class_names": list(images.class_names),
-            "unreadable": list(unreadable),
+            "unreadable": list(unreadable.items()),
             "checksums": {"images": of_images, **of_others},
         }
         write_json(work / "index.json", index)
@@ -209,8 +209,8 @@ def _write(work: Path, key: Key, images: Images, source: str, say: Say) -> None:
     say(f"decoded {count:,} images in {time.monotonic() - start:.0f} s")
 
 
-def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> tuple[Sequence[str], int]:
-    """Write the arrays; the images that could not be read, each with the reason, and the checksum of the others."""
+def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> tuple[dict[int, str], int]:
+    """Write the arrays; the images that could not be read, with the reasons, and the checksum of the others."""
     count, done, last = len(images.labels), 0, time.monotonic()
     checksum = 0
     unreadable: dict[int, str] = {}
@@ -237,7 +237,7 @@ def _write_arrays(work: Path, key: Key, images: Images, say: Say) -> tuple[Seque
     np.save(work / "labels.npy", np.delete(images.labels, left_out))
     np.save(work / "splits.npy", np.delete(images.splits, left_out))
     np.save(work / "sums.npy", np.concatenate(sums))
-    return list(unreadable.values()), checksum
+    return unreadable, checksum
 
 
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
@@ -267,10 +267,11 @@ def _read(place: Path, key: Key) -> Raw:
         images = read_array(place / "images.npy", mapped=True)
         labels, splits, sums = (read_array(place / f"{name}.npy") for name in _ARRAYS[1:])
         for name, array in zip(_ARRAYS, (images, labels, splits, sums), strict=True):
-            # older ones have none; this reads the images once, and a training does so in every epoch
-            if index.get("checksums", {}).get(name) not in (None, checksum_of(array)):
+            # this reads the images once, and a training does so in every epoch
+            if index["checksums"][name] != checksum_of(array):
                 raise _UnusableError(f"{name}.npy is not what was written")
-        class_names, unreadable = tuple(map(str, index["class_names"])), tuple(map(str, index["unreadable"]))
+        class_names = tuple(map(str, index["class_names"]))
+        unreadable = {int(position): str(reason) for position, reason in index["unreadable"]}
         with suppress(OSError):  # the time of the last use
             os.utime(place / "index.json")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,8 @@
 
 ===================== ==================================================================================================
 ``CLASS/...``         one folder of class folders, which is split by the seed
-``train/CLASS/...``   beside ``test/`` or ``val/``, the test split; where both are there, ``val/`` is the validation split
+``train/CLASS/...``   beside ``test/`` or ``val/``, the test split; where both are there, ``val/`` is the validation split.
+                      :data:`NAMES` has other names for them
 ===================== ==================================================================================================
 
 Images may lie deeper in their class's folder. Files and folders whose names begin with a dot are left out.
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -26,6 +27,8 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".w
 _ENDINGS = tuple(map(os.fsencode, ENDINGS))
 OFFICIAL = ("", "validation", "test")
 """The split that the data put an input into, by its code; nothing for inputs that are split by the seed."""
+NAMES = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation", "dev")}
+"""Names of the folders of splits, in small or capital letters."""
 SAMPLES = 64
 """So many files are looked into for the fingerprint."""
 
@@ -52,6 +55,8 @@ class ImageFiles:
         Codes (images,) of the split that each lies in, by :data:`OFFICIAL`.
     stamps
         Sizes in bytes and times of the last change (images, 2).
+    left_out
+        Folders beside those of the splits, which are not looked at.
     """
 
     root: str
@@ -60,6 +65,7 @@ class ImageFiles:
     class_names: tuple[str, ...]
     splits: NDArray[np.uint8]
     stamps: NDArray[np.int64]
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +92,8 @@ class ImageFiles:
         digest = hashlib.sha256(b"\n".join(self.names.tolist()))
         digest.update(np.ascontiguousarray(self.stamps).tobytes() + self.splits.tobytes())
         for position in np.unique(np.linspace(0, len(self) - 1, SAMPLES).astype(int)):
-            with open(self.path(int(position)), "rb") as file:
+            # one that may not be read is named when it is to be decoded
+            with suppress(OSError), open(self.path(int(position)), "rb") as file:
                 digest.update(file.read(1 << 16))
         return digest.hexdigest()
 
@@ -98,8 +105,11 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
     """
     root = os.path.abspath(os.path.expanduser(folder))
     place = os.path.realpath(root)
-    parts = _parts(folder, root) if parts is None else parts
-    class_names = _folders(os.path.join(root, "train" if "train" in parts else ""))
+    left_out: tuple[str, ...] = ()
+    if parts is None:
+        parts, left_out = _parts(folder, root)
+    train, *_ = parts
+    class_names = _folders(os.path.join(root, train))
     if len(class_names) < 2:
         raise ValueError(
             f"data: {folder!r} has {len(class_names)} class{'' if len(class_names) == 1 else 'es'}; a folder for each of at "
@@ -112,7 +122,7 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
     for part, split in parts.items():
         for name in _folders(os.path.join(root, part)):
             if name not in numbers:
-                raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which train/ lacks")
+                raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which {train}/ lacks")
             inner = os.path.join(part, name)
             images = sorted(_images(os.fsencode(os.path.join(root, inner)), os.fsencode(inner) + b"/", (place,)))
             if not images:
@@ -130,24 +140,42 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
         tuple(class_names),
         splits.astype(np.uint8),
         np.array([(size, changed) for _, size, changed in files], dtype=np.int64),
+        left_out,
     )
 
 
-def _parts(folder: str, root: str) -> dict[str, str]:
-    """The folders with class folders in them, and the split that each is; ``""`` for what is split by the seed."""
+def _parts(folder: str, root: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The folders with class folders in them, the training split first, and the split that each is, and other folders.
+
+    The split is ``""`` for what is split by the seed.
+    """
     inside = _folders(root)
-    held_out = [name for name in ("test", "val") if name in inside]
-    if "train" not in inside:
-        if held_out:
-            raise ValueError(f"data: {folder!r} has {held_out[0]}/ without train/ beside it; both are needed")
-        return {"": ""}
-    if not held_out:
+    named = {split: [name for name in inside if name.lower() in names] for split, names in NAMES.items()}
+    held_out = [*named["test"], *named["val"]]
+    if not named["train"] or not held_out:
+        # the other names may be those of classes
+        _check_not_alone(folder, inside)
+        return {"": ""}, ()
+    for names in named.values():
+        if len(names) > 1:
+            raise ValueError(
+                f"data: {folder!r} has {names[0]}/ and {names[1]}/, which mean the same split; one is needed"
+            )
+    splits = ("test", "validation") if len(held_out) == 2 else ("test",)
+    parts = {named["train"][0]: "", **dict(zip(held_out, splits, strict=True))}
+    return parts, tuple(name for name in inside if name not in parts)
+
+
+def _check_not_alone(folder: str, inside: Sequence[str]) -> None:
+    """``ValueError`` for a split without those that it needs beside it."""
+    if "train" in inside:
         raise ValueError(
             f"data: {folder!r} has train/ and neither test/ nor val/ beside it; folder:{Path(folder) / 'train'} is split by "
             "the seed"
         )
-    splits = ("test", "validation") if len(held_out) == 2 else ("test",)
-    return {"train": "", **dict(zip(held_out, splits, strict=True))}
+    for name in ("test", "val"):
+        if name in inside:
+            raise ValueError(f"data: {folder!r} has {name}/ without train/ beside it; both are needed")
 
 
 def _folders(path: str) -> list[str]:

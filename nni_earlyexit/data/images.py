@@ -24,6 +24,8 @@ AT_ONCE = 2**23
 
 def from_files(kind: str, source: str, files: ImageFiles, settings: DataSettings, say: Say) -> Raw:
     """The images of ``files`` in the shape of ``settings``; ``source`` is their name in sentences."""
+    if files.left_out:
+        say(f"folders of {source} that are no split are left out: {', '.join(files.left_out)}")
     fingerprint = files.fingerprint()
     shape = settings.input_shape
     if shape is None:
@@ -32,9 +34,12 @@ def from_files(kind: str, source: str, files: ImageFiles, settings: DataSettings
     key = cache.Key(kind, fingerprint, shape)
     if cache.size(key, len(files)) > settings.cache_limit:
         return _streamed(key, files, settings.skip_unreadable, say)
-    raw = cache.cached(key, lambda: _images(files, shape, settings.skip_unreadable), source, say)
+    try:
+        raw = cache.cached(key, lambda: _images(files, shape, settings.skip_unreadable), source, say)
+    except OSError as error:
+        raise OSError(f"{error}, and a lower cache_limit does without") from None
     if raw.unreadable and not settings.skip_unreadable:
-        raise unreadable_error(raw.unreadable)
+        raise unreadable_error(list(raw.unreadable.values()))
     return raw
 
 
@@ -85,16 +90,6 @@ def sizes(files: ImageFiles) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     if not headers:
         raise ValueError(last)
     return np.array(headers, dtype=np.int64)
-
-
-def readable(files: ImageFiles, unreadable: Sequence[str]) -> ImageFiles:
-    """The files that could be read; ``unreadable`` are the sentences about the others, which name them."""
-    if not unreadable:
-        return files
-    said = "\n".join(unreadable)
-    # the entry may have been made from a copy of the folder elsewhere, so the ends of the paths are compared
-    others = [i for i, name in enumerate(files.names.tolist()) if f"/{os.fsdecode(name)}' cannot be read" in said]
-    return files.without(np.array(others, dtype=np.intp))
 
 
 def _images(files: ImageFiles, shape: tuple[int, ...], skip: bool) -> cache.Images:
@@ -149,7 +144,7 @@ def _streamed(key: cache.Key, files: ImageFiles, skip: bool, say: Say) -> Raw:
         files.class_names,
         cache.official(files.splits),
         pixels=True,
-        unreadable=tuple(unreadable.values()),
+        unreadable=unreadable,
     )
 
 

@@ -35,9 +35,10 @@ def outline(settings: DataSettings) -> Outline:
     """The outline of the data that ``settings`` describe."""
     settings.check_there()
     source = parse(settings.source)
-    if source.module.RESIZES and (files := source.module.listing(settings, source.path)) is not None:
+    if source.module.RESIZES:
         from nni_earlyexit.data.images import sizes
 
+        files = source.module.listing(settings, source.path)
         looked_at = np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).astype(int))
         some = files.without(np.setdiff1d(np.arange(len(files)), looked_at))
         pixels = int(np.median(sizes(some)[:, 1:].min(axis=1)))
@@ -47,4 +48,5 @@ def outline(settings: DataSettings) -> Outline:
     if raw.inputs is None:
         return Outline(None, settings.tokens, num_classes)
     shape = raw.inputs.input_shape
-    return Outline(min(shape[1:]) if len(shape) == 3 else None, shape[0] if len(shape) == 1 else None, num_classes)
+    are_tokens = len(shape) == 1 and not raw.inputs.read(np.arange(1)).is_floating_point()
+    return Outline(min(shape[1:]) if len(shape) == 3 else None, shape[0] if are_tokens else None, num_classes)

@@ -88,7 +88,7 @@ class Raw:
     notes
         Sentences on what a user should know.
     unreadable
-        Images that could not be read and are left out, each with the reason.
+        Images that could not be read and are left out, by their positions among all, with the reasons.
     """
 
     inputs: Inputs | None
@@ -98,4 +98,4 @@ class Raw:
     pixels: bool = False
     sentences: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()
+    unreadable: Mapping[int, str] = field(default_factory=dict)

@@ -100,7 +100,8 @@ class DataSettings:
             )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean: it needs std beside it, and std needs mean")
-        self.shares(())
+        if sum(self.given_shares().values()) >= 1:
+            raise self._nothing_left()
 
     def check_there(self) -> None:
         """``FileNotFoundError`` or ``ValueError`` unless the data can be read where they are said to be.
@@ -113,16 +114,20 @@ class DataSettings:
     def shares(self, official: Collection[str]) -> dict[str, float]:
         """The share of each split among the inputs that are not in an ``official`` one."""
         usual = SPLIT if "test" in official else UNSPLIT
-        shares = {
-            name: value if (value := getattr(self, f"{name}_share")) is not None else usual[name] for name in usual
-        }
-        shares |= dict.fromkeys(official, 0.0)
+        shares = {**usual, **self.given_shares(), **dict.fromkeys(official, 0.0)}
         left = round(1 - sum(shares.values()), 12)
         if left <= 0:
-            raise ValueError(
-                f"validation_share: {shares['validation']} leaves nothing to train with beside the other shares"
-            )
+            raise self._nothing_left()
         return {"train": left, **shares}
+
+    def given_shares(self) -> dict[str, float]:
+        """The shares that are given, by the names of the splits."""
+        shares = {name: getattr(self, f"{name}_share") for name in UNSPLIT}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def _nothing_left(self) -> ValueError:
+        (name, share), *_ = self.given_shares().items()
+        return ValueError(f"{name}_share: {share} leaves nothing to train with beside the other shares")
 
     def for_shape(self, input_shape: tuple[int, ...]) -> DataSettings:
         """The same for a network that takes inputs of ``input_shape``, where image files can be made so."""

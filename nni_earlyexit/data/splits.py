@@ -18,6 +18,7 @@ from nni_earlyexit.data.raw import ArrayInputs, Inputs, Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.vocabulary import build_vocabulary
 from nni_earlyexit.nn.preprocessing import UNKNOWN_WORD, Preprocessing, token_ids
+from nni_earlyexit.nn.tokens import vocabulary_of
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -181,6 +182,21 @@ def check_fits(task: Data, network: Classifier) -> None:
             f"{tuple(network.input_shape)} of {network.num_classes}"
             f"{resize if task.num_classes == network.num_classes else ''}"
         )
+    vocabulary = vocabulary_of(network) if len(task.input_shape) == 1 else None
+    if vocabulary is not None:
+        _check_ids(task, vocabulary)
+
+
+def _check_ids(task: Data, vocabulary: int) -> None:
+    """``ValueError`` unless the inputs of ``task`` are token ids of a ``vocabulary`` of so many."""
+    ids = [getattr(task, part).raw(slice(None)) for part in PARTS]
+    if ids[0].is_floating_point():
+        raise ValueError(f"data: {task.name!r} has rows of real numbers, the network takes token ids, integers from 0")
+    most = max(int(part.max()) for part in ids)
+    if most >= vocabulary:
+        raise ValueError(
+            f"vocabulary: {vocabulary} is not possible; with the token ids of {task.name!r}, {most + 1} is"
+        )
 
 
 def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
@@ -224,8 +240,14 @@ def cut(source: str, raw: Raw, settings: DataSettings, seed: int) -> Data:
         )
     counts = np.bincount(raw.labels[members["train"]], minlength=num_classes)
     notes = raw.notes
+    for part in settings.given_shares():
+        if part in raw.official:
+            notes = (*notes, f"{part}_share changes nothing: {source!r} has a {part} split of its own")
     if raw.unreadable:
-        notes = (*notes, f"{len(raw.unreadable):,} images could not be read and are left out; {raw.unreadable[0]}")
+        notes = (
+            *notes,
+            f"{len(raw.unreadable):,} images could not be read and are left out; {next(iter(raw.unreadable.values()))}",
+        )
     if counts.max() > UNEQUAL * counts.min():
         most, least = raw_name(raw, int(counts.argmax())), raw_name(raw, int(counts.argmin()))
         notes = (

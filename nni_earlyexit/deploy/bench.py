@@ -202,13 +202,12 @@ def bench(
 def predicted(bundle: Bundle, table: LatencyTable, exits: NDArray[np.intp]) -> Predicted:
     """Seconds of a batch by a latency table, given the exits (inputs,) of float32 that inputs leave at."""
     space, own = restored(bundle), bundle.architecture
-    trunk_only = {name: 0.0 if name.startswith("exits.") else seconds for name, seconds in table.seconds.items()}
-    whole, trunk = (np.array(each.predictor(space)(own.sample)) for each in (table, replace(table, seconds=trunk_only)))
+    seconds = table.predictor(space).seconds(own.sample)
     kept = list(own.kept)
-    branches = np.diff(whole - trunk, prepend=0.0)[kept]
-    until = trunk[kept]
-    spent = np.array(bundle.policy.costs_without_dropped(until + np.cumsum(branches), branches))
-    return Predicted(float(spent[exits].mean()), float(until[-1] + branches[-1]))
+    branches = np.asarray(seconds.branches)[kept]
+    trunk = (np.asarray(seconds.until) - np.cumsum(seconds.branches))[kept]
+    spent = np.array(bundle.policy.costs_without_dropped((trunk + branches.cumsum()).tolist(), branches.tolist()))
+    return Predicted(float(spent[exits].mean()), float(trunk[-1] + branches[-1]))
 
 
 def _table(bundle: Bundle, path: Path, batch_sizes: Sequence[int], threads: int) -> LatencyTable:
@@ -290,11 +289,8 @@ class _Way:
             said = self.answer(batch)
             self.seconds.append(time.perf_counter() - begin)
             self.said.append(said)
-        after = _joules()
-        if self._joules is None or before is None or after is None:
-            self._joules = None
-        else:
-            self._joules += after - before
+        used = _used(before, _joules())
+        self._joules = None if self._joules is None or used is None else self._joules + used
 
     def speed(self, classes: NDArray[np.intp], y: NDArray[np.integer]) -> Speed:
         """Its speed, given the classes (inputs,) that it said."""
@@ -342,12 +338,25 @@ def static_session(file: Path, threads: int) -> Answer:
     return answer
 
 
-def _joules() -> float | None:
-    """Joules that the processors have used since some time (Intel's RAPL); ``None`` where the machine does not tell."""
+def _joules() -> list[tuple[float, float]]:
+    """Joules that each processor has used (Intel's RAPL), and those at which it starts again; empty if it does not say."""
     try:
-        return sum(float((place / "energy_uj").read_text()) for place in _packages()) / 1e6 if _packages() else None
+        return [
+            (_number(place / "energy_uj") / 1e6, _number(place / "max_energy_range_uj") / 1e6) for place in _packages()
+        ]
     except (OSError, ValueError):
+        return []
+
+
+def _number(path: Path) -> float:
+    return float(path.read_text())
+
+
+def _used(before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]) -> float | None:
+    """The joules between two looks; ``None`` where the machine does not tell."""
+    if not before or len(before) != len(after):
         return None
+    return sum(b - a if b >= a else b - a + most for (a, most), (b, _) in zip(before, after, strict=True))
 
 
 def _packages() -> list[Path]:

@@ -68,7 +68,7 @@ def save_bundle(
     _remove_parts(place)
     make_folder(part)
     try:
-        weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+        weights = {name: tensor.contiguous().cpu().clone() for name, tensor in network.state_dict().items()}
         (part / WEIGHTS).write_bytes(serialise(weights))
         write_json(part / ARCHITECTURE, asdict(architecture))
         names = [name for extra in extras for name in extra(part)]  # they may add to the fits

@@ -105,7 +105,7 @@ def export(
     whole = record.load_network(trial.folder)
     stored = read_arrays(trial.file(record.OUTPUTS), "trial")
     logits, labels = stored["calibration_logits"], stored["calibration_labels"]
-    costs = ExitCosts(whole.exit_costs, latency_s=trial.exit_latency_s, branch_macs=whole.branch_costs)
+    costs = trial.costs(whole.exit_costs, whole.branch_costs)
     chosen = fit_cutoffs(settings, logits, labels, costs)
     policy = chosen.policy
     every = keep_exits or guarantee is not None
@@ -129,8 +129,7 @@ def export(
         "seed": settings.training.seed,
         "goal": _goal(settings),
     }
-    latency = None if trial.exit_latency_s is None else [trial.exit_latency_s[exit] for exit in kept]
-    own = ExitCosts(network.exit_costs, latency_s=latency, branch_macs=network.branch_costs)
+    own = _costs_of_kept(trial, network, kept)
     say(f"judges it on {len(splits['test'].y):,} test inputs")
     device = next(network.parameters()).device
     segments = TorchSegments(network, device)
@@ -232,6 +231,22 @@ def _missed(settings: Settings, chosen: TradeOff) -> str:
     return ""
 
 
+def _costs_of_kept(trial: Record, network: EarlyExitNetwork, kept: Sequence[int]) -> ExitCosts:
+    """The costs of ``network``, which is that of ``trial`` with the exits ``kept`` only."""
+    costs = ExitCosts(network.exit_costs, branch_macs=network.branch_costs)
+    if trial.exit_latency_s is None:
+        return costs
+    until, branches = np.array(trial.exit_latency_s), np.zeros(len(trial.exit_latency_s))
+    if trial.branch_latency_s is not None:
+        branches[:] = trial.branch_latency_s
+    saved = np.where(np.isin(np.arange(len(until)), kept), 0, branches).cumsum()
+    return replace(
+        costs,
+        latency_s=(until - saved)[list(kept)].tolist(),
+        branch_latency_s=branches[list(kept)].tolist(),
+    )
+
+
 def _public(name: str) -> str:
     """The name of a data set without the folders that it lies in, for a bundle may be published."""
     kind, colon, path = name.partition(":")
@@ -247,7 +262,7 @@ def _ranges(task: Any) -> NDArray[Any]:
 def _unnormalised(x: Any) -> NDArray[Any]:
     import torch
 
-    if x.dtype == torch.uint8:
+    if x.dtype == torch.uint8 and x.ndim == 4:
         return (x.float() / 255).numpy()
     return (x.float() if x.is_floating_point() else x.long()).numpy()
 

@@ -92,7 +92,8 @@ class EarlyExitPredictor:
         x = self._preprocessing.shaped(images).detach().cpu()
         if self.bundle.architecture.tokens:
             return x.long().numpy()
-        return (x.float() / 255 if x.dtype == torch.uint8 else x.float()).numpy()
+        is_image = x.dtype == torch.uint8 and x.ndim == 4
+        return (x.float() / 255 if is_image else x.float()).numpy()
 
     def measure(self, batch_size: int = 64) -> None:
         """Measure how long the segments take here, so that only what pays is taken out of batches up to this size."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni_earlyexit.search.goal import Goal
 from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.search.objectives import DIRECTIONS
 from nni_earlyexit.utils.amounts import format_amount, parse_amount
@@ -99,8 +98,8 @@ class Wish:
         least = self.limits.get("accuracy", 0.0)
         # of averages the least that is accurate enough; of what is of the whole network, the most accurate point
         cheap = self.best in ("avg_macs", "latency_s") or (self.best != "accuracy" and "accuracy" in self.limits)
-        goal = Goal(min_accuracy=least) if cheap else Goal(tolerance=0.0)
-        return replace(settings, goal=replace(goal, confidence=settings.goal.confidence), limits=limits)
+        goal = settings.goal.at(min_accuracy=least) if cheap else settings.goal.at(tolerance=0.0)
+        return replace(settings, goal=goal, limits=limits)
 
     def _columns(self, trial: Record) -> dict[str, np.ndarray[Any, Any]]:
         """The metrics along the trade-off of a trial's network; what is of the whole network is the same everywhere."""

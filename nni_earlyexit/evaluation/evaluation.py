@@ -16,7 +16,7 @@ from nni_earlyexit.evaluation import metrics
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.nn.preprocessing import Preprocessing
-from nni_earlyexit.search.costs import ExitCosts
+from nni_earlyexit.search.costs import ExitCosts, ExitSeconds
 from nni_earlyexit.search.metrics import FRONT
 from nni_earlyexit.thresholds.diagnostics import Diagnostic
 from nni_earlyexit.thresholds.policy import ExitPolicy
@@ -116,7 +116,7 @@ def evaluate(
     data: Data,
     settings: Settings,
     *,
-    latency_s: Sequence[float] | None = None,
+    latency: ExitSeconds | None = None,
     after_epoch: Callable[[Mapping[str, Any]], bool] = lambda epoch_metrics: True,
     train: Train = fit,
     run: Run = lambda network, data, part: exit_logits(network, getattr(data, part).parts()),
@@ -127,8 +127,8 @@ def evaluate(
     ----------
     network, data, settings
         The network to train, the data to train it on, and the settings of training and judging.
-    latency_s
-        Predicted seconds until each exit (exits,), if they are known.
+    latency
+        Its predicted seconds, if they are known.
     after_epoch
         Function that gets the metrics after each epoch, and ends the training when it returns ``False``.
     train
@@ -140,7 +140,7 @@ def evaluate(
     """
     start = time.perf_counter()
     data = data.for_network(network)
-    facts = metrics.facts(network, latency_s)
+    facts = metrics.facts(network, latency)
     if settings.limits.excess(facts.costs) > 0:
         values = metrics.infeasible(facts, settings.limits)
         return Evaluation(
@@ -167,7 +167,11 @@ def evaluate(
     network.preprocessing, network.policy = data.preprocessing, measured.policy
     diagnostics = metrics.diagnosed(settings, facts.costs, measured, labels)
     calibration = Outputs(run(network, data, "calibration"), data.calibration.y.numpy())
-    values = {**measured.metrics, **metrics.diagnosis(diagnostics), "train_seconds": time.perf_counter() - start}
+    values = {
+        **metrics.within_limits(measured.metrics, settings.limits),
+        **metrics.diagnosis(diagnostics),
+        "train_seconds": time.perf_counter() - start,
+    }
     return Evaluation(
         network,
         facts.costs,

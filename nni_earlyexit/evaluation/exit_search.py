@@ -22,8 +22,7 @@ from nni_earlyexit.bank.trainers import explored
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.evaluation.network_front import Member, judge
-from nni_earlyexit.evaluation.same_split import check_same_split
-from nni_earlyexit.search.goal import Goal
+from nni_earlyexit.evaluation.same_split import check_same_data, check_same_split
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.space.search_domain import check_limits
@@ -73,6 +72,7 @@ def open_bank(space: EarlyExitSpace, settings: Settings, folder: Path, say: Say 
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     data = data_sets.load_settings(settings.data, recipe.seed, say)
+    check_same_data(space.identity(), settings, data)
     return Bank(folder, space, data, recipe, say=say)
 
 
@@ -112,10 +112,9 @@ def find_exits(
     branches = front.networks[position]
     # the very point that was picked, not the one that the goal would pick of this network's points alone
     least = max(0.0, front.points[position].accuracy - 1e-9)
-    same = {name: getattr(settings.goal, name) for name in ("confidence", "cutoffs", "drop_exits")}
-    picked = replace(settings, goal=Goal(min_accuracy=least, **same))
+    picked = replace(settings, goal=settings.goal.at(min_accuracy=least))
     sample = bank.branches.sample([own.branch for own in branches])
-    result = evaluate_in_bank(bank, sample, picked, latency_s=None if latencies is None else latencies(sample))
+    result = evaluate_in_bank(bank, sample, picked, latency=None if latencies is None else latencies.seconds(sample))
     record.save(result, output, settings)
     stored = record.load(output)
     if stored is None or result.policy is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from nni_earlyexit.bank.stored_branch import StoredBranch
 from nni_earlyexit.data.splits import Data
 from nni_earlyexit.evaluation.evaluation import Evaluation, evaluate
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.search.costs import ExitSeconds
 from nni_earlyexit.training.fit import AfterEpoch
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
@@ -19,12 +20,11 @@ from numpy.typing import NDArray
 
 
 def evaluate_in_bank(
-    bank: Bank, sample: Mapping[str, Any], settings: Settings, *, latency_s: Sequence[float] | None = None
+    bank: Bank, sample: Mapping[str, Any], settings: Settings, *, latency: ExitSeconds | None = None
 ) -> Evaluation:
     """The network of the bank's space that ``sample`` means: only the branches that the bank lacks are trained.
 
-    Nothing is trained if the network is known to miss a limit. ``latency_s``: predicted seconds until each exit (exits,), if
-    they are known.
+    Nothing is trained if the network is known to miss a limit. ``latency``: its predicted seconds, if they are known.
     """
     branches: list[StoredBranch] = []
     missing = 0
@@ -41,5 +41,5 @@ def evaluate_in_bank(
         return bank.logits(branches, part)
 
     network = bank.space.freeze(sample)
-    result = evaluate(network, bank.data, settings, latency_s=latency_s, train=train, run=run)
+    result = evaluate(network, bank.data, settings, latency=latency, train=train, run=run)
     return replace(result, metrics={**result.metrics, "new_branches": missing})

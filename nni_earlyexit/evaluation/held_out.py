@@ -50,11 +50,10 @@ def held_out(trial: Record, outputs: OutputsFile) -> HeldOut:
     ``ValueError`` or ``LookupError`` for outputs that are not those of a trial.
     """
     from nni_earlyexit.evaluation.metrics import fit_cutoffs
-    from nni_earlyexit.search.costs import ExitCosts
 
     exit_costs = [int(cost) for cost in outputs.exit_costs]
     branches = [0] * len(exit_costs) if outputs.branch_costs is None else [int(cost) for cost in outputs.branch_costs]
-    costs = ExitCosts(exit_costs, latency_s=trial.exit_latency_s, branch_macs=branches)
+    costs = trial.costs(exit_costs, branches)
     policy = fit_cutoffs(trial.settings, outputs.logits["calibration"], outputs.labels["calibration"], costs).policy
     spent = np.array(policy.costs_without_dropped(exit_costs, branches))
     right = {name: policy.predict(outputs.logits[name]) == outputs.labels[name] for name in SPLITS}

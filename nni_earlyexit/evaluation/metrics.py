@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.search import goal
-from nni_earlyexit.search.costs import ExitCosts
-from nni_earlyexit.search.limits import Limits
+from nni_earlyexit.search.costs import ExitCosts, ExitSeconds
+from nni_earlyexit.search.limits import ROUNDING, Limits
 from nni_earlyexit.search.metrics import FRONT, SAMPLE, exit_metric
+from nni_earlyexit.thresholds.common_cutoff import TUNED
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.guarantee import Guarantee
 from nni_earlyexit.thresholds.operating_point import Unreachable
 from nni_earlyexit.thresholds.policy import ExitPolicy
-from nni_earlyexit.thresholds.policy_front import Front, TradeOff
+from nni_earlyexit.thresholds.policy_front import Front, TradeOff, mean_cost
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils.files import finite_or_none
 from numpy.typing import NDArray
@@ -51,8 +52,8 @@ class Measured(NamedTuple):
     logits: NDArray[np.float32]
 
 
-def facts(network: EarlyExitNetwork, latency_s: Sequence[float] | None = None) -> NetworkFacts:
-    """The facts of ``network``, with the predicted seconds until each exit if they are known."""
+def facts(network: EarlyExitNetwork, latency: ExitSeconds | None = None) -> NetworkFacts:
+    """The facts of ``network``, with its predicted seconds if they are known."""
     return NetworkFacts(
         sample=network.sample or {},
         exit_stages=network.exit_stages,
@@ -62,7 +63,8 @@ def facts(network: EarlyExitNetwork, latency_s: Sequence[float] | None = None) -
             branch_macs=network.branch_costs,
             params=network.exit_params,
             activation_bytes=network.exit_activation_bytes,
-            latency_s=latency_s,
+            latency_s=None if latency is None else latency.until,
+            branch_latency_s=None if latency is None else latency.branches,
         ),
     )
 
@@ -76,14 +78,17 @@ def fit_cutoffs(
 ) -> FittedCutoffs:
     """The point that the goal wants of the front on these outputs, within all limits, and its policy.
 
-    Where none meets the goal, it is the one that comes closest. With a guarantee, only policies that keep it are on the front.
+    Where none meets the goal, it is the one that comes closest. With a guarantee, only policies that keep it are on the front,
+    whose cutoffs are tuned and whose exits may be dropped, whatever the goal says of that.
     """
     limits = settings.limits
-    optimizer = settings.goal.optimizer(limits.max_avg_macs).set_params(guarantee=guarantee)
+    optimizer = settings.goal.optimizer(limits.max_avg_macs)
+    if guarantee is not None:
+        optimizer.set_params(guarantee=guarantee, cutoffs=TUNED, drop_exits=True)
     optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs)
     point, within = optimizer.chosen_, optimizer.front_
     if limits.max_latency_s is not None and costs.latency_s is not None:
-        within = within[within.shares @ costs.latency_s <= limits.max_latency_s]
+        within = within[within.mean_costs(costs.latency_s, costs.branch_latency_s or 0) <= limits.max_latency_s]
         if len(within):
             last_accuracy = float(optimizer.single_exit_accuracies_[-1])
             try:
@@ -93,7 +98,7 @@ def fit_cutoffs(
         else:
             point = optimizer.front_[0]
     if limits.max_avg_macs is not None:
-        within = within[within.avg_cost <= limits.max_avg_macs * (1 + 1e-12)]
+        within = within[within.avg_cost <= limits.max_avg_macs * (1 + ROUNDING)]
     return FittedCutoffs(point, optimizer.policy_of(point), within)
 
 
@@ -110,11 +115,21 @@ def measured(
         "feasible": 1,
         "excess": 0,
         "epochs": epochs,
-        **_untrained(network, chosen.shares),
+        **_untrained(network, chosen.shares, chosen.cutoffs),
         **_per_exit(network, accuracies.tolist(), chosen),
         FRONT: _front(network, within.thinned(FRONT_POINTS)),
     }
     return Measured(metrics, policy, logits)
+
+
+def within_limits(metrics: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """The ``metrics`` of a trained network, infeasible if its averages exceed the limits on them.
+
+    So they may where a cutoff is given for all exits, for then there is no other point. It is said at the end only: as long as
+    the network learns, more and more inputs are sure.
+    """
+    excess = limits.excess_of_averages(metrics["avg_macs"], metrics.get("latency_s"))
+    return {**metrics, "default": goal.penalty(excess), "feasible": 0, "excess": excess} if excess else dict(metrics)
 
 
 def diagnosed(settings: Settings, costs: ExitCosts, network: Measured, y: NDArray[np.integer]) -> list[Diagnostic]:
@@ -142,7 +157,7 @@ def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
         "feasible": 0,
         "excess": excess,
         "epochs": 0,
-        **_untrained(network, all_stay),
+        **_untrained(network, all_stay, [0.0] * len(all_stay)),
         **_per_exit(network, None, None),
         FRONT: {},
         "optimism": 0.0,
@@ -150,8 +165,8 @@ def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]:
-    """Metrics of a network that need no training, given the shares of inputs that leave at each exit."""
+def _untrained(network: NetworkFacts, shares: Sequence[float], cutoffs: Sequence[float]) -> dict[str, Any]:
+    """Metrics of a network that need no training, given the share of inputs that leaves at each exit, and its cutoff."""
     costs = network.costs
     values: dict[str, Any] = {"full_macs": costs.macs[-1]}
     if costs.params is not None:
@@ -159,7 +174,7 @@ def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]
     if costs.activation_bytes is not None:
         values["activation_bytes"] = costs.activation_bytes[-1]
     if costs.latency_s is not None:
-        values["latency_s"] = float(np.dot(shares, costs.latency_s))
+        values["latency_s"] = float(mean_cost(cutoffs, shares, costs.latency_s, costs.branch_latency_s or 0))
         values["full_latency_s"] = float(costs.latency_s[-1])
     return {**values, SAMPLE: dict(network.sample)}
 
@@ -167,8 +182,9 @@ def _untrained(network: NetworkFacts, shares: Sequence[float]) -> dict[str, Any]
 def _front(network: NetworkFacts, front: Front) -> dict[str, list[float]]:
     """The metrics that differ along a network's trade-off, one list each."""
     columns = {"accuracy": front.accuracy, "avg_macs": front.avg_cost}
-    if network.costs.latency_s is not None:
-        columns["latency_s"] = front.shares @ network.costs.latency_s
+    costs = network.costs
+    if costs.latency_s is not None:
+        columns["latency_s"] = front.mean_costs(costs.latency_s, costs.branch_latency_s or 0)
     return {name: column.tolist() for name, column in columns.items()}
 
 

@@ -272,15 +272,19 @@ def _judge(trial: record.Record) -> Member:
     from nni_earlyexit import data, search_spaces
     from nni_earlyexit.evaluation.metrics import fit_cutoffs
     from nni_earlyexit.nn.logits import exit_logits
-    from nni_earlyexit.search.costs import ExitCosts
     from nni_earlyexit.thresholds.diagnostics import diagnose
+    from nni_earlyexit.thresholds.policy_front import mean_cost
 
     settings = trial.settings
     network = trial.network()
     task = data.load_settings(settings.data.for_shape(network.input_shape), settings.training.seed).for_network(network)
     data.check_fits(task, network)
-    costs = ExitCosts(network.exit_costs, latency_s=trial.exit_latency_s, branch_macs=network.branch_costs)
+    costs = trial.costs(network.exit_costs, network.branch_costs)
     calibration = exit_logits(network, task.calibration.parts()), task.calibration.y.numpy()
+    if not np.array_equal(trial.labels().get("calibration", calibration[1]), calibration[1]):
+        raise ValueError(
+            f"data: {task.name!r} is not as it was when the network was trained; its calibration split is another one"
+        )
     fitted = fit_cutoffs(settings, *calibration, costs)
     policy = fitted.policy
     diagnostics = diagnose(
@@ -298,7 +302,7 @@ def _judge(trial: record.Record) -> Member:
     test = {name: float(trial.metrics[name]) for name in DIRECTIONS if name in trial.metrics}  # costs of the network
     test |= {"accuracy": float(right.mean()), "avg_macs": float(spent[exits].mean())}
     if trial.exit_latency_s is not None:
-        test["latency_s"] = float(shares @ trial.exit_latency_s)
+        test["latency_s"] = float(mean_cost(policy.cutoffs, shares, trial.exit_latency_s, trial.branch_latency_s or 0))
     return Member(
         record=trial,
         policy=policy,

@@ -16,9 +16,10 @@ from nni_earlyexit import data as data_sets
 from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Train, evaluate
 from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
-from nni_earlyexit.evaluation.same_split import check_same_split
+from nni_earlyexit.evaluation.same_split import check_same_data, check_same_split
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.nn.network import EarlyExitNetwork
+from nni_earlyexit.search.costs import ExitSeconds
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
 from nni_earlyexit.training.checkpoint import Checkpoint
@@ -154,6 +155,7 @@ def train_one(
     check_number_of_weights(recipe.exit_weights, len(space.network.stages))
     data = data_sets.load_settings(settings.data, recipe.seed, say)
     data_sets.check_fits(data, space)
+    check_same_data(space.identity(), settings, data)
     for note in data.notes:
         say(note)
     if recipe.threads is not None:
@@ -162,10 +164,10 @@ def train_one(
     torch.manual_seed(recipe.seed)
     network = space.freeze(sample) if begin is None else begin.network()
     latencies = latency_table.latencies(settings.limits.latency_table, space)
-    latency_s = None if latencies is None else latencies(sample)
+    latency = None if latencies is None else latencies.seconds(sample)
     files.make_folder(folder)
     with files.claimed(folder):
-        network, metrics = _trained(network, data, settings, latency_s, folder, task, own, say, bar)
+        network, metrics = _trained(network, data, settings, latency, folder, task, own, say, bar)
     data = data.for_network(network)
     right, labels = _right(network, data.test), data.test.y.numpy()
     return Judgement(
@@ -186,7 +188,7 @@ def _trained(
     network: EarlyExitNetwork,
     data: data_sets.Data,
     settings: Settings,
-    latency_s: Sequence[float] | None,
+    latency: ExitSeconds | None,
     folder: Path,
     task: Mapping[str, Any],
     own: Train | None,
@@ -215,7 +217,7 @@ def _trained(
             if recipe.weights is not None:
                 supernet = read_supernet(recipe.weights, network, data)
                 train = taking_weights(supernet, train if recipe.finetune else None)
-            result = evaluate(network, data, settings, latency_s=latency_s, after_epoch=after_epoch, train=train)
+            result = evaluate(network, data, settings, latency=latency, after_epoch=after_epoch, train=train)
         if result.policy is None:
             raise ValueError("sample: this network misses a limit and is not trained")
         record.save(result, folder, settings)

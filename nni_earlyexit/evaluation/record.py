@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.thresholds.policy import ExitPolicy
 from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.checks import is_number
 from nni_earlyexit.utils.provenance import made_with
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from nni_earlyexit.evaluation.evaluation import Evaluation
@@ -72,9 +74,24 @@ class Record:
     policy: ExitPolicy | None
     settings: Settings
     exit_latency_s: list[float] | None = None
+    branch_latency_s: list[float] | None = None
     diagnostics: Sequence[Mapping[str, Any]] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
     made_with: Mapping[str, str] = field(default_factory=dict)
+
+    def costs(self, macs: Sequence[int], branch_macs: Sequence[int]) -> ExitCosts:
+        """The costs of the network, given its MACs to leave at each exit and those of each branch."""
+        return ExitCosts(
+            macs, latency_s=self.exit_latency_s, branch_macs=branch_macs, branch_latency_s=self.branch_latency_s
+        )
+
+    def labels(self) -> dict[str, NDArray[np.integer]]:
+        """The classes of the validation and the calibration split that the trial saw; none where they cannot be read."""
+        try:
+            with np.load(self.folder / OUTPUTS, allow_pickle=False) as stored:
+                return {part: stored[f"{part}_labels"] for part in ("validation", "calibration")}
+        except Exception:  # of half a dozen modules, for a damaged file can hold anything
+            return {}
 
     def file(self, name: str) -> Path:
         """The trial's file ``name``; :class:`Damaged` unless it is what the trial wrote."""
@@ -138,7 +155,8 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
     if validation is not None and calibration is not None:
         from safetensors.torch import save as serialise
 
-        weights = {name: tensor.contiguous() for name, tensor in evaluation.network.state_dict().items()}
+        # copies, for the format takes no two names of one tensor, as a layer that stands twice has them
+        weights = {name: tensor.contiguous().clone() for name, tensor in evaluation.network.state_dict().items()}
         outputs = {
             "validation_logits": validation.logits,
             "validation_labels": validation.labels,
@@ -159,6 +177,9 @@ def save(evaluation: Evaluation, folder: Path, settings: Settings) -> None:
         "metrics": evaluation.metrics,
         "exit_costs": list(evaluation.costs.macs),
         "exit_latency_s": None if evaluation.costs.latency_s is None else list(evaluation.costs.latency_s),
+        "branch_latency_s": None
+        if evaluation.costs.branch_latency_s is None
+        else list(evaluation.costs.branch_latency_s),
         "diagnostics": [diagnostic.to_dict() for diagnostic in evaluation.diagnostics],
         "settings": settings.to_dict(),
         "made_with": made_with(),
@@ -252,9 +273,10 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
     for name in ("feasible", "accuracy", "avg_macs", "default"):
         if not math.isfinite(metrics[name]):
             raise ValueError(f"metrics: {name} is {metrics[name]!r}")
-    latency_s = summary.get("exit_latency_s")
-    if latency_s is not None and not (isinstance(latency_s, list) and all(map(is_number, latency_s))):
-        raise ValueError(f"exit_latency_s is {str(latency_s)[:100]!r}")
+    seconds = {name: summary.get(name) for name in ("exit_latency_s", "branch_latency_s")}
+    for name, values in seconds.items():
+        if values is not None and not (isinstance(values, list) and all(map(is_number, values))):
+            raise ValueError(f"{name} is {str(values)[:100]!r}")
     return Record(
         folder=folder,
         space=None if summary["space"] is None else str(summary["space"]),
@@ -262,7 +284,7 @@ def _parsed(folder: Path, summary: Mapping[str, Any]) -> Record:
         metrics=dict(metrics),
         policy=None if policy is None else ExitPolicy.from_dict(policy),
         settings=Settings.from_dict(summary["settings"]),
-        exit_latency_s=latency_s,
+        **seconds,
         diagnostics=summary.get("diagnostics", ()),
         checksums=checksums,
         made_with={str(name): str(value) for name, value in dict(summary.get("made_with", {})).items()},

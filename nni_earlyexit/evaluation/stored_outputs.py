@@ -44,8 +44,9 @@ def source(name: str, trial: str | None) -> Source:
     if finished is None or finished.policy is None:
         how = "is not finished" if finished is None else "missed a limit and was not trained"
         raise ValueError(f"trial: {trial!r} {how}, so it has no outputs")
-    settings = finished.settings
-    arguments = {**asdict(settings.operating_point), "confidence": settings.goal.confidence}
+    goal = finished.settings.goal
+    ways = {"confidence": goal.confidence, "cutoffs": goal.cutoffs, "drop_exits": goal.drop_exits}
+    arguments = {**asdict(finished.settings.operating_point), **ways}
     return Source(finished.file(record.OUTPUTS), finished.folder, "", arguments)
 
 

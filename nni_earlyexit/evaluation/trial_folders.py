@@ -59,6 +59,7 @@ def first_complaint(folder: Path) -> str:
             f"'nni-earlyexit fetch {folder}' copies them"
         )
     for trial_folder in trial_folders(folder):
-        if said := complaint(folder, trial_folder.name):
+        is_finished = (trial_folder / "trial.json").is_file()
+        if not is_finished and (said := complaint(folder, trial_folder.name)):
             return f"; a trial said: {said}"
     return ""

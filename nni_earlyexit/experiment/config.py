@@ -64,11 +64,15 @@ class ExperimentFile:
 
 def check(path: Path) -> ExperimentFile:
     """Check the experiment file at ``path``; ``ValueError`` or ``FileNotFoundError`` in one sentence when it cannot work."""
-    content = _fields(path)
+    content = read(path)
     base = path.parent.resolve()
-    folder = base / content.get("trialcodedirectory", ".")  # in which NNI starts trials
+    folder = base / expanded(content.get("trialCodeDirectory", "."))  # in which NNI starts trials
     given = _check_command(_need(content, "trialCommand"), folder)
     settings = replace(given.settings, data=given.settings.data.with_whole_paths(folder))
+    try:
+        settings.data.check_there()
+    except (ValueError, OSError) as error:
+        raise ValueError(f"trialCommand: {error}") from None
     for name in given.allow_spaces:
         search_spaces.allow(name)
     tuner = _need(content, "tuner")
@@ -76,7 +80,7 @@ def check(path: Path) -> ExperimentFile:
     if isinstance(tuner, Mapping) and tuner.get("name") == TUNER:
         arguments = TunerArguments.parse(tuner.get("classArgs"))
         table = arguments.agreed_limits(settings.limits).latency_table
-        if table is not None and not Path(table).is_absolute():
+        if table is not None and not expanded(table).is_absolute():
             raise ValueError(
                 f"latency_table: {table!r} is not possible; a path from / is, as NNI starts tuner and trials in folders of "
                 "its own"
@@ -88,18 +92,18 @@ def check(path: Path) -> ExperimentFile:
                 f"{name}: {file!r} is not possible; a path from / is, as NNI starts trials in folders of its own"
             )
     _check_assessor(content.get("assessor"), settings)
-    search_space = _search_space(content, base)
-    identity = written_identity(search_space)
+    written = search_space(content, base)
+    identity = written_identity(written)
     wanted = parse_identity(identity)
     asked = None if arguments is None else arguments.space
     if asked is not None and parse_identity(asked).name != wanted.name:
         _check_tuner_space(asked, identity, asked)
-    working_directory = _expanded(content.get("experimentworkingdirectory", "~/nni-experiments"))
+    working_directory = _expanded(content.get("experimentWorkingDirectory", "~/nni-experiments"))
     working_directory = working_directory if working_directory.is_absolute() else base / working_directory
     check_writable(working_directory, "experimentWorkingDirectory")
     service = _check_with_nni(path)
     _check_roles(service, _need(content, "trialCommand"))
-    _check_space(identity, search_space, settings, arguments)
+    _check_space(identity, written, settings, arguments)
     check_weights(settings)
     if service["platform"] != "local":
         _check_place(given.settings.data)
@@ -109,9 +113,9 @@ def check(path: Path) -> ExperimentFile:
         path=path.resolve(),
         space=wanted.name,
         settings=settings,
-        concurrency=int(content["trialconcurrency"]),
-        max_trials=content.get("maxtrialnumber"),
-        max_seconds=seconds(content.get("maxexperimentduration")),
+        concurrency=int(content["trialConcurrency"]),
+        max_trials=content.get("maxTrialNumber"),
+        max_seconds=seconds(content.get("maxExperimentDuration")),
         working_directory=working_directory,
         service=service,
     )
@@ -163,8 +167,9 @@ def _is_duration(value: Any) -> bool:
 _TEXT = Check("a text", lambda v: isinstance(v, str) and v.strip() != "" and "\0" not in v)
 _DURATION = Check("a duration such as 600s or 2h", _is_duration)
 _MAPPING = Check("a mapping", lambda v: isinstance(v, Mapping))
-_CHECKS = {
+_FIELDS = {
     "experimentName": _TEXT,
+    "searchSpace": None,  # checked as a whole, as that of the file
     "searchSpaceFile": _TEXT,
     "trialCommand": _TEXT,
     "trialCodeDirectory": _TEXT,
@@ -179,8 +184,11 @@ _CHECKS = {
 """The fields of NNI's that are looked at, and the rules for their values."""
 
 
-def _fields(path: Path) -> dict[str, Any]:
-    """The fields of an experiment file, in small letters; ``ValueError`` for one that is not what NNI's field holds."""
+def read(path: Path) -> dict[str, Any]:
+    """The fields of an experiment file, those that are looked at by NNI's names, others as they are written there.
+
+    ``ValueError`` for a value that is not what NNI's field holds.
+    """
     try:
         content = yaml.safe_load(files.read_text(path, "config"))
     except yaml.YAMLError as error:
@@ -191,24 +199,26 @@ def _fields(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise ValueError(f"config: {str(path)!r} must hold a mapping of NNI's fields")
     # NNI reads trialCommand, trial_command and TrialCommand as the same field
+    names = {name.lower(): name for name in _FIELDS}
     fields: dict[str, Any] = {}
     spelt: dict[str, str] = {}
     for written, value in content.items():
-        name = str(written).lower().replace("_", "")
-        if name in fields:
-            raise ValueError(f"{written}: it is given twice, as {spelt[name]!r} and as {written!r}")
-        fields[name], spelt[name] = value, str(written)
-    for name, check in _CHECKS.items():
-        value = fields.get(name.lower())
+        plain = str(written).lower().replace("_", "")
+        if plain in spelt:
+            raise ValueError(f"{written}: it is given twice, as {spelt[plain]!r} and as {written!r}")
+        spelt[plain] = str(written)
+        fields[names.get(plain, str(written))] = value
+    for name, check in _FIELDS.items():
+        value = fields.get(name)
         if value is None:
-            fields.pop(name.lower(), None)
-        else:
+            fields.pop(name, None)
+        elif check is not None:
             check(name, value)
     return fields
 
 
 def _need(content: Mapping[str, Any], field: str) -> Any:
-    value = content.get(field.lower())
+    value = content.get(field)
     if value is None:
         raise ValueError(f"{field}: it is missing in the experiment file")
     return value
@@ -226,7 +236,7 @@ def _check_command(command: str, folder: Path) -> trial_arguments.Arguments:
         )
     try:
         arguments = trial_arguments.parse(given, helps=False)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise ValueError(f"trialCommand: {error}") from None
     if not folder.is_dir():
         raise ValueError(f"trialCodeDirectory: {str(folder)!r} is not a folder")
@@ -263,13 +273,14 @@ def _check_interpreter(python: str, folder: Path) -> None:
         raise ValueError(f"nnictl: it is not in this environment ({str(programs())!r}); install nni==3.0 there")
 
 
-def _search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
-    search_space = content.get("searchspace")
-    if search_space is None:
-        search_space = files.read_json(base / _need(content, "searchSpaceFile"), "searchSpaceFile")
-    if not isinstance(search_space, Mapping):
+def search_space(content: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """The search space in the fields of an experiment file, or in the file that they name from ``base``."""
+    written = content.get("searchSpace")
+    if written is None:
+        written = files.read_json(base / expanded(_need(content, "searchSpaceFile")), "searchSpaceFile")
+    if not isinstance(written, Mapping):
         raise ValueError("searchSpaceFile: it must hold an object with one entry per label")
-    return search_space
+    return written
 
 
 def _check_with_nni(path: Path) -> dict[str, Any]:
@@ -277,10 +288,13 @@ def _check_with_nni(path: Path) -> dict[str, Any]:
     from nni.experiment.config import ExperimentConfig, utils
 
     try:
-        return dict(ExperimentConfig.load(path).canonical_copy().json()["trainingService"])
+        service = ExperimentConfig.load(path).canonical_copy().json()["trainingService"]
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
         utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
+    if not isinstance(service, Mapping):
+        raise ValueError("trainingService: several of them are not possible here; one is")
+    return dict(service)
 
 
 def _check_roles(service: Mapping[str, Any], command: str) -> None:
@@ -300,7 +314,7 @@ def _check_space(
     from nni_earlyexit import data
     from nni_earlyexit.bank.bank import check_options
     from nni_earlyexit.bank.branch import Branches
-    from nni_earlyexit.evaluation.same_split import check_same_split
+    from nni_earlyexit.evaluation.same_split import check_same_data, check_same_split
     from nni_earlyexit.integration.search_space_file import check_search_space
     from nni_earlyexit.space.latency_table import latencies
     from nni_earlyexit.space.search_domain import check_limits, domain
@@ -321,6 +335,7 @@ def _check_space(
         _check_initial(arguments.create_strategy(), domain(space, settings.limits, seconds_of), space)
     task = data.load_settings(settings.data.for_shape(space.input_shape), settings.training.seed, say)
     data.check_fits(task, space)
+    check_same_data(name, settings, task)
     check_optimizer(settings.training.optimizer)
     check_number_of_weights(settings.training.exit_weights, len(space.network.stages))
 

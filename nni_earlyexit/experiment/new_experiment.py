@@ -270,7 +270,9 @@ def _commented(line: str, comment: str) -> str:
 def _scalar(text: str) -> str:
     """``text`` as a value in YAML, quoted where it could be read as something else."""
     plain = re.fullmatch(r"[A-Za-z][\w ./=,%~+-]*(:[\w./~=,+-][\w ./=,%~+-]*)?", text) and text == text.strip()
-    return text if plain and text.lower() not in ("true", "false", "null", "yes", "no") else json.dumps(text)
+    if plain and text.lower() not in ("true", "false", "null", "yes", "no"):
+        return text
+    return json.dumps(text, ensure_ascii=False)  # YAML takes no pairs of surrogates
 
 
 def settings_of(data: DataSettings, limits: Limits, epochs: int | None = None) -> Settings:

@@ -85,6 +85,7 @@ def _check_trials(folder: Path, say: Say) -> None:
     if given is not None:  # else trials of other people's
         settings = trial_arguments.parse(given, helps=False).settings
         check_weights(settings)
+        settings.data.with_whole_paths(Path(str(config.get("trialCodeDirectory") or "."))).check_there()
         if isinstance(space, Mapping):
             files = read_by_trials(settings, written_identity(space))
     if machines := remote_machines(folder):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from nni_earlyexit.evaluation import record
 from nni_earlyexit.evaluation.evaluation import Evaluation, Train, evaluate
 from nni_earlyexit.evaluation.from_bank import evaluate_in_bank
 from nni_earlyexit.evaluation.from_supernet import read_supernet, taking_weights
-from nni_earlyexit.evaluation.same_split import check_same_split
+from nni_earlyexit.evaluation.same_split import check_same_data, check_same_split
 from nni_earlyexit.integration import trial_channel
 from nni_earlyexit.integration.assignment import own_parameters
 from nni_earlyexit.integration.finished_trial import once
 from nni_earlyexit.integration.tensorboard_link import link_events
 from nni_earlyexit.integration.threads import share_threads
 from nni_earlyexit.nn.network import EarlyExitNetwork, without_exits
+from nni_earlyexit.search.costs import ExitSeconds
 from nni_earlyexit.search.metrics import flat
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.base import EarlyExitSpace
@@ -115,6 +116,7 @@ class EarlyExitEvaluator(Lightning):
         data_sets.check_fits(self.data, model)
         if model.space is not None:
             check_same_split(model.space, self.settings)
+            check_same_data(model.space, self.settings, self.data)
         in_trial = nni.get_current_parameter() is not None
         share_threads(self.settings.training.threads)
         if in_trial and "NNI_TRIAL_JOB_ID" in os.environ:
@@ -133,14 +135,14 @@ class EarlyExitEvaluator(Lightning):
                     nni.report_intermediate_result(flat(metrics))
                 return self._goes_on
 
-            latency_s = self._latency(model)
+            latency = self._latency(model)
             if self.settings.training.bank is not None:
-                result = evaluate_in_bank(self._bank(model), model.sample or {}, self.settings, latency_s=latency_s)
+                result = evaluate_in_bank(self._bank(model), model.sample or {}, self.settings, latency=latency)
             else:
                 usual = partial(fit, module=self.module, callbacks=monitor.callbacks, say=say)
                 train = self._training(model, usual)
                 result = evaluate(
-                    model, self.data, self.settings, latency_s=latency_s, after_epoch=after_epoch, train=train
+                    model, self.data, self.settings, latency=latency, after_epoch=after_epoch, train=train
                 )
         if in_trial:
             if folder:
@@ -159,7 +161,7 @@ class EarlyExitEvaluator(Lightning):
         """The seconds until each exit of a sample of ``space``, if there is a latency table."""
         return latency_table.latencies(self.settings.limits.latency_table, space)
 
-    def _latency(self, model: EarlyExitNetwork) -> Sequence[float] | None:
+    def _latency(self, model: EarlyExitNetwork) -> ExitSeconds | None:
         if self.settings.limits.latency_table is None:
             return None
         if model.space is None or model.sample is None:
@@ -168,8 +170,8 @@ class EarlyExitEvaluator(Lightning):
             from nni_earlyexit import search_spaces
 
             self._latencies[model.space] = self.latencies(search_spaces.restore(model.space))
-        seconds = self._latencies[model.space]
-        return None if seconds is None else seconds(model.sample)
+        latencies = self._latencies[model.space]
+        return None if latencies is None else latencies.seconds(model.sample)
 
     def _training(self, model: EarlyExitNetwork, usual: Train) -> Train:
         """The way to train ``model``: the user's, weights of a supernet, or the ``usual`` one."""

@@ -79,11 +79,14 @@ def parser(helps: bool = True) -> Parser:
 
 
 def parse(arguments: Sequence[str], helps: bool = True) -> Arguments:
-    """The arguments on a command line; ``ValueError`` in one sentence when they cannot work."""
-    given = vars(parser(helps).parse_args(arguments))
-    timeout, memory = given.pop("trial_timeout"), given.pop("trial_memory")
-    allowed, start = given.pop("allow_space"), given.pop("start")
-    return Arguments(Settings.from_options(**given), timeout, memory, tuple(allowed), start)
+    """The arguments on a command line; ``ValueError`` in one sentence when they cannot work.
+
+    The data are not looked for: a path of theirs is one of the folder in which trials start.
+    """
+    values = vars(parser(helps).parse_args(arguments))
+    timeout, memory = values.pop("trial_timeout"), values.pop("trial_memory")
+    allowed, start = values.pop("allow_space"), values.pop("start")
+    return Arguments(build(Settings, values, "settings"), timeout, memory, tuple(allowed), start)
 
 
 def of_command(command: str) -> list[str] | None:
@@ -97,25 +100,26 @@ def of_command(command: str) -> list[str] | None:
 
 def limits_of(command: str) -> Limits | None:
     """The limits in a ``trialCommand``; ``None`` for the command of another program."""
-    given = _given(command)
-    return None if given is None else build(Limits, {o.name: given[o.name] for o in options(Limits)})
+    values = given(command)
+    return None if values is None else build(Limits, {o.name: values[o.name] for o in options(Limits)})
 
 
 def bank_of(command: str) -> Path | None:
     """The bank of branches in a ``trialCommand``, if it has one."""
-    bank = (_given(command) or {}).get("bank")
+    bank = (given(command) or {}).get("bank")
     return None if bank is None else expanded(bank)
 
 
 def allowed_spaces(command: str) -> tuple[str, ...]:
     """The modules of search spaces that a ``trialCommand`` allows; none of a command that is not ours."""
     try:
-        given, _ = parser(helps=False).parse_known_args(of_command(command) or [])
+        values, _ = parser(helps=False).parse_known_args(of_command(command) or [])
     except ValueError:
         return ()
-    return tuple(given.allow_space)
+    return tuple(values.allow_space)
 
 
-def _given(command: str) -> dict[str, Any] | None:
+def given(command: str) -> dict[str, Any] | None:
+    """The options in a ``trialCommand`` by their names; ``None`` for the command of another program."""
     arguments = of_command(command)
     return None if arguments is None else vars(parser(helps=False).parse_args(arguments))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nni_earlyexit.integration.search_space_file import split_parameters
 from nni_earlyexit.integration.trial_arguments import Arguments
@@ -14,6 +13,7 @@ from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.errors import sentence
 
 if TYPE_CHECKING:
+    from nni_earlyexit.evaluation.evaluation import Evaluation
     from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
     from nni_earlyexit.space.base import EarlyExitSpace
 
@@ -26,11 +26,13 @@ class Ready:
     evaluator: EarlyExitEvaluator
 
 
-def outcome(metrics: Mapping[str, Any]) -> str:
+def outcome(result: Evaluation) -> str:
     """The outcome of a trial, for its log."""
+    metrics = result.metrics
     full = f"{format_macs(metrics['full_macs'])} to the last exit"
     if not metrics["feasible"]:
-        return f"not trained, as it is over the limits by {metrics['excess']:.1%}; {full}"
+        untrained = "not trained, as it is " if result.policy is None else ""
+        return f"{untrained}over the limits by {metrics['excess']:.1%}; {full}"
     average = f"{format_macs(metrics['avg_macs'])} average MACs"
     return f"accuracy {metrics['accuracy']:.4f} at {average}, {full}; {metrics['train_seconds']:.1f} s"
 
@@ -82,6 +84,6 @@ def _run(arguments: Arguments, ready: Ready | None) -> None:
             evaluator = EarlyExitEvaluator(settings)
         torch.manual_seed(settings.training.seed)
         result = evaluator.evaluate(space.freeze(sample))
-        print(f"{space.describe(sample)}: {outcome(result.metrics)}", flush=True)
+        print(f"{space.describe(sample)}: {outcome(result)}", flush=True)
 
     once(Path(os.environ["NNI_OUTPUT_DIR"]), sample, settings, identity, train)

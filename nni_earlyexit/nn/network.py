@@ -255,6 +255,8 @@ class EarlyExitNetwork(nn.Module):
             std=self.std,
         )
         part.preprocessing = self.preprocessing
+        # the flag alone: what it is made of is this network's, and comes back to this mode after a look at the part
+        part.training = self.training
         return part
 
     def _check_fits(self, policy: ExitPolicy) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from nni_earlyexit.nn.tokens import PADDING
+from nni_earlyexit.utils.checks import are_matrices
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -55,7 +56,8 @@ class Preprocessing:
             return x.long() if not x.is_floating_point() else x
         shape = (1, -1, *[1] * (x.ndim - 2))
         mean, std = x.new_tensor(self.mean, dtype=torch.float32), x.new_tensor(self.std, dtype=torch.float32)
-        if x.dtype == torch.uint8:  # in the copy that float makes: large images take half the time
+        if x.dtype == torch.uint8 and len(self.input_shape) == 3:
+            # in the copy that float makes: large images take half the time
             return x.float().sub_(mean.view(shape) * 255).div_(std.view(shape) * 255)
         return (x.float() - mean.view(shape)) / std.view(shape)
 
@@ -66,8 +68,9 @@ class Preprocessing:
         ----------
         images
             One image or a batch, numpy or torch: uint8, or float from 0 to 1 where the network learned from uint8 images;
-            channels first or last, or grey without channels. It is resized as the training images were. Of a network on
-            sentences: one sentence, several, or token ids.
+            channels first or last, or grey without channels. It is resized as the training images were. An array of three
+            dimensions whose first or last one is as long as an image has channels is one image; in a list, arrays of two are as
+            many grey ones. Of a network on sentences: one sentence, several, or token ids.
 
         Raises
         ------
@@ -82,7 +85,7 @@ class Preprocessing:
             return self._sentences([images] if isinstance(images, str) else list(map(str, images)))
         x = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
         if len(self.input_shape) == 3:
-            x = self._images(x)
+            x = self._images(x[:, None] if are_matrices(images) else x)
         elif x.ndim == len(self.input_shape):
             x = x[None]
         if tuple(x.shape[1:]) != self.input_shape:

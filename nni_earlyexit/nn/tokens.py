@@ -104,6 +104,13 @@ class WordTokens(nn.Module):
         return MutableShape(*ids.real_shape, self.words.embedding_dim)
 
 
+def vocabulary_of(network: object) -> int | None:
+    """Number of different token ids that a network, or a space of networks, takes; ``None`` of one on anything else."""
+    module = network if isinstance(network, nn.Module) else getattr(network, "network", None)
+    parts = module.modules() if isinstance(module, nn.Module) else ()
+    return next((part.words.num_embeddings for part in parts if isinstance(part, WordTokens)), None)
+
+
 class ChannelsFirst(nn.Module):
     """Images (batch, height, width, channels) as (batch, channels, height, width)."""
 

@@ -51,6 +51,10 @@ class AdditiveCosts(Generic[Number]):
                 costs.append(spent)
         return costs
 
+    def branches(self, sample: Mapping[str, Any]) -> list[Number]:
+        """The cost of each present exit branch of ``sample`` alone."""
+        return [branch(sample) for branch, present in zip(self._exits, self._present(sample), strict=True) if present]
+
 
 def _sum(nodes: Sequence[Node], costs: Mapping[str, float]) -> Function:
     def function(node: Node) -> Function:

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
+
+from nni_earlyexit.utils.errors import exits_with_one_sentence
 
 PACKAGE = Path(__file__).parents[1]
 MODULES = (
@@ -65,10 +67,7 @@ packages = ["nni_earlyexit", "nni_earlyexit.runtime", "nni_earlyexit.thresholds"
 def build(out: Path) -> Path:
     """Build the wheel and put it into the folder ``out``; its file."""
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        own = version("nni-earlyexit")
-    except PackageNotFoundError:
-        own = version("nni-earlyexit-runtime")
+    own = version("nni-earlyexit")
     with tempfile.TemporaryDirectory() as scratch:
         source, built = Path(scratch) / "source", Path(scratch) / "built"
         for name in MODULES:
@@ -76,11 +75,20 @@ def build(out: Path) -> Path:
             shutil.copy(PACKAGE / name, source / "nni_earlyexit" / name)
         (source / "pyproject.toml").write_text(PROJECT.format(version=own))
         words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built), str(source)]
-        subprocess.run([sys.executable, "-m", *words], check=True)
+        done = subprocess.run([sys.executable, "-m", *words], check=False)
+        if done.returncode:
+            raise OSError(f"pip: it ended with exit code {done.returncode}; what it said is above")
         (wheel,) = built.glob("*.whl")
         shutil.move(wheel, out / wheel.name)
     return out / wheel.name
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Build the wheel into the folder that the command line names."""
+    if len(sys.argv) != 2:
+        raise ValueError("OUT: one folder is wanted, into which the wheel is put")
     print(build(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    exits_with_one_sentence(main)()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from nni_earlyexit.utils.checks import are_matrices
 from numpy.typing import NDArray
 
 PADDING, UNKNOWN_WORD = 0, 1
@@ -37,8 +38,9 @@ class Preparation:
         ----------
         images
             One image or a batch: uint8, or float from 0 to 1 where the network learned from uint8 images; channels first or
-            last, or grey without channels, of the network's own height and width. Of a network on sentences: one sentence,
-            several, or token ids.
+            last, or grey without channels, of the network's own height and width. An array of three dimensions whose first or
+            last one is as long as an image has channels is one image; in a list, arrays of two are as many grey ones. Of a
+            network on sentences: one sentence, several, or token ids.
 
         Returns
         -------
@@ -64,7 +66,7 @@ class Preparation:
         if self._tokens:
             x = np.atleast_2d(x).astype(np.int64)
         elif len(shape) == 3:
-            x = _images(x, shape, self._pixels)
+            x = _images(x[:, None] if are_matrices(images) else x, shape, self._pixels)
         else:
             x = (x if x.ndim > len(shape) else x[None]).astype(np.float32)
         if x.shape[1:] != shape:

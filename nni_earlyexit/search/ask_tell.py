@@ -198,6 +198,7 @@ class AskTell(ABC):
         for sample in [*(trial[0] for trial in state["trials"]), *state["pending"]]:
             self.domain.check(sample)
         for sample, losses, points, excess, epochs in state["trials"]:
+            self.trials.pop(key(sample), None)  # told again, it stands where it did before it was stored
             self.trials[key(sample)] = Trial(
                 dict(sample),
                 None if losses is None else tuple(losses),

@@ -31,13 +31,23 @@ def nearest_new(
 ) -> Sample | None:
     """A canonical sample within the limits that ``is_new``; ``None`` when there is none.
 
-    Downhill in excess from what ``draw`` gives, a valid sample, then breadth-first among what meets the limits.
+    Downhill in excess from what ``draw`` gives, a valid sample, then breadth-first among what meets the limits; and again from
+    other draws, for there may be no way between some that meet them.
     """
+    seen: set[str] = set()
     for _ in range(RESTARTS):
         sample = downhill(domain, domain.canonical(draw()), rng)
-        if domain.excess(sample) <= 0:
-            break
-    seen = {key(sample)}
+        if key(sample) in seen:
+            continue
+        seen.add(key(sample))
+        if (new := _nearest_new(domain, sample, seen, is_new, rng)) is not None:
+            return new
+    return None
+
+
+def _nearest_new(
+    domain: Domain, sample: Sample, seen: set[str], is_new: Callable[[Sample], bool], rng: np.random.Generator
+) -> Sample | None:
     frontier = [sample]
     while frontier:
         following = []

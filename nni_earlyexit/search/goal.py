@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nni_earlyexit.thresholds import confidence as measures
 from nni_earlyexit.thresholds.common_cutoff import CUTOFFS, TUNED
@@ -52,6 +52,10 @@ class Goal(PointGoal):
         for name in ("min_accuracy", "max_drop", "tolerance"):
             optional(share())(name, getattr(self, name))
         measures.check(self.confidence)
+
+    def at(self, **point: Any) -> Goal:
+        """Another point of networks whose exits are used in the same way."""
+        return Goal(**point, confidence=self.confidence, cutoffs=self.cutoffs, drop_exits=self.drop_exits)
 
     def operating_point(self, max_cost: float | None = None) -> OperatingPoint:
         """The point that is reported, of those within an average cost of ``max_cost``."""

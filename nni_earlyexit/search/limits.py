@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.utils.checks import Check, optional, positive
 from nni_earlyexit.utils.options import check_options, option
+from nni_earlyexit.utils.paths import expanded
 
 
 class Limit(NamedTuple):
@@ -42,12 +42,16 @@ def _limit(name: str, meaning: str) -> float | None:
     return limit
 
 
+ROUNDING = 1e-12
+"""Share by which an average may be over a limit, for sums are rounded."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of a search, none by default; ``ValueError`` for what cannot be one.
 
     A network that is known to miss one before training is not trained. Of averages, which depend on the cutoffs, that is so
-    when even the first exit costs more.
+    when even the first exit costs more. Without that exit it is another network, which may keep the limit.
     """
 
     max_avg_macs: float | None = _limit("max_avg_macs", "limit on average MACs, such as 400k")
@@ -65,7 +69,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.latency_table is not None and not Path(self.latency_table).is_file():
+        if self.latency_table is not None and not expanded(self.latency_table).is_file():
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
 
     def check_latency_is_known(self, objectives: Collection[str] = ()) -> None:
@@ -88,7 +92,13 @@ class Limits:
             over += max(0.0, cost[LIMITS[name].exit] / limit - 1)
         return over
 
+    def excess_of_averages(self, avg_macs: float, latency_s: float | None) -> float:
+        """Sum of the shares by which a trained network's averages exceed the limits on them."""
+        averages = ((avg_macs, self.max_avg_macs), (latency_s, self.max_latency_s))
+        over = [value / limit - 1 for value, limit in averages if value is not None and limit is not None]
+        return sum(share for share in over if share > ROUNDING)
+
     def with_whole_paths(self) -> Limits:
         """The same with a path from ``/``, which means the same file wherever it is read later."""
         table = self.latency_table
-        return self if table is None else replace(self, latency_table=str(Path(table).resolve()))
+        return self if table is None else replace(self, latency_table=str(expanded(table).resolve()))

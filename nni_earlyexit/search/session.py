@@ -6,7 +6,7 @@ NNI's tuner and NNI's ``Strategy`` are shells around it. Trials are whatever a s
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ class Session:
 
     def take_in(self, sample: Sample, metrics: Any) -> bool:
         """``True`` when a result of an earlier run was new and could be told; what cannot be understood counts as failed."""
-        if self._is_known(sample):
+        if self._is_known(self._that_ran(sample, metrics)):
             return False
         if not tell(self.strategy, metrics):
             self.strategy.tell(sample, None)
@@ -119,26 +119,40 @@ class Session:
         """
         taken, running, names = [], [], set()
         submitted = list(submitted)
-        others = {key(trial.sample) for trial in submitted if not (trial.ended and trial.damaged)}
-        for trial in submitted:
-            name = key(trial.sample)
+        that_ran = [self._that_ran(trial.sample, trial.metrics) for trial in submitted]
+        others = {
+            key(sample)
+            for sample, trial in zip(that_ran, submitted, strict=True)
+            if not (trial.ended and trial.damaged)
+        }
+        for sample, trial in zip(that_ran, submitted, strict=True):
+            name = key(sample)
             if trial.metrics is not None:
-                if self.take_in(trial.sample, trial.metrics):
+                if self.take_in(sample, trial.metrics):
                     taken.append(trial)
                 if trial.ended and trial.damaged:
                     if name not in others:
-                        self.strategy.pending[name] = trial.sample
+                        self.strategy.pending[name] = sample
                     continue
             elif not trial.ended:
-                self.strategy.pending[name] = trial.sample
+                self.strategy.pending[name] = sample
                 running.append(trial)
             elif trial.canceled:
                 continue  # tried again, unless its end was told when it came
             elif name not in self.strategy.trials:
-                self.strategy.tell(trial.sample, None)
+                self.strategy.tell(sample, None)
             names.add(name)
         self._again = [sample for name, sample in self.strategy.pending.items() if name not in names]
         return Settled(taken, running)
+
+    def _that_ran(self, sample: Sample, metrics: Any) -> Sample:
+        """The sample of the result ``metrics``, for NNI may have swapped the parameters of two trials; else ``sample``."""
+        own = metrics.get("sample") if isinstance(metrics, Mapping) else None
+        try:
+            self.strategy.domain.check(own or {})
+            return self.strategy.domain.canonical(own or {})
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            return sample
 
     def _is_known(self, sample: Sample) -> bool:
         """``True`` if a result of the network is known."""

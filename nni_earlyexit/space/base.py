@@ -22,7 +22,7 @@ from nni_earlyexit.space.exit_rules import ExitRules
 from nni_earlyexit.space.extremes import Number
 from nni_earlyexit.space.resolution import nearest
 from nni_earlyexit.utils.arguments import Argument, arguments_of
-from nni_earlyexit.utils.checks import is_whole, unknown
+from nni_earlyexit.utils.checks import boolean, check_number, is_whole, unknown
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -170,6 +170,11 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             if name not in arguments:
                 raise ValueError(f"space {cls.name}: {name} is missing")
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+        for name, value in given.items():
+            if isinstance(defaults[name], bool):  # a word such as False would count as true
+                boolean()(name, value)
+        if given.get("num_classes") is not None:
+            check_number("num_classes", given["num_classes"], 1)
         own = _defaults(cls.parts)
         for name in ("fixed_exits", "banned_exits", "exit_layers", "exit_heads"):  # written as one when there is one
             if name not in own and isinstance(given.get(name), (int, str)):
@@ -390,9 +395,10 @@ class EarlyExitSpace(ModelSpace, disable_init_wrapper=True):  # type: ignore[cal
             )
 
         parts = []
+        present = self._exit_presence(sample)
         for stage in range(len(self.network.stages)):
             parts.append(chosen(f"stage{stage}_") or f"stage{stage}")  # one of a given backbone has no choices
-            if sample.get(f"exit{stage}_present") == PRESENT:
+            if present[stage] and stage < len(self.network.stages) - 1:  # behind the last is the classifier
                 parts.append(f"[{chosen(f'exit{stage}_') or 'classifier'}]")
         return " | ".join(parts).replace("| [", "[")
 

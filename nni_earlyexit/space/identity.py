@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -41,6 +41,11 @@ def parse(text: str) -> Identity:
     return Identity(name, None if version is None else int(version), arguments)
 
 
+def of_words(words: Sequence[str]) -> str:
+    """A space as the words of a command line have it, in one line: an argument may hold spaces."""
+    return " ".join([*words[:1], *map(shlex.quote, words[1:])])
+
+
 def write(name: str, version: int, arguments: Mapping[str, Any]) -> str:
     """The inverse of :func:`parse`."""
     rest = dict(arguments)
@@ -59,7 +64,7 @@ def check_same(
 
 
 def _value(text: str) -> Any:
-    if "," in text:
+    if "," in text and "/" not in text:  # a path is no list
         return tuple(_value(part) for part in text.split(",") if part)
     if text in ("true", "false"):
         return text == "true"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from nni_earlyexit.nn.inference import example
@@ -22,14 +22,22 @@ from nni_earlyexit.nn.network import EarlyExitNetwork
 from nni_earlyexit.profiling.latency import Conditions, machine, measure_in_turns, measuring
 from nni_earlyexit.profiling.unit_costs import AdditiveCosts
 from nni_earlyexit.profiling.units import Part, Unit, check_shapes, is_fixed, take_apart, units
+from nni_earlyexit.search.costs import ExitSeconds
 from nni_earlyexit.space import identity
 from nni_earlyexit.space.base import EarlyExitSpace
-from nni_earlyexit.utils.files import write_json
+from nni_earlyexit.utils.files import make_folder, write_json
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.provenance import made_with
 from torch import nn
 
-Latencies: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float]]
-"""Seconds until each present exit of a sample."""
+
+class Latencies(AdditiveCosts[float]):
+    """The seconds until each present exit of a sample."""
+
+    def seconds(self, sample: Mapping[str, Any]) -> ExitSeconds:
+        """The seconds until each present exit of ``sample``, and of each exit branch."""
+        return ExitSeconds(self(sample), self.branches(sample))
+
 
 FORMAT = 1
 
@@ -103,10 +111,11 @@ class LatencyTable:
         """A function that gives the seconds until each present exit of a sample of ``space``, which must be the table's."""
         self._check_space(space)
         parts = _same_for_all(take_apart(space.network, example(space.input_shape)))
-        return AdditiveCosts(space.network, parts, lambda unit: self.factor * self.seconds[unit.name])
+        return Latencies(space.network, parts, lambda unit: self.factor * self.seconds[unit.name])
 
     def save(self, path: Path | str) -> None:
         """Write the table as JSON."""
+        make_folder(Path(path).parent)
         write_json(Path(path), {"format": FORMAT, **asdict(self), "made_with": made_with()})
 
     @classmethod
@@ -116,7 +125,7 @@ class LatencyTable:
         Raises ``FileNotFoundError`` when there is none, and ``ValueError`` when it is broken, or of another format, machine
         or version, or of another space than ``space``, where one is given.
         """
-        path = Path(path)
+        path = expanded(path)
         if not path.is_file():
             raise FileNotFoundError(f"latency_table: there is no file {str(path)!r}")
         wanted = None if space is None else space.identity()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from nni_earlyexit.utils.checks import check_number, optional, whole_number
@@ -9,6 +10,8 @@ from nni_earlyexit.utils.checks import check_number, optional, whole_number
 SMALL, LARGE = 3, 5
 """Halvings of small images, and of others: as ImageNet's networks."""
 
+_ABOUT_RESOLUTION = re.compile("resolution: |weights: '.*' has shape ")
+"""Sentences on the resolution, or on weights that are made for one, such as those of places."""
 FARTHEST = 256
 """Pixels that :func:`nearest` looks to either side."""
 
@@ -52,9 +55,9 @@ def kept_strides(strides: Sequence[int], halvings: int) -> list[int]:
 
 
 def nearest(pixels: int, check: Callable[[int], object]) -> int:
-    """The resolution next to ``pixels`` that ``check`` does not refuse with ``ValueError``; the larger of two.
+    """The resolution next to ``pixels`` that ``check`` does not refuse; the larger of two.
 
-    Raises ``ValueError`` when there is none near.
+    Raises ``ValueError`` when there is none near, and at once what ``check`` says of anything but the resolution.
     """
     check_number("resolution", pixels, 1)
     for distance in range(FARTHEST + 1):
@@ -62,7 +65,9 @@ def nearest(pixels: int, check: Callable[[int], object]) -> int:
             if resolution > 0:
                 try:
                     check(resolution)
-                except ValueError:
+                except ValueError as error:
+                    if not _ABOUT_RESOLUTION.match(str(error)):
+                        raise  # it would be the same at every other one, and a model may take seconds to be made
                     continue
                 return resolution
     raise ValueError(f"resolution: {pixels} is not possible, and nothing within {FARTHEST} pixels of it is")

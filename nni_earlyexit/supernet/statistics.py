@@ -11,9 +11,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def estimate_statistics(network: EarlyExitNetwork, batches: Iterable[Tensor]) -> None:
-    """Estimate the running statistics of ``network`` as the mean over ``batches`` of inputs; it is in evaluation mode then."""
+    """Estimate the running statistics of ``network`` as the mean over ``batches`` of inputs; it is in evaluation mode then.
+
+    Those of a frozen backbone stay.
+    """
+    network.train()
     normalisations = [
-        module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and module.training
     ]
     momenta = [module.momentum for module in normalisations]
     network.eval()

@@ -18,7 +18,7 @@ from nni_earlyexit.thresholds import learned_confidence as learned
 from nni_earlyexit.thresholds.cutoff_problem import Points, Problem, build_problem, cheapest_first
 from nni_earlyexit.thresholds.exit_outputs import Outputs
 from nni_earlyexit.thresholds.policy import ExitPolicy, first_sure_exit
-from nni_earlyexit.thresholds.policy_front import Front
+from nni_earlyexit.thresholds.policy_front import Front, mean_cost
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating]
@@ -125,7 +125,9 @@ def search_policies(
     for kept in sets:
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
-        fronts.append((kept, cutoff_search.search(problem), [np.append(c, c[0] + 1) for c in cutoffs]))
+        above_all = confidences.of_exits(kept).max(axis=0, initial=0.0) + 1
+        levels = [np.append(c, above) for c, above in zip(cutoffs, above_all, strict=True)]
+        fronts.append((kept, cutoff_search.search(problem), levels))
     return _front(fronts, weights, exits)
 
 
@@ -203,5 +205,4 @@ def judge(
     for i, leaving in enumerate(exits_of_each(cutoffs, policy, outputs.logits)):
         shares[i] = np.bincount(leaving, weights=outputs.weights, minlength=exits) / total
         score[i] = outputs.scores[inputs, leaving] @ outputs.weights / total
-    saved = np.where(cutoffs == np.inf, branch_costs, 0).cumsum(axis=1)
-    return Front(score, (shares * (costs - saved)).sum(axis=1), cutoffs, shares)
+    return Front(score, mean_cost(cutoffs, shares, costs, branch_costs), cutoffs, shares)

@@ -258,7 +258,7 @@ class ThresholdOptimizer(ClassifierMixin, BaseEstimator):
             policy(cutoffs)  # its models, while the data are here
         accuracies = np.average(judged.scores, axis=0, weights=judged.weights)
         try:
-            certified_only = self.guarantee is not None and not any(goal.values())
+            certified_only = self.guarantee is not None and not wanted.named() and wanted.max_cost is None
             chosen = front[0] if certified_only else wanted.pick(front, float(accuracies[-1]), float(exit_costs[-1]))
         except Unreachable as error:
             if not closest:

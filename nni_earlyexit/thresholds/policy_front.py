@@ -11,13 +11,24 @@ from nni_earlyexit.utils.amounts import format_amount
 from nni_earlyexit.utils.files import finite_or_none
 from nni_earlyexit.utils.optional import pandas
 from nni_earlyexit.utils.tables import as_html
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 12
 """Most policies of a front that a notebook shows."""
+
+
+def mean_cost(
+    cutoffs: ArrayLike, shares: ArrayLike, costs: ArrayLike, branch_costs: ArrayLike = 0
+) -> NDArray[np.floating]:
+    """Mean cost (...) of an input, given cutoffs and shares of inputs (..., exits) and the costs (exits,) of leaving.
+
+    ``costs`` are those where all exits are run; one that is dropped, which has the cutoff ``inf``, saves its ``branch_costs``.
+    """
+    saved = np.where(np.asarray(cutoffs) == np.inf, branch_costs, 0).cumsum(axis=-1)
+    return np.asarray((np.asarray(shares) * (np.asarray(costs) - saved)).sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,10 @@ class Front(Sequence[TradeOff]):
                 tuple(self.shares[index].tolist()),
             )
         return Front(self.accuracy[index], self.avg_cost[index], self.cutoffs[index], self.shares[index])
+
+    def mean_costs(self, costs: ArrayLike, branch_costs: ArrayLike = 0) -> NDArray[np.floating]:
+        """Mean cost (policies,) of an input by other costs (exits,) than those that the front was searched by."""
+        return mean_cost(self.cutoffs, self.shares, costs, branch_costs)
 
     def thinned(self, points: int) -> Front:
         """A part of the front: the policy with the least area of its own is dropped until ``points`` (2 or more) are left."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,12 +32,16 @@ class Progress(NamedTuple):
         The precision that had been chosen.
     path
         The file from which it goes on.
+    seconds, began
+        Seconds that the training has taken, and how many it had when the phase began.
     """
 
     phase: int
     epochs: int
     precision: str
     path: Path
+    seconds: float = 0.0
+    began: float = 0.0
 
 
 class Checkpoint(pl.Callback):
@@ -46,12 +51,15 @@ class Checkpoint(pl.Callback):
     ----------
     path
         The file.
-    phase, precision
-        Phase and precision of the training.
+    phase, precision, began
+        Phase and precision of the training, and its seconds when the phase began.
+    clock
+        Gives the seconds that the training has taken.
     """
 
-    def __init__(self, path: Path, phase: int, precision: str) -> None:
-        self._path, self._phase, self._precision = path, phase, precision
+    def __init__(self, path: Path, phase: int, precision: str, began: float, clock: Callable[[], float]) -> None:
+        self._path, self._clock = path, clock
+        self._about = {"phase": phase, "precision": precision, "began": began}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file."""
@@ -68,8 +76,7 @@ class Checkpoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Say how far the training is."""
-        epochs = trainer.current_epoch + 1
-        checkpoint[_KEY] = {"phase": self._phase, "epochs": epochs, "precision": self._precision}
+        checkpoint[_KEY] = {**self._about, "epochs": trainer.current_epoch + 1, "seconds": self._clock()}
 
     @staticmethod
     def read(path: Path, say: Say = lambda line: None) -> Progress | None:

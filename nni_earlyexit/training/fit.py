@@ -88,15 +88,21 @@ def fit(
         )
     augmentation = Augmentation(recipe, len(data.train))
     start, limit = time.monotonic(), math.inf if recipe.time_limit is None else recipe.time_limit
+    taken = 0.0 if state is None else state.seconds
     before, ended = 0, False
+
+    def clock() -> float:
+        return taken + time.monotonic() - start
+
     for number, phase in enumerate(phases(recipe, network)):
         if state is not None and number < state.phase:
             before += phase.epochs
             continue
         resumed = state if state is not None and number == state.phase else None
         average = WeightAveraging(network, recipe.averaging) if recipe.averaging else None
-        # each phase has its part of the time, so that none is left out
-        until = start + limit * (before + phase.epochs) / recipe.epochs
+        # each phase has its part of the time, so that none is left out; Lightning counts what it had before an interruption
+        began = clock() if resumed is None else resumed.began
+        seconds = limit * (before + phase.epochs) / recipe.epochs - began
         judged = network if average is None else average.network
 
         def call(epochs: int, before: int = before, judged: EarlyExitNetwork = judged) -> bool:
@@ -106,14 +112,18 @@ def fit(
 
         loop = trainer(
             replace(recipe, epochs=phase.epochs),
-            max(1.0, until - time.monotonic()),
+            max(1.0, seconds),
             [
                 EpochStart(recipe.seed, before),
                 StopsDiverged(),
                 *([average] if average is not None else []),
                 *callbacks,
                 EpochEnd(call),
-                *([Checkpoint(checkpoint, number, str(recipe.precision))] if checkpoint is not None else []),
+                *(
+                    [Checkpoint(checkpoint, number, str(recipe.precision), began, clock)]
+                    if checkpoint is not None
+                    else []
+                ),
             ],
         )
         module.start(phase)

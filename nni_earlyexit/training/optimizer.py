@@ -27,7 +27,8 @@ def create_optimizer(recipe: Recipe, model: nn.Module, *, bfloat16: bool = False
 
     name = str(recipe.optimizer)
     check_optimizer(name)
-    in_one_piece: dict[str, Any] = {"fused": True} if name in FUSED else {}
+    # Lightning clips no gradients of an optimizer in one piece where a network is trained in bfloat16
+    in_one_piece: dict[str, Any] = {"fused": True} if name in FUSED and not (bfloat16 and recipe.clip_gradient) else {}
     try:
         optimizer = create_optimizer_v2(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
@@ -71,18 +72,20 @@ def _orthogonalize_in(dtype: torch.dtype, optimizer: torch.optim.Optimizer) -> N
 
 def check_optimizer(name: str | None) -> None:
     """``ValueError`` with the nearest names unless timm has an optimizer called ``name``; ``None`` is the recipe's."""
-    from timm.optim import list_optimizers
+    from timm.optim import get_optimizer_info, list_optimizers
 
     names = [str(name) for name in list_optimizers()]
     if name is not None and name not in names:
         raise unknown("optimizer", name, names)
+    if name is not None and get_optimizer_info(name).second_order:
+        raise ValueError(f"optimizer: {name!r} is not possible; it needs second derivatives, which are not computed")
 
 
 def create_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
     """The course of the learning rate over so many ``steps``, stepped after every batch."""
-    peak, warmup = recipe.learning_rate or 0.0, recipe.warmup or 0.0
+    peak, warmup = recipe.learning_rate or 0.0, float(recipe.warmup or 0.0)
     if recipe.schedule == "onecycle":
-        if warmup * steps == 1:  # by which torch would divide by zero
+        if warmup * steps in (1, steps):  # by which torch would divide by zero
             warmup *= 0.999
         cycles = any(name in optimizer.defaults for name in ("momentum", "betas"))
         return OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup, cycle_momentum=cycles)

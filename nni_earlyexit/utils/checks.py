@@ -147,6 +147,13 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     return table[name]
 
 
+def are_matrices(value: object) -> bool:
+    """``True`` for a list of arrays of two dimensions, such as grey images, of which an array would look like one image."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(getattr(each, "ndim", None) == 2 for each in value)
+
+
 def check_number(name: str, value: object, least: float, multiple_of: int = 1) -> None:
     """Raise ``ValueError`` unless ``value`` is a number from ``least``; a whole one, and a multiple, if ``least`` is whole."""
     if multiple_of > 1:

@@ -320,8 +320,17 @@ def test_a_bank_is_shared_by_spaces_with_other_rules(open_bank, trained_digits, 
 
 
 def test_what_changes_images_changes_views_and_not_what_comes_out_of_stages(open_bank):
-    bank = open_bank(views=2, shift=0.5, mirror="none", mixup=0.5, epochs=2)
+    bank = open_bank(views=2, shift=0.5, mirror="none", epochs=2)
     assert (bank._views.shift, bank._views.mirror) == (0.5, "none")
+    assert open_bank("other", epochs=2, shift=0, mixup=0, mirror="none").passes == 2
+    with pytest.raises(
+        ValueError, match="^mixup: 0.5 is not possible with a bank, whose branches learn from stored outputs; "
+    ):
+        open_bank(views=2, mixup=0.5)
+    with pytest.raises(
+        ValueError, match="^shift: 0.5 is not possible with a bank, .* of the inputs as they are; leave it"
+    ):
+        open_bank(shift=0.5)
 
 
 @pytest.mark.parametrize("options", [{"views": 2}, {"views": 2, "shift": 0.5}, {"views": 2, "recipe": "strong"}])

@@ -46,8 +46,15 @@ def test_a_backbone_that_learns_has_no_branches_of_its_own(digits_space):
         Branches(digits_space)
 
 
-def test_a_classifier_that_is_new_must_be_trained_first():
-    space = search_spaces.create("timm:resnet10t num_classes=7 resolution=32 frozen=true")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timm:resnet10t num_classes=7 resolution=32 frozen=true",
+        "torchvision:resnet18 num_classes=7 resolution=32 frozen=true exits=layer2,layer3",
+    ],
+)
+def test_a_classifier_that_is_new_must_be_trained_first(text):
+    space = search_spaces.create(text)
     with pytest.raises(
         ValueError, match=r"is new and learns nothing in a bank; train it first with 'nni-earlyexit train"
     ):

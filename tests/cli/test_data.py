@@ -97,6 +97,15 @@ def test_unreadable_images_are_all_named_and_exit_with_2_unless_they_are_left_ou
     assert "suspicious: 2 images could not be read and are left out; data: the image" in said
 
 
+def test_unreadable_images_with_odd_names_are_left_out_too(call, folder):
+    (folder / "train" / "dog" / "003.png").rename(folder / "train" / "dog" / "it's\\3.png")
+    truncate(folder / "train" / "dog" / "it's\\3.png")
+    code, said, error = call("check", f"folder:{folder}", "--skip-unreadable")
+    assert (code, error) == (1, "")
+    assert "1 images could not be read" in said
+    assert "decoding: " in said
+
+
 def test_images_of_different_sizes_are_measured(call, folder):
     save(folder / "train" / "cat" / "large.png", 1, (40, 90))
     code, said, error = call("check", f"folder:{folder}")

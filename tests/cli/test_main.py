@@ -218,5 +218,10 @@ def test_data_in_options_of_trials_lie_where_the_options_were_written(monkeypatc
         *("--data", f"folder:{tmp_path}/my images", "--root", f"{tmp_path}/data", "--epochs", "3"),
         *("--data", "cifar10", "--data", "/x/y.npz", "--root", "/data"),
     ]
+    words = _words("--data=folder:mine --latency-table latency.json --weights=w.safetensors --bank=/b --seed=3")
+    assert words == [
+        *(f"--data=folder:{tmp_path}/mine", "--latency-table", f"{tmp_path}/latency.json"),
+        *(f"--weights={tmp_path}/w.safetensors", "--bank=/b", "--seed=3"),
+    ]
     with pytest.raises(ValueError, match="^data: 'floder:x' is unknown; did you mean"):
         _words("--data floder:x")

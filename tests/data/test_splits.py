@@ -139,6 +139,33 @@ def test_bad_data_get_one_sentence(x, y, sentence):
         split("own", x, y)
 
 
+def test_test_classes_that_are_kept_secret_are_named(tmp_path):
+    y = np.arange(40) % 2
+    np.savez(tmp_path / "x.npz", x_train=GOOD, y_train=y, x_test=GOOD, y_test=np.full(40, -1))
+    with pytest.raises(ValueError, match="y_test holds class -1; classes are integers from 0"):
+        data.load(f"npz:{tmp_path / 'x.npz'}")
+
+
+def test_a_home_may_be_written_short(tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", x=GOOD, y=np.arange(40) % 2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data.load("npz:~/x.npz").num_classes == 2
+
+
+def test_shares_are_of_what_the_data_leave_to_be_split(tmp_path):
+    y = np.arange(40) % 2
+    np.savez(tmp_path / "x.npz", x_train=GOOD, y_train=y, x_test=GOOD, y_test=y)
+    source = f"npz:{tmp_path / 'x.npz'}"
+    cut = data.load(source, validation_share=0.5, calibration_share=0.3)
+    assert (len(cut.train), len(cut.test)) == (8, 40)
+    assert len(data.load(source, test_share=0.2).test) == 40
+    (note,) = data.load(source, test_share=0.2).notes
+    assert note == f"test_share changes nothing: {source!r} has a test split of its own"
+    for shares in ({"validation_share": 0.5, "calibration_share": 0.3}, {"validation_share": 0.6, "test_share": 0.4}):
+        with pytest.raises(ValueError, match="^validation_share: 0.[56] leaves nothing to train with beside the other"):
+            data.load("digits", **shares)
+
+
 def test_sentences_take_one_number_of_words(tmp_path):
     lines = "\n".join(f"{'good' if number % 2 else 'bad'} {number}\t{number % 2}" for number in range(40))
     (tmp_path / "s.tsv").write_text(f"sentence\tlabel\n{lines}\n")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from nni_earlyexit import data, search_spaces
 from nni_earlyexit.deploy import load_network
-from nni_earlyexit.deploy.bench import bench, predicted
+from nni_earlyexit.deploy.bench import _used, bench, predicted
 from nni_earlyexit.deploy.export import test_data as inputs_of
 from nni_earlyexit.deploy.folding import folded
 from nni_earlyexit.deploy.static_peer import static_peer
@@ -48,6 +48,12 @@ def macs(module, x):
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(x)
     return counter.get_total_flops() // 2
+
+
+def test_energy_is_that_of_all_processors_also_where_a_counter_starts_again():
+    assert _used([(100.0, 250.0), (5.0, 250.0)], [(130.0, 250.0), (6.0, 250.0)]) == pytest.approx(31)
+    assert _used([(240.0, 250.0)], [(20.0, 250.0)]) == pytest.approx(30)
+    assert _used([], []) is None
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,10 @@ def test_cutoffs_are_fitted_for_what_was_asked(tmp_path):
     given = Settings.from_options(max_avg_macs=9e6, max_drop=0.01)
     budget = Wish.parse("max accuracy, avg_macs <= 2M").settings(given)
     assert (budget.operating_point.max_cost, budget.operating_point.tolerance) == (2e6, 0.0)
+    shared = Settings.from_options(cutoffs="shared", drop_exits=False, confidence="margin")
+    for wanted in ("max accuracy", "min avg_macs, accuracy >= 80%"):
+        goal = Wish.parse(wanted).settings(shared).goal
+        assert (goal.cutoffs, goal.drop_exits, goal.confidence) == ("shared", False, "margin")
     (tmp_path / "table.json").touch()
     timed = Settings.from_options(latency_table=str(tmp_path / "table.json"))
     assert Wish.parse("max accuracy, latency_s <= 0.002").settings(timed).limits.max_latency_s == 0.002

@@ -172,6 +172,37 @@ def test_a_data_set_is_the_same_by_each_of_its_names(tmp_path, digits_space, two
         open_bank(space, Settings.from_options(data=f"npz:{tmp_path / 'x.npz'}", seed=1), tmp_path / "bank")
 
 
+def test_data_that_became_more_since_the_backbone_was_trained_are_refused(tmp_path, digits_space, two_exits):
+    x, y = np.random.default_rng(0).random((120, 1, 8, 8)), np.arange(120) % 10
+    np.savez(tmp_path / "x.npz", x=x[:90], y=y[:90])
+    settings = Settings.from_options(data=str(tmp_path / "x.npz"), epochs=1, threads=1, tensorboard=False)
+    train_one(digits_space, two_exits, settings, tmp_path / "backbone", lambda line: None)
+    space = search_spaces.create("trained", folder=str(tmp_path / "backbone"))
+    open_bank(space, settings, tmp_path / "bank")
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    with pytest.raises(ValueError, match="is not as it was when the backbone was trained; its validation split is"):
+        open_bank(space, settings, tmp_path / "bank")
+    np.savez(tmp_path / "other.npz", x=2 * x, y=y)
+    others = replace(settings, data=replace(settings.data, source=f"npz:{tmp_path / 'other.npz'}"))
+    with pytest.raises(ValueError, match="is normalised otherwise than when the backbone was trained"):
+        open_bank(space, others, tmp_path / "other-bank")
+
+
+def test_words_keep_the_numbers_that_the_backbone_knows(tmp_path, rng):
+    def written(name, words):
+        lines = "\n".join(f"{words[i % 2]} {i % 7}\t{i % 2}" for i in range(80))
+        (tmp_path / name).write_text(f"sentence\tlabel\n{lines}\n")
+        return Settings.from_options(data=f"tsv:{tmp_path / name}", tokens=8, epochs=1, threads=1, tensorboard=False)
+
+    text = search_spaces.create("text", tokens=8, channels=8)
+    train_one(text, text.sample(rng), written("a.tsv", ("good", "bad")), tmp_path / "backbone", lambda line: None)
+    space = search_spaces.create("trained", folder=str(tmp_path / "backbone"))
+    with pytest.raises(
+        ValueError, match="the words of '.*b.tsv' have other numbers than when the backbone was trained"
+    ):
+        open_bank(space, written("b.tsv", ("fine", "poor")), tmp_path / "bank")
+
+
 def test_a_training_of_one_network_takes_no_bank(digits_space, two_exits, tmp_path):
     with pytest.raises(ValueError, match="bank: it is for trials"):
         train_one(digits_space, two_exits, Settings.from_options(bank="b"), tmp_path / "net")

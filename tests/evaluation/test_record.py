@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from nni_earlyexit.data import DataSettings, load_settings
 from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.evaluation import evaluate
 from nni_earlyexit.evaluation.network_front import finished
+from nni_earlyexit.training.settings import Settings
 from nni_earlyexit.utils import files
+from safetensors.torch import load_file
 
 
 @pytest.fixture
@@ -65,3 +71,17 @@ def test_a_disk_that_does_not_answer_ends_nothing(folder, monkeypatch, caplog):
     assert {trial.folder.name for trial in finished(folder.parents[3], said.append)} == {"b", "c", "d"}
     assert "Input/output error" in said[0]
     assert not record.is_damaged(folder)
+
+
+def test_a_network_with_a_layer_that_stands_twice_is_kept(digits_space, two_exits, tmp_path):
+    data = load_settings(DataSettings(most_inputs=100), 0)
+    network = digits_space.freeze(two_exits)
+    twin = copy.deepcopy(network)
+    twin.again = twin.stem
+    settings = Settings.from_options(most_inputs=100, epochs=1, threads=1)
+    record.save(evaluate(twin, data, settings), tmp_path / "trial", settings)
+    stored = load_file(tmp_path / "trial" / record.WEIGHTS)
+    names = [name for name in stored if name.startswith("stem.")]
+    assert names
+    for name in names:
+        assert torch.equal(stored[name], stored[name.replace("stem", "again", 1)])

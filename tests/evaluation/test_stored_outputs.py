@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from nni_earlyexit.evaluation.stored_outputs import experiment_folder, experiments, short_name
+from nni_earlyexit.evaluation import record
+from nni_earlyexit.evaluation.stored_outputs import experiment_folder, experiments, short_name, source
 
 
 @pytest.fixture
@@ -33,3 +34,13 @@ def test_a_list_that_nni_has_not_written_to_its_end_is_passed_over(listed, conte
     path.write_text(content)
     assert experiments() == {"def": path.parent / "def"}
     assert short_name(folder) == str(folder)
+
+
+def test_a_trial_is_fitted_again_in_the_way_in_which_it_was(experiment):
+    goal = record.load(next(experiment.glob("environments/*/trials/a"))).settings.goal
+    arguments = source(str(experiment), "a").arguments
+    assert {name: arguments[name] for name in ("confidence", "cutoffs", "drop_exits")} == {
+        "confidence": goal.confidence,
+        "cutoffs": goal.cutoffs,
+        "drop_exits": goal.drop_exits,
+    }

@@ -44,13 +44,13 @@ def test_tensors_get_timms_names_and_the_space_knows_their_normalisation(theirs,
 
 def test_tensors_that_do_not_fit_are_refused(theirs):
     names = list(theirs)
-    with pytest.raises(SystemExit, match="tensors, the file 1"):
+    with pytest.raises(ValueError, match="^FILE.pth: .* tensors, the file 1"):
         weights.renamed({names[0]: theirs[names[0]]})
-    with pytest.raises(SystemExit, match="is no conv_stem.weight"):
+    with pytest.raises(ValueError, match="^FILE.pth: .* is no conv_stem.weight"):
         weights.renamed({**theirs, names[0]: torch.zeros(1)})
 
 
-def test_the_classifier_can_be_that_of_the_classes_of_a_folder(theirs, tmp_path, monkeypatch):
+def test_the_classifier_can_be_that_of_the_classes_of_a_folder(theirs, tmp_path, monkeypatch, capsys):
     torch.save(theirs, tmp_path / "w.pth")
     for synset in ("n03888257", "n01440764"):  # ImageNet's classes 701 and 0
         (tmp_path / "train" / synset).mkdir(parents=True)
@@ -63,8 +63,11 @@ def test_the_classifier_can_be_that_of_the_classes_of_a_folder(theirs, tmp_path,
     whole = weights.renamed(theirs)["classifier.weight"]
     assert torch.equal(load_file(target)["classifier.weight"], whole[[0, 701]])
     (tmp_path / "train" / "cat").mkdir()
-    with pytest.raises(SystemExit, match="'cat'.* is none of ImageNet's 1,000 synsets"):
+    with pytest.raises(SystemExit) as end:
         weights.main()
+    assert end.value.code == 2
+    assert "'cat'" in (said := capsys.readouterr().err)
+    assert "is none of ImageNet's 1,000 synsets" in said
 
 
 @pytest.mark.slow

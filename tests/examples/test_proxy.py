@@ -47,7 +47,10 @@ def proxy(manager, nginx, examples, tmp_path_factory):
     commands = [line.strip() for line in readme.splitlines() if line.strip().startswith(("openssl ", 'echo "me:'))]
     assert len(commands) == 2
     for command in commands:
-        subprocess.run(command, shell=True, cwd=folder, check=True, input=USER[1] + "\n", text=True)
+        # asked for the password twice, and in a session without a terminal, which would be asked in place of the input
+        subprocess.run(
+            command, shell=True, cwd=folder, check=True, input=2 * f"{USER[1]}\n", text=True, start_new_session=True
+        )
     port = free_port()
     text = (examples / "cluster" / "nginx.conf").read_text()
     assert text.count("127.0.0.1:8080") == 2

@@ -8,6 +8,7 @@ import pytest
 import torch
 from nni_earlyexit import EarlyExitEvaluator
 from nni_earlyexit import data as data_sets
+from nni_earlyexit.integration.trial_work import outcome
 from nni_earlyexit.nn.logits import exit_logits
 from nni_earlyexit.search import goal
 from nni_earlyexit.search.metrics import (
@@ -142,6 +143,22 @@ def test_a_network_at_the_limit_is_trained_and_keeps_it(digits_space, two_exits)
     metrics = evaluate(evaluator, digits_space, two_exits).metrics
     assert metrics["feasible"] == 1
     assert metrics["avg_macs"] <= limit
+
+
+def test_a_given_cutoff_that_is_over_a_limit_makes_a_network_infeasible(digits_space, two_exits):
+    first, full = digits_space.exit_costs(two_exits)
+    limit = first + 0.1 * (full - first)
+    given = {"data": "digits", "epochs": 1, "threads": 1, "cutoffs": 2.0}
+    result = evaluate(EarlyExitEvaluator(**given, max_avg_macs=limit), digits_space, two_exits)
+    metrics = result.metrics
+    assert (metrics["feasible"], metrics["epochs"], metrics["avg_macs"]) == (0, 1, full)
+    assert [metrics["feasible"] for metrics in result.history] == [1], "it may still learn to keep the limit"
+    assert metrics["front"] == {"accuracy": [], "avg_macs": []}
+    assert metrics["excess"] == pytest.approx(full / limit - 1)
+    assert 0 < metrics["default"] < goal.BORDER
+    assert outcome(result).startswith("over the limits by ")
+    free = evaluate(EarlyExitEvaluator(**given), digits_space, two_exits).metrics
+    assert (list(free), free["feasible"], free["excess"]) == (list(metrics), 1, 0)
 
 
 def test_every_network_reports_the_same_keys(evaluator, digits_space, result, rng):

@@ -57,6 +57,16 @@ def test_average_macs_count_every_branch_on_the_way(four_exits):
     assert four_exits.exit_costs == [int(b + extra) for b, extra in zip(backbone, branches, strict=True)]
 
 
+def test_a_look_at_a_part_leaves_a_network_in_its_mode(four_exits, inputs):
+    before = {name: tensor.clone() for name, tensor in four_exits.state_dict().items()}
+    network = four_exits.keep(range(4)).eval()
+    assert network.exit_activation_bytes[0] > 0
+    network.keep((3,)).predict(inputs[:4], ExitPolicy((-math.inf,)))
+    network(inputs)
+    assert not any(module.training for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in four_exits.state_dict().items())
+
+
 @pytest.mark.parametrize("k", range(4))
 def test_truncated_network_ends_at_its_exit_and_keeps_the_earlier_ones(four_exits, inputs, k):
     truncated = four_exits.truncate(k)

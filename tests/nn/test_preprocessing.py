@@ -87,3 +87,19 @@ def test_sentences_become_ids_of_the_vocabulary_and_unknown_words_have_one_of_th
 )
 def test_it_comes_back_from_json_as_it_was(preprocessing):
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_list_of_grey_images_is_as_many_images_however_many_channels_the_network_takes(number):
+    grey = list(np.random.default_rng(0).integers(0, 256, (number, 8, 8), dtype=np.uint8))
+    preprocessing = Preprocessing((3, 8, 8), (0.5,) * 3, (0.5,) * 3, pixels=True)
+    prepared = preprocessing.inputs(grey)
+    assert prepared.shape == (number, 3, 8, 8)
+    for image, alone in zip(prepared, grey, strict=True):
+        assert torch.equal(image, preprocessing.inputs(alone)[0])
+
+
+def test_bytes_that_are_no_images_are_numbers_as_they_were_in_training():
+    rows = np.random.default_rng(0).integers(0, 256, (6, 3, 20), dtype=np.uint8)
+    numbers = Preprocessing((3, 20), mean=(100.0, 120.0, 90.0), std=(50.0, 60.0, 70.0))
+    assert torch.equal(numbers.inputs(rows), numbers.inputs(rows.astype(np.float32)))

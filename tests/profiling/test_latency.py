@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from nni_earlyexit import search_spaces
+from nni_earlyexit.evaluation.metrics import NetworkFacts, measured
 from nni_earlyexit.integration.evaluator import EarlyExitEvaluator
 from nni_earlyexit.integration.tuner_arguments import TunerArguments
 from nni_earlyexit.profiling.latency import measure, measure_in_turns
+from nni_earlyexit.search.costs import ExitCosts
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import latency_table
 from nni_earlyexit.space.latency_table import LatencyTable
+from nni_earlyexit.training.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +169,23 @@ def test_latency_is_a_metric_and_a_limit_of_training(space, table, file, two_exi
     infeasible = tight.evaluate(space.freeze(two_exits)).metrics
     assert (infeasible["feasible"], infeasible["excess"]) == (0, pytest.approx(1))
     assert list(infeasible) == list(metrics)
+
+
+def test_a_dropped_exit_saves_the_seconds_of_its_branch(space, table, file, two_exits):
+    seconds = table.predictor(space).seconds(two_exits)
+    without = table.predictor(space)({**two_exits, **dict.fromkeys(space.optional_exits, "no")})
+    assert seconds.until[-1] - sum(seconds.branches[:-1]) == pytest.approx(without[-1])
+    # logits of a first exit that is always wrong: it does not pay
+    y = np.arange(40) % 10
+    logits = np.stack([np.eye(10)[(y + 1) % 10], np.eye(10)[y]], axis=1) + 0.1
+    macs, branches = space.exit_costs(two_exits), space.all_costs(two_exits).branch_macs
+    costs = ExitCosts(macs, branch_macs=branches, latency_s=seconds.until, branch_latency_s=seconds.branches)
+    facts = NetworkFacts(two_exits, space.freeze(two_exits).exit_stages, 4, costs)
+    settings = Settings.from_options(latency_table=str(file), max_latency_s=1.01 * without[-1])
+    result = measured(facts, settings, logits.astype(np.float32), y, 1)
+    assert result.policy.kept == (1,)
+    assert result.metrics["latency_s"] == pytest.approx(without[-1])
+    assert result.metrics["feasible"] == 1
 
 
 def test_no_strategy_proposes_what_misses_a_limit_on_latency(space, table):

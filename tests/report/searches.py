@@ -49,7 +49,7 @@ def write_database(folder, ends, most=20):
         "maxTrialNumber": most,
         "trialCommand": "python -m nni_earlyexit.trial",
     }
-    (folder / "db").mkdir(exist_ok=True)
+    (folder / "db").mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as connection, connection:
         connection.executescript(TABLES)
         connection.execute(

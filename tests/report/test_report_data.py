@@ -217,6 +217,25 @@ def test_live_writes_anew_when_a_trial_has_ended_and_ends_with_the_search(folder
     assert last["experiments"][0]["trials"]["id"] == ["aaaaa", names[0]]
 
 
+def test_live_waits_for_the_first_trial_of_a_search_that_has_begun(folder, tmp_path):
+    growing, waited = tmp_path / "growing", []
+    write_database(growing, {}, most=1)
+
+    def sleep(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            place = growing / "environments" / "local-env" / "trials" / "aaaaa"
+            shutil.copytree(folder / "environments/local-env/trials/aaaaa", place)
+            shutil.rmtree(growing / "db")
+            write_database(growing, {"aaaaa": "SUCCEEDED"}, most=1)
+
+    follow([growing], tmp_path / "report.html", lambda line: None, every_s=7, sleep=sleep)
+    assert waited == [7, 7]
+    (own,) = content(tmp_path / "report.html")["experiments"]
+    assert own["trials"]["id"] == ["aaaaa"]
+    assert own["argument"] == str(growing)  # not known to NNI by its name
+
+
 def test_the_command_says_in_one_sentence_what_cannot_be(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -79,6 +79,22 @@ def test_after_an_interruption_every_trial_is_settled_by_how_it_ended(session):
     assert [session.ask(), session.ask()] == [canceled, lost]
 
 
+def test_after_an_interruption_results_count_for_the_networks_that_ran(session):
+    first, second, third = (session.ask() for _ in range(3))
+    swapped = [
+        Submitted(0, first, metrics=result(second, 0.2), ended=True),
+        Submitted(1, second, metrics=result(first, 0.1), ended=True),
+        Submitted(2, third, metrics=result(third, 0.3), ended=True),
+    ]
+    assert [trial.number for trial in session.settle(swapped).taken] == [0, 1, 2]
+    trials = session.strategy.trials
+    assert [trials[key(sample)].losses[0] for sample in (first, second, third)] == [-0.1, -0.2, -0.3]
+    assert not session.strategy.pending
+    damaged = [swapped[0], Submitted(1, second, metrics=result(first, 0.1), ended=True, damaged=True)]
+    session.settle(damaged)
+    assert session.strategy.pending == {key(first): first}
+
+
 def test_a_network_of_which_what_was_stored_is_damaged_is_trained_again_once(session):
     damaged, whole, runs, again = (session.ask() for _ in range(4))
     submitted = [

@@ -33,6 +33,13 @@ def test_the_same_forms_as_by_default_make_the_same_choices(digits_space):
     assert space.size() == digits_space.size()
 
 
+def test_exits_that_are_always_there_are_described(rng):
+    space = search_spaces.create("digits fixed_exits=0,2 exit_depth=0")
+    sample = space.sample(rng) | {"exit1_present": "no"}
+    stages = space.describe(sample).split(" | ")
+    assert ["[" in stage for stage in stages] == [True, False, True, False]  # the last is behind the backbone
+
+
 @pytest.mark.parametrize(
     ("text", "branches", "described"),
     [

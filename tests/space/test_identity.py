@@ -15,6 +15,7 @@ from nni_earlyexit.space import identity
         ("timm:vit_tiny_patch16_224.augreg_in21k/1", ("timm", 1, {"model": "vit_tiny_patch16_224.augreg_in21k"})),
         ("timm:resnet18 frozen=true 'weights=/a folder/w.safetensors'",
          ("timm", None, {"model": "resnet18", "frozen": True, "weights": "/a folder/w.safetensors"})),
+        ("trained/1 folder=/runs/lr=0.1,wd=0", ("trained", 1, {"folder": "/runs/lr=0.1,wd=0"})),
         ("my.tiny/3", ("my.tiny", 3, {})),
     ],
 )  # fmt: skip
@@ -23,6 +24,12 @@ def test_a_space_and_its_arguments_are_one_line(text, parts):
     if parts[1] is not None:
         assert identity.write(*parts) == text
     assert identity.parse(identity.write(parts[0], 1, parts[2])) == (parts[0], 1, parts[2])
+
+
+def test_words_of_a_command_line_may_hold_spaces():
+    text = identity.of_words(["timm:resnet18", "weights=/my data/w.safetensors", "frozen=true"])
+    assert identity.parse(text).arguments["weights"] == "/my data/w.safetensors"
+    assert identity.of_words(["digits max_exits=2"]) == "digits max_exits=2"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,9 @@ def test_arguments_that_equal_their_default_are_left_out():
         ("digits max_exit=1", "space digits: 'max_exit' is unknown; did you mean 'max_exits'"),
         ("digits max_exits=-1", "max_exits: -1 is not possible; a whole number from 0 is"),
         ("digits first_exit=1.5", "first_exit: 1.5 is not possible; a whole number from 0 is"),
+        ("timm:resnet10t frozen=False", "^frozen: 'False' is not possible; true or false is"),
+        ("digits num_classes=many", "^num_classes: 'many' is not possible"),
+        ("vit patch=0", "^patch: 0 is not possible"),
         ("digits fixed_exits=3", "fixed_exits: 3 is not possible; stages 0 to 2 are"),
         ("digits fixed_exits=0 first_exit=1", "fixed_exits: stage 0 is banned by first_exit or banned_exits"),
         ("digits fixed_exits=0,1 max_exits=1", "fixed_exits: 2 are more than max_exits=1"),

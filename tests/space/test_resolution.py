@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import timm
 from nni_earlyexit import search_spaces
 from nni_earlyexit.space.resolution import check_halvings, kept_strides, nearest
+from safetensors.torch import save_file
 
 
 @pytest.mark.parametrize(("resolution", "halvings"), [(32, 3), (88, 3), (96, 5), (224, 5)])
@@ -85,12 +87,35 @@ def test_the_nearest_resolution_that_a_space_can_have(name, arguments, pixels, r
 
 def test_no_resolution_near_is_said():
     def never(resolution):
-        raise ValueError
+        raise ValueError(f"resolution: {resolution} is never possible")
 
     with pytest.raises(ValueError, match="resolution: 30 is not possible, and nothing within 256 pixels of it is"):
         nearest(30, never)
     with pytest.raises(ValueError, match="space vit: 'patches' is unknown; did you mean 'patch'"):
         search_spaces.find("vit").nearest_resolution(30, patches=4)
+
+
+def test_what_is_wrong_at_every_resolution_is_said_at_once(tmp_path):
+    tried = []
+
+    def unknown(resolution):
+        tried.append(resolution)
+        raise ValueError("model: 'resnt18' is unknown")
+
+    with pytest.raises(ValueError, match="^model: 'resnt18' is unknown"):
+        nearest(30, unknown)
+    assert tried == [30]
+    with pytest.raises(ValueError, match="^halvings: 9 is not possible"):
+        search_spaces.find("mobilenetv3").nearest_resolution(32, halvings=9)
+    with pytest.raises(ValueError, match="^model: 'resnt18' is unknown; did you mean"):
+        search_spaces.find("torchvision").nearest_resolution(32, model="resnt18")
+
+
+def test_weights_for_places_say_the_resolution(tmp_path):
+    weights = tmp_path / "vit.safetensors"
+    save_file(timm.create_model("vit_tiny_patch16_224", img_size=64).state_dict(), weights)
+    given = {"model": "vit_tiny_patch16_224", "weights": str(weights)}
+    assert search_spaces.find("timm").nearest_resolution(32, **given) == 64
 
 
 def test_a_space_says_which_arguments_it_takes():

@@ -73,6 +73,16 @@ def test_a_network_that_cannot_meet_the_limits_is_never_proposed(name):
         strategy.ask()
 
 
+def test_networks_that_no_single_change_leads_to_are_proposed_too(name):
+    choices = {f"x{i}": [0, 1] for i in range(6)}
+    islands = [dict.fromkeys(choices, value) for value in (0, 1)]
+    strategy = strategies.create(name, seed=0)
+    strategy.start(Domain(choices, excess=lambda sample: float(min(sum(sample.values()), 6 - sum(sample.values())))))
+    assert {key(strategy.ask()) for _ in islands} == {key(island) for island in islands}
+    with pytest.raises(Exhausted):
+        strategy.ask()
+
+
 def test_a_rare_feasible_network_is_found(name):
     choices = {f"x{i}": [0, 1, 2, 3] for i in range(12)}
     strategy = strategies.create(name, seed=0)
@@ -229,6 +239,18 @@ def test_a_second_result_takes_the_place_of_the_first(strategy):
     strategy.tell(sample, {**metrics(sample), "accuracy": 0.2})
     assert [trial.losses[0] for trial in strategy.front()] == [-0.2]
     assert len(strategy.archive.points) == 1
+
+
+def test_after_a_restart_trials_stand_in_the_same_order_whatever_was_told_again(strategy, name):
+    for sample in (first := list(NETWORKS.values())[:3]):
+        strategy.tell(sample, metrics(sample))
+    changes = [json.loads(json.dumps(strategy.state_dict()))]
+    strategy.tell(first[0], {**metrics(first[0]), "accuracy": 0.2})
+    state = {**changes[0], "trials": [*changes[0]["trials"], strategy.state_dict()["trials"][-1]]}
+    restored = strategies.create(name, seed=99)
+    restored.start(strategy.domain)
+    restored.load_state_dict(state)
+    assert list(restored.trials.items()) == list(strategy.trials.items())
 
 
 def test_failed_trials_are_not_proposed_again_and_not_on_the_front(strategy):

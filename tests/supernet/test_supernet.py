@@ -91,6 +91,15 @@ def test_a_training_that_is_interrupted_goes_on(tmp_path, digits_space, file):
         torch.testing.assert_close(tensor, other[name])
 
 
+def test_statistics_of_a_frozen_backbone_stay(trained_digits, digits, rng):
+    space = search_spaces.create("trained", folder=str(trained_digits))
+    network = space.freeze(space.sample(rng))
+    before = {name: tensor.clone() for name, tensor in network.stages.state_dict().items()}
+    estimate_statistics(network, some_inputs(digits, 64))
+    assert any("running_mean" in name for name in before)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.stages.state_dict().items())
+
+
 def test_statistics_are_those_of_the_inputs(digits_space, digits, two_exits):
     network = digits_space.freeze(two_exits)
     estimate_statistics(network, some_inputs(digits, 256))
@@ -162,10 +171,14 @@ def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two
     own = exit_logits(EarlyExitNetwork.load(tmp_path / "taken"), digits.test.parts())
     np.testing.assert_allclose(own, expected, atol=1e-4)
     assert result.metrics["epochs"] == 0
-    further = Settings.from_options(weights=str(file), finetune=True, epochs=3, threads=1)
-    better = train_one(digits_space, two_exits, further, tmp_path / "further", say=lambda line: None)
-    assert better.metrics["epochs"] == 3
-    assert better.validation[-1] > result.validation[-1]
+    # steps that are too small to lead away from where it begins, and usual ones
+    for folder, options in (("stays", {"learning_rate": 1e-12}), ("further", {})):
+        settings = Settings.from_options(weights=str(file), finetune=True, epochs=3, threads=1, **options)
+        trained = train_one(digits_space, two_exits, settings, tmp_path / folder, say=lambda line: None)
+        assert trained.metrics["epochs"] == 3
+        own = dict(trained.network.named_parameters())
+        same = [torch.allclose(own[name], value, atol=1e-6) for name, value in result.network.named_parameters()]
+        assert all(same) == (folder == "stays")
 
 
 def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exits):

@@ -77,8 +77,24 @@ def test_exits_that_must_stay_are_paid_for_and_tuned(seed, confidence):
     expected = points(itertools.product(*levels), confidence, logits, y, costs)
     np.testing.assert_allclose([(p.avg_cost, p.accuracy) for p in opt.front_], expected)
     assert np.isfinite(opt.front_.cutoffs[:, :-1]).all()
+    for point in opt.front_:  # what a point says is what its policy does
+        policy = opt.policy_of(point)
+        assert (policy.predict(logits) == y).mean() == pytest.approx(point.accuracy)
+        assert costs[policy.exits(logits)].mean() == pytest.approx(point.avg_cost)
     dropping = ThresholdOptimizer(confidence=confidence).fit(logits, y, costs, branch_costs=branches).front_
     assert dropping.avg_cost[0] <= opt.front_.avg_cost[0]
+
+
+def test_where_nothing_is_to_leave_the_surest_input_stays_too():
+    energies = np.arange(1.0, 11.0)
+    logits = np.full((10, 2, 2), -50.0)
+    logits[:, 0, 0] = energies
+    logits[:, 1, 0] = 1.0
+    y = np.zeros(10, dtype=int)
+    logits[-1, 0] = [-50.0, energies[-1]]  # the surest of all is wrong at the first exit
+    opt = ThresholdOptimizer(drop_exits=False, confidence="energy", min_accuracy=1.0).fit(logits, y, [10.0, 100.0])
+    assert (opt.predict(logits) == y).all()
+    assert opt.chosen_.avg_cost == pytest.approx(np.array([10.0, 100.0])[opt.exits(logits)].mean())
 
 
 def test_learned_confidence_takes_them_too():

@@ -128,6 +128,9 @@ def test_other_data_can_be_given_for_the_test(pool):
 def test_goals_choose_among_what_is_certified(pool):
     logits, y = pool
     cheapest = fit(logits[:6000], y[:6000], guarantee=Guarantee(0.02))
+    most_accurate = fit(logits[:6000], y[:6000], guarantee=Guarantee(0.02), tolerance=0.0)
+    assert most_accurate.chosen_.accuracy == max(point.accuracy for point in most_accurate.front_)
+    assert most_accurate.chosen_.accuracy > cheapest.chosen_.accuracy
     best = fit(logits[:6000], y[:6000], guarantee=Guarantee(0.02), max_cost=90)
     assert best.chosen_.accuracy >= cheapest.chosen_.accuracy
     with pytest.raises(ValueError, match=r"max_cost: 20 cannot be met; the cheapest policy costs"):

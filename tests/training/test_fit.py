@@ -10,8 +10,9 @@ import zipfile
 import pytest
 import torch
 from nni_earlyexit.evaluation.evaluation import evaluate
+from nni_earlyexit.training import fit as fit_module
 from nni_earlyexit.training.checkpoint import Checkpoint
-from nni_earlyexit.training.fit import fit
+from nni_earlyexit.training.fit import fit, trainer
 from nni_earlyexit.training.phases import phases
 from nni_earlyexit.training.plateau import Plateau
 from nni_earlyexit.training.precision import choose_precision
@@ -50,6 +51,8 @@ RECIPES = [
     {"averaging": 0.9},
     {"precision": "bfloat16"},
     {"clip_gradient": 1.0},
+    {"clip_gradient": 1.0, "precision": "bfloat16"},
+    {"warmup": 1.0},
     {"regime": "mixed"},
     {"distillation": 0.5},
     {"gradient_equilibrium": True},
@@ -228,6 +231,36 @@ def test_a_time_limit_ends_the_training_with_what_it_has():
     heard = []
     fitted(epochs=100_000, time_limit=1.0, after_epoch=lambda epochs, net: heard.append(epochs) or True)
     assert 1 <= len(heard) < 100_000
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_a_time_limit_counts_what_was_trained_before_an_interruption(tmp_path, monkeypatch, phase):
+    class Ends(Exception):
+        pass
+
+    allowed, path = [], tmp_path / "training.ckpt"
+
+    def noted(recipe, time_limit, callbacks):
+        allowed.append(time_limit)
+        return trainer(recipe, time_limit, callbacks)
+
+    def ends(epochs, net):
+        if epochs == (2, 6)[phase]:
+            raise Ends
+        return True
+
+    monkeypatch.setattr(fit_module, "trainer", noted)
+    options = {"regime": "mixed", "epochs": 8, "time_limit": 1000.0}
+    with pytest.raises(Ends):
+        fitted(path, ends, **options)
+    before = Checkpoint.read(path)
+    assert before.seconds > before.began >= 0
+    fitted(path, **options)
+    first, again = allowed[: phase + 1], allowed[phase + 1 :]
+    assert again[0] == first[-1], "Lightning counts the seconds of the phase that it went on with"
+    assert (first + again)[-1] <= 1000 - before.began
+    if phase == 0:
+        assert again[1] <= 1000 - before.seconds
 
 
 def test_the_average_is_what_is_judged_and_kept():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nni_earlyexit.training.optimizer import create_optimizer, create_schedule
+from nni_earlyexit.training.optimizer import check_optimizer, create_optimizer, create_schedule
 from nni_earlyexit.training.recipe import Recipe
 from small_networks import network
 from timm.optim import muon
@@ -31,10 +31,17 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(schedule):
     assert drawn[-1] < 0.1
 
 
-@pytest.mark.parametrize(("warmup", "steps"), [(0.25, 4), (0.1, 10), (0.5, 2), (1.0, 1), (0.0, 1), (0.3, 1), (0.0, 7)])
+@pytest.mark.parametrize(
+    ("warmup", "steps"), [(0.25, 4), (0.1, 10), (0.5, 2), (1.0, 1), (0.0, 1), (0.3, 1), (0.0, 7), (1, 9)]
+)
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "onecycle"])
 def test_courses_of_few_steps_are_possible(schedule, warmup, steps):
     assert len(rates(schedule, warmup, steps)) == steps
+
+
+def test_an_optimizer_of_second_derivatives_is_refused():
+    with pytest.raises(ValueError, match="^optimizer: 'adahessian' is not possible; it needs second derivatives"):
+        check_optimizer("adahessian")
 
 
 def test_a_constant_one_stays():

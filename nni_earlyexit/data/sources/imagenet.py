@@ -13,6 +13,7 @@ from nni_earlyexit.data import image_files, images
 from nni_earlyexit.data.image_files import ImageFiles
 from nni_earlyexit.data.raw import Raw
 from nni_earlyexit.data.settings import DataSettings
+from nni_earlyexit.utils import progress
 from nni_earlyexit.utils.files import claimed
 from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
@@ -47,18 +48,18 @@ def check(settings: DataSettings, path: str) -> None:
         images.check_shape(settings.input_shape)
 
 
-def listing(settings: DataSettings, path: str) -> ImageFiles:
-    """The images."""
+def listing(settings: DataSettings, path: str, say: Say = progress.say) -> ImageFiles:
+    """The images, of archives unpacked before."""
+    root = expanded(settings.root)
+    if not all((root / name).exists() for name in UNPACKED):
+        _unpack(root, say)
     return image_files.listed(settings.root, {"train": "", "val": "test"})
 
 
 def read(settings: DataSettings, path: str, say: Say) -> Raw:
     """The images."""
-    root = expanded(settings.root)
-    if not all((root / name).exists() for name in UNPACKED):
-        _unpack(root, say)
-    listed = listing(settings, path)
-    by_folder = _names(root)
+    listed = listing(settings, path, say)
+    by_folder = _names(expanded(settings.root))
     names = tuple(by_folder.get(wordnet, wordnet) for wordnet in listed.class_names)
     return images.from_files("imagenet", "imagenet", replace(listed, class_names=names), settings, say)
 

@@ -13,13 +13,13 @@ Inputs of four dimensions are images, channels first or last; those of uint8 are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nni_earlyexit.data.raw import ArrayInputs, Raw
 from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.utils import files
+from nni_earlyexit.utils.paths import expanded
 from nni_earlyexit.utils.progress import Say
 from numpy.typing import NDArray
 
@@ -32,13 +32,13 @@ CHANNELS = (1, 3)
 
 def check(settings: DataSettings, path: str) -> None:
     """``FileNotFoundError`` unless the file is there."""
-    if not Path(path).is_file():
+    if not expanded(path).is_file():
         raise FileNotFoundError(f"data: there is no file {path!r}")
 
 
 def read(settings: DataSettings, path: str, say: Say) -> Raw:
     """The arrays of the file."""
-    return from_arrays(path, files.read_arrays(Path(path), "data"))
+    return from_arrays(path, files.read_arrays(expanded(path), "data"))
 
 
 def from_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> Raw:
@@ -58,6 +58,8 @@ def from_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> Raw:
         )
     every, labels = np.concatenate(x), np.concatenate(y)
     _check_classes(path, y[0])
+    if y[-1].min() < 0:  # as sets whose test classes are kept secret have it
+        raise ValueError(f"data: in {path!r}, y_test holds class {y[-1].min()}; classes are integers from 0")
     if y[-1].max() > y[0].max():
         raise ValueError(f"data: in {path!r}, y_test holds class {y[-1].max()}, which y_train lacks")
     official = {"test": np.arange(len(x[0]), len(every))} if len(x) > 1 else {}

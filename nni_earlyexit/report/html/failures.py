@@ -52,6 +52,7 @@ def failures(experiment: Experiment) -> dict[str, Any]:
         "failed": grouped(reasons),
         "running": running,
         "over": len(over),
+        "untrained": sum(trial.policy is None for trial in over),
         "signatures": sorted(signatures, key=lambda row: -int(str(row["count"]))),
         "within": len(experiment.within()),
     }

@@ -28,9 +28,17 @@ def follow(
     It looks every ``every_s`` seconds, and the page loads itself again as often. The last report stays as it is.
     """
     written: object = None
+    waited = False
     try:
         while True:
             stored = [nni_database.read(folder) for folder in folders]
+            waits = [folder for folder, own in zip(folders, stored, strict=True) if not _has_begun(folder, own)]
+            if waits:
+                if not waited:
+                    say(f"waits for the first trial in {waits[0]}")
+                waited = True
+                sleep(every_s)
+                continue
             if written != (now := _results(folders, stored)):
                 write_report(folders, path, say, refresh_s=every_s, judged=judged)
                 written = now
@@ -40,6 +48,11 @@ def follow(
     finally:
         if written is not None:
             write_report(folders, path, say, judged=judged)
+
+
+def _has_begun(folder: Path, stored: nni_database.Database) -> bool:
+    """``False`` for the folder of an experiment that has no trial yet; of another folder, the report says what is missing."""
+    return bool(trial_folders(folder)) or not stored.config or stored.complete
 
 
 def _results(folders: Sequence[Path], stored: Sequence[nni_database.Database]) -> object:

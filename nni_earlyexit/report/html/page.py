@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from nni_earlyexit.evaluation.record import Record
+from nni_earlyexit.evaluation.stored_outputs import short_name
 from nni_earlyexit.report.html import failures, importance, network, pictures, progress, reproduction, trials
 from nni_earlyexit.report.html.experiment import Experiment, read
 from nni_earlyexit.report.html.network import Fitted
@@ -94,6 +96,7 @@ def _one(experiment: Experiment, tested: Mapping[str, Any]) -> dict[str, Any]:
         networks.append({**row, "test": tested.get(own.trial.folder.name)})
     return {
         "name": experiment.name,
+        "argument": shlex.quote(short_name(experiment.folder)),
         "title": str(experiment.database.config.get("experimentName") or ""),
         "trials": trials.columns(experiment),
         "choices": choices,

@@ -53,6 +53,33 @@ def test_val_and_test_are_the_validation_and_the_test_split(split_folder):
     assert images.test.y.tolist() == [0] * 4 + [1] * 4
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [("Train", "Valid", "Test"), ("training", "validation", "testing"), ("TRAIN", "dev", "test")],
+)
+def test_other_names_of_the_splits_mean_the_same_and_other_folders_are_said(split_folder, capsys, train, val, test):
+    wanted = data.load(f"folder:{split_folder}")
+    for before, after in (("train", train), ("val", val), ("test", test)):
+        (split_folder / before).rename(split_folder / after)
+    (split_folder / "unlabelled").mkdir()
+    said = []
+    images = data.load_settings(DataSettings(f"folder:{split_folder}"), 0, said.append)
+    assert images.class_names == wanted.class_names
+    for part in PARTS:
+        assert torch.equal(rows(getattr(images, part)), rows(getattr(wanted, part)))
+    assert f"folders of {split_folder} that are no split are left out: unlabelled" in said
+    class_folders(split_folder / test.swapcase(), count=1)
+    with pytest.raises(ValueError, match=r"/ and .*/, which mean the same split; one is needed$"):
+        data.load(f"folder:{split_folder}")
+
+
+def test_classes_may_have_the_other_names_of_splits(tmp_path):
+    folder = class_folders(tmp_path / "images")
+    for before, after in (("cat", "valid"), ("dog", "invalid")):
+        (folder / before).rename(folder / after)
+    assert data.load(f"folder:{folder}").class_names == ("invalid", "valid")
+
+
 @pytest.mark.parametrize("left", ["val", "test"])
 def test_a_held_out_folder_alone_is_the_test_split(split_folder, left):
     shutil.rmtree(split_folder / {"val": "test", "test": "val"}[left])

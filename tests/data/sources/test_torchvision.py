@@ -15,6 +15,8 @@ import pytest
 import torch
 from images import class_folders
 from nni_earlyexit import data
+from nni_earlyexit.data.outline import outline
+from nni_earlyexit.data.settings import DataSettings
 from nni_earlyexit.data.sources._torchvision import WholeSet
 from scipy.io import savemat
 from torchvision import datasets
@@ -240,6 +242,22 @@ def test_imagenet_that_is_missing_or_damaged_gets_one_sentence(imagenet):
         ValueError, match=r"^root: The archive ILSVRC2012_devkit_t12.tar.gz is not present .* or is corrupted"
     ):
         data.load("imagenet", root=str(imagenet), input_shape=(3, 16, 16))
+
+
+def test_imagenet_in_archives_is_unpacked_before_it_is_listed(imagenet, monkeypatch):
+    (imagenet / "train").rename(imagenet / "packed")
+    (imagenet / "ILSVRC2012_img_train.tar").touch()
+    asked = []
+
+    class Unpacks:  # torchvision's class checks the archives' sums, which only image-net.org's have
+        def __init__(self, root, split):
+            asked.append(split)
+            if split == "train":
+                (imagenet / "packed").rename(imagenet / "train")
+
+    monkeypatch.setattr(datasets, "ImageNet", Unpacks)
+    assert outline(DataSettings("imagenet", root=str(imagenet))).num_classes == 2
+    assert asked == ["train", "val"]
 
 
 def test_colours_are_not_made_grey(tmp_path, monkeypatch):

@@ -4,8 +4,9 @@ function showFailures(data) {
   const beside = element("div", { class: "beside" });
   for (const { name, failures } of data.experiments) {
     const lines = [];
-    if (failures.over) lines.push(`${failures.over} network${failures.over > 1 ? "s" : ""} missed a limit that is known ` +
-      "before training, and were not trained.");
+    if (failures.over) lines.push(`${failures.over} network${failures.over > 1 ? "s" : ""} missed a limit, ` +
+      `${failures.untrained} of them one that is known before training, and so ` +
+      `${failures.untrained === 1 ? "was" : "were"} not trained.`);
     if (failures.running) lines.push(`${failures.running} trial${failures.running > 1 ? "s have" : " has"} not ended yet.`);
     const failed = failures.failed.map(({ reason, trials }) => element("tr", {}, element("td", {}, String(trials.length)),
       element("td", { class: "text long" }, reason),

@@ -34,7 +34,7 @@ function networkPanel(data, remember) {
     parts.rows.replaceChildren(...exitRows(network, point));
     parts.limit.textContent = network.limit !== null && points.avg_macs[point] > network.limit * (1 + 1e-12)
       ? `This is over the limit of the search, ${amount(network.limit)} average MACs.` : "";
-    parts.command.textContent = `nni-earlyexit thresholds ${own.experiment.name} --trial ${network.id} ` +
+    parts.command.textContent = `nni-earlyexit thresholds ${own.experiment.argument} --trial ${network.id} ` +
       `--max-avg-macs ${Math.ceil(points.avg_macs[point])}`;
     Plotly.restyle(parts.trade, { x: [[points.avg_macs[point]]], y: [[points.accuracy[point]]] }, [3]);
     showPictures();
