@@ -180,6 +180,7 @@ _FIELDS = {
     "maxTrialDuration": _DURATION,
     "tuner": _MAPPING,
     "assessor": _MAPPING,
+    "trainingService": _MAPPING,  # of NNI's list of several, one would have to be chosen for each trial
 }
 """The fields of NNI's that are looked at, and the rules for their values."""
 
@@ -288,13 +289,10 @@ def _check_with_nni(path: Path) -> dict[str, Any]:
     from nni.experiment.config import ExperimentConfig, utils
 
     try:
-        service = ExperimentConfig.load(path).canonical_copy().json()["trainingService"]
+        return dict(ExperimentConfig.load(path).canonical_copy().json()["trainingService"])
     except Exception as error:  # NNI raises whatever its fields raise, assertions too
         utils.unset_base_path()  # which NNI forgets when it raises, and then refuses the next file
         raise ValueError(f"config: NNI refuses {str(path)!r}: {error!r}") from None
-    if not isinstance(service, Mapping):
-        raise ValueError("trainingService: several of them are not possible here; one is")
-    return dict(service)
 
 
 def _check_roles(service: Mapping[str, Any], command: str) -> None:

@@ -164,6 +164,27 @@ def test_an_option_of_several_words_ends_where_the_next_option_begins():
 
 
 @pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["run", "--attach", "abc", "--quick"],
+            "quick: it is for an experiment that is started, not for one that runs",
+        ),
+        (["latency", "digits", "--output", "."], "output: '.' is a folder; a file is wanted, such as 'latency.json'"),
+        (
+            ["train", "timm:resnet18 frozen=False", "--output", "net"],
+            "frozen: 'False' is not possible; true or false is",
+        ),
+    ],
+)
+def test_what_would_be_noticed_late_or_never_is_refused(monkeypatch, capsys, words, sentence):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, *words)
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "words", [["front", "~nobody-of-this-name"], ["data", "check", "folder:~nobody-of-this-name/x"]]
 )
 def test_the_home_of_nobody_is_a_path_that_is_not_there(monkeypatch, capsys, words):

@@ -278,6 +278,8 @@ def test_a_shift_of_the_inputs_raises_the_alarm(start, bundle, images):
     [
         (["nowhere"], "nni-earlyexit: bundle: there is none in 'nowhere', which would have a manifest.json\n"),
         (["x", "--max-batch", "0"], "nni-earlyexit: max_batch: 0 is not possible; a whole number from 1 is\n"),
+        (["x", "--port", "99999"], "nni-earlyexit: port: 99999 is not possible; a whole number from 1 to 65535 is\n"),
+        (["x", "--max-body", "nan"], "nni-earlyexit: max_body: nan is not possible; a positive number of bytes is\n"),
     ],
 )
 def test_what_cannot_start_ends_with_one_sentence(tmp_path, options, sentence):

@@ -71,6 +71,14 @@ def test_data_are_looked_for_where_trials_look_for_them(tmp_path, monkeypatch, d
     assert check(path).settings.data.source == f"npz:{code}/mine.npz"
 
 
+def test_a_home_may_be_written_short_in_paths(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "space.json").write_bytes((EXAMPLE / "search_space.json").read_bytes())
+    path = write_config(tmp_path / "e", searchSpaceFile="~/space.json", trialCodeDirectory="~/code")
+    assert check(path).space == "digits"
+
+
 def test_workers_must_have_the_files_of_torchvisions_sets(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     for name in cifar10.SET.files:
@@ -153,6 +161,10 @@ BAD = {
     "limit that is no number": ({"tuner": tuner(max_avg_macs="5X")}, "max_avg_macs: '5X' is not a number"),
     "unknown data": ({"trialCommand": command("--data digit")}, "data: 'digit' is unknown; did you mean 'digits'?"),
     "missing data": ({"trialCommand": command("--data no.npz")}, r"data: there is no file '/.*/no.npz'"),
+    "several platforms": (
+        {"trainingService": [{"platform": "local"}, {"platform": "local"}]},
+        r"^trainingService: \[.*\] is not possible; a mapping is",
+    ),
     "zero epochs": ({"trialCommand": command("--epochs 0")}, "epochs: 0 is not possible; a whole number from 1 is"),
     "epochs in words": (
         {"trialCommand": command("--epochs ten")},

@@ -33,6 +33,19 @@ def test_an_experiment_that_nobody_knows_has_the_nearest_name(monkeypatch, tmp_p
         resume("nothing", port=8080, results=tmp_path)
 
 
+def test_data_that_were_moved_are_missed_before_a_search_goes_on(tmp_path, digits_space):
+    folder = write(
+        tmp_path / "e",
+        [],
+        [],
+        trialCommand="python -m nni_earlyexit.trial --data npz:mine.npz",
+        trialCodeDirectory=str(tmp_path / "code"),
+        searchSpace=digits_space.search_space(),
+    )
+    with pytest.raises(FileNotFoundError, match=rf"^data: there is no file '{tmp_path}/code/mine.npz'"):
+        resume(str(folder), port=8080, results=tmp_path)
+
+
 def test_weights_are_read_and_workers_asked_again_before_a_search_goes_on(monkeypatch, tmp_path, digits_space):
     write_tensors(tmp_path / "supernet", {"weight": torch.zeros(3)}, None)
     machine = {"host": "w1", "user": "me", "port": 22}
