@@ -21,7 +21,7 @@ def main() -> None:
     """Run the trial, or let a fork of a server do it; exit codes as :mod:`nni_earlyexit.utils.errors` says."""
     garbage.search_less_often()
     arguments = parse(sys.argv[1:])
-    arguments.settings.data.check_there()
+    arguments.settings.check_there()
     if arguments.is_short and trial_client.is_possible():
         if arguments.timeout_s is not None:  # the fork counts for itself; this is for the time before it is there
             trial_guards.end_after(arguments.timeout_s + 2 * trial_guards.LOCKED_UP_S)

@@ -38,7 +38,7 @@ def train(
     from nni_earlyexit.evaluation.again import picked, train_again
     from nni_earlyexit.report.front_report import write_front
     from nni_earlyexit.training.recipe import Recipe
-    from nni_earlyexit.utils.options import options
+    from nni_earlyexit.utils.options import build, options
 
     possible = {option.name for option in options(Recipe)} - set(OF_THE_TRIAL)
     for name in given:
@@ -46,7 +46,7 @@ def train(
             raise ValueError(
                 f"{name}: it is that of the trial where networks of an experiment are trained again; leave it out"
             )
-    Recipe(**given)  # what cannot work ends before anything begins
+    build(Recipe, given)  # what cannot work ends before anything begins
     for name in allowed:
         search_spaces.allow(name)
     trials = picked(folder, pick, say)

@@ -18,7 +18,7 @@ from nni_earlyexit.deploy.portable import portable, write_backbone
 from nni_earlyexit.deploy.quantise import quantise_segments
 from nni_earlyexit.deploy.segments import TorchSegments
 from nni_earlyexit.evaluation import record
-from nni_earlyexit.evaluation.metrics import FittedCutoffs, fit_cutoffs
+from nni_earlyexit.evaluation.metrics import FittedCutoffs, fit_cutoffs, guaranteeing
 from nni_earlyexit.evaluation.network_front import accuracy_interval
 from nni_earlyexit.evaluation.record import Record
 from nni_earlyexit.nn.network import EarlyExitNetwork
@@ -167,13 +167,22 @@ def export(
 def test_data(bundle: Bundle, settings: DataSettings, count: int) -> tuple[NDArray[Any], NDArray[np.integer]]:
     """So many test inputs of a bundle's data set, evenly from all, as its first segment takes them, and their classes.
 
-    Raises ``ValueError`` for data of other classes or inputs than the network's.
+    Raises ``ValueError`` for data of other classes or inputs than the network's, words with other numbers, and for another test
+    split of the data that the network learned from.
     """
     from nni_earlyexit import data
 
-    own = bundle.architecture
-    task = data.load_settings(settings.for_shape(own.input_shape), int(bundle.fit().fitted_to["seed"]))
+    own, fit = bundle.architecture, bundle.fit()
+    task = data.load_settings(settings.for_shape(own.input_shape), int(fit.fitted_to["seed"]))
     data.check_fits(task, own)
+    again = "give the options of data and splits that the network was trained with"
+    if list(task.preprocessing.vocabulary or ()) != list(own.preprocessing.get("vocabulary") or ()):
+        raise ValueError(f"data: the words of {task.name!r} have other numbers than those of the network; {again}")
+    if _public(task.name) == fit.fitted_to.get("data") and len(task.test) != fit.test["inputs"]:
+        raise ValueError(
+            f"data: the test split of {task.name!r} has {len(task.test):,} inputs, and the one that judged the network "
+            f"{fit.test['inputs']:,}; {again}"
+        )
     places = np.linspace(0, len(task.test) - 1, min(count, len(task.test))).astype(np.int64)
     return _unnormalised(task.test.raw(places)), task.test.y.numpy()[places]
 
@@ -289,7 +298,8 @@ def _fitted(
 ) -> Fitted:
     """Every policy along the trade-off on calibration data, and the judgement of ``policy`` by test data."""
     labels = splits["calibration"].y
-    optimizer = settings.goal.optimizer(None).set_params(guarantee=guarantee)
+    goal = settings.goal if guarantee is None else guaranteeing(settings.goal)
+    optimizer = goal.optimizer(None).set_params(guarantee=guarantee)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it was said when the policy was chosen
         optimizer.fit_closest(outputs["calibration"], labels, costs.macs, branch_costs=costs.branch_macs)

@@ -23,6 +23,7 @@ from nni_earlyexit.evaluation.trial_folders import FROM_SCRATCH, FURTHER, is_aga
 from nni_earlyexit.search.objectives import to_losses
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.utils.checks import unknown
+from nni_earlyexit.utils.options import build
 from nni_earlyexit.utils.progress import Say
 
 EVERY, BEST = "all", "best:"
@@ -103,7 +104,7 @@ def train_again(
     """
     if trial.space is None:
         raise ValueError(f"pick: {trial.folder.name!r} is not a network of an early-exit space")
-    recipe = Recipe(**options, seed=trial.settings.training.seed)
+    recipe = build(Recipe, {**options, "seed": trial.settings.training.seed})
     settings = replace(trial.settings, training=recipe)
     # a name of its own for each way to train, so that none is in the way of another
     way = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:8]

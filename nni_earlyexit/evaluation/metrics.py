@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from nni_earlyexit.nn.network import EarlyExitNetwork
-from nni_earlyexit.search import goal
+from nni_earlyexit.search import goal as goals
 from nni_earlyexit.search.costs import ExitCosts, ExitSeconds
 from nni_earlyexit.search.limits import ROUNDING, Limits
 from nni_earlyexit.search.metrics import FRONT, SAMPLE, exit_metric
@@ -69,6 +69,11 @@ def facts(network: EarlyExitNetwork, latency: ExitSeconds | None = None) -> Netw
     )
 
 
+def guaranteeing(goal: goals.Goal) -> goals.Goal:
+    """The ``goal`` where a guarantee is asked for, which is of tuned cutoffs and exits that may be dropped."""
+    return replace(goal, cutoffs=TUNED, drop_exits=True)
+
+
 def fit_cutoffs(
     settings: Settings,
     logits: NDArray[np.floating],
@@ -82,9 +87,8 @@ def fit_cutoffs(
     whose cutoffs are tuned and whose exits may be dropped, whatever the goal says of that.
     """
     limits = settings.limits
-    optimizer = settings.goal.optimizer(limits.max_avg_macs)
-    if guarantee is not None:
-        optimizer.set_params(guarantee=guarantee, cutoffs=TUNED, drop_exits=True)
+    goal = settings.goal if guarantee is None else guaranteeing(settings.goal)
+    optimizer = goal.optimizer(limits.max_avg_macs).set_params(guarantee=guarantee)
     optimizer.fit_closest(logits, y, costs.macs, branch_costs=costs.branch_macs)
     point, within = optimizer.chosen_, optimizer.front_
     if limits.max_latency_s is not None and costs.latency_s is not None:
@@ -109,7 +113,7 @@ def measured(
     chosen, policy, within = fit_cutoffs(settings, logits, y, network.costs)
     accuracies = (logits.argmax(axis=-1) == y[:, None]).mean(axis=0)
     metrics = {
-        "default": goal.score(chosen.accuracy, chosen.avg_cost),
+        "default": goals.score(chosen.accuracy, chosen.avg_cost),
         "accuracy": chosen.accuracy,
         "avg_macs": chosen.avg_cost,
         "feasible": 1,
@@ -129,7 +133,7 @@ def within_limits(metrics: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     the network learns, more and more inputs are sure.
     """
     excess = limits.excess_of_averages(metrics["avg_macs"], metrics.get("latency_s"))
-    return {**metrics, "default": goal.penalty(excess), "feasible": 0, "excess": excess} if excess else dict(metrics)
+    return {**metrics, "default": goals.penalty(excess), "feasible": 0, "excess": excess} if excess else dict(metrics)
 
 
 def diagnosed(settings: Settings, costs: ExitCosts, network: Measured, y: NDArray[np.integer]) -> list[Diagnostic]:
@@ -151,7 +155,7 @@ def infeasible(network: NetworkFacts, limits: Limits) -> dict[str, Any]:
     all_stay = [0.0] * (len(network.costs.macs) - 1) + [1.0]
     excess = limits.excess(network.costs)
     return {
-        "default": goal.penalty(excess),
+        "default": goals.penalty(excess),
         "accuracy": 0.0,
         "avg_macs": float(network.costs.macs[-1]),
         "feasible": 0,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nni_earlyexit.utils.amounts import parse_duration
 from nni_earlyexit.utils.checks import is_number, is_whole
 
 FILE = Path("db") / "nni.sqlite"
@@ -57,9 +58,23 @@ class Database:
 
     @property
     def complete(self) -> bool:
-        """``True`` if as many trials have ended as the experiment was to have."""
-        wanted = self.config.get("maxTrialNumber")
-        return wanted is not None and sum(job.over for job in self.jobs.values()) >= wanted
+        """``True`` if as many trials have ended as the experiment was to have, or all and its time is over."""
+        wanted, over = self.config.get("maxTrialNumber"), [job.over for job in self.jobs.values()]
+        return (wanted is not None and sum(over) >= wanted) or (self.time_is_over and all(over))
+
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds that the experiment was to take at most; ``ValueError`` for what is no duration."""
+        time = self.config.get("maxExperimentDuration")
+        try:
+            return None if time is None else parse_duration(time)
+        except ValueError as error:
+            raise ValueError(f"maxExperimentDuration: {error}") from None
+
+    @property
+    def time_is_over(self) -> bool:
+        """``True`` if the experiment has run as long as it was to."""
+        return self.limit_s is not None and self.elapsed_s >= self.limit_s
 
 
 def load(experiment: Path) -> Database:

@@ -20,12 +20,16 @@ from nni_earlyexit.utils.paths import expanded
 
 @dataclass(frozen=True)
 class Source:
-    """The file of outputs, the folder for results, and the optimizer's arguments if none are given."""
+    """The file of outputs, the folder for results, and the optimizer's arguments if none are given.
+
+    ``trial`` is what the file is of, if it is of one.
+    """
 
     outputs: Path
     folder: Path
     prefix: str
     arguments: dict[str, Any]
+    trial: record.Record | None = None
 
 
 def source(name: str, trial: str | None) -> Source:
@@ -47,7 +51,7 @@ def source(name: str, trial: str | None) -> Source:
     goal = finished.settings.goal
     ways = {"confidence": goal.confidence, "cutoffs": goal.cutoffs, "drop_exits": goal.drop_exits}
     arguments = {**asdict(finished.settings.operating_point), **ways}
-    return Source(finished.file(record.OUTPUTS), finished.folder, "", arguments)
+    return Source(finished.file(record.OUTPUTS), finished.folder, "", arguments, finished)
 
 
 def experiments() -> dict[str, Path]:

@@ -70,7 +70,7 @@ def check(path: Path) -> ExperimentFile:
     given = _check_command(_need(content, "trialCommand"), folder)
     settings = replace(given.settings, data=given.settings.data.with_whole_paths(folder))
     try:
-        settings.data.check_there()
+        settings.check_there()
     except (ValueError, OSError) as error:
         raise ValueError(f"trialCommand: {error}") from None
     for name in given.allow_spaces:
@@ -185,6 +185,14 @@ _FIELDS = {
 """The fields of NNI's that are looked at, and the rules for their values."""
 
 
+_INSIDE = {name.lower(): name for name in ("name", "className", "classArgs", "codeDirectory")}
+"""The fields of tuner and assessor, as they stand in small letters."""
+
+
+def _plain(name: object) -> str:
+    return str(name).lower().replace("_", "")
+
+
 def read(path: Path) -> dict[str, Any]:
     """The fields of an experiment file, those that are looked at by NNI's names, others as they are written there.
 
@@ -204,11 +212,14 @@ def read(path: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     spelt: dict[str, str] = {}
     for written, value in content.items():
-        plain = str(written).lower().replace("_", "")
+        plain = _plain(written)
         if plain in spelt:
             raise ValueError(f"{written}: it is given twice, as {spelt[plain]!r} and as {written!r}")
         spelt[plain] = str(written)
         fields[names.get(plain, str(written))] = value
+    for name in ("tuner", "assessor"):
+        if isinstance(fields.get(name), Mapping):
+            fields[name] = {_INSIDE.get(_plain(inner), inner): value for inner, value in fields[name].items()}
     for name, check in _FIELDS.items():
         value = fields.get(name)
         if value is None:

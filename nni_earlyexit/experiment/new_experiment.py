@@ -19,6 +19,7 @@ from nni_earlyexit.integration.trial_arguments import MODULE
 from nni_earlyexit.search.limits import Limits
 from nni_earlyexit.space import identity
 from nni_earlyexit.space.base import EarlyExitSpace
+from nni_earlyexit.space.latency_table import latencies
 from nni_earlyexit.space.search_domain import check_limits
 from nni_earlyexit.training.recipe import Recipe
 from nni_earlyexit.training.settings import Settings
@@ -141,7 +142,7 @@ def macs_range(space: EarlyExitSpace) -> MacsRange:
 def check_budget(space: EarlyExitSpace, reach: MacsRange, limits: Limits) -> None:
     """``ValueError`` that says the range for a limit that no network keeps, or that every network does."""
     try:
-        check_limits(space, limits)
+        check_limits(space, limits, latencies(limits.latency_table, space))
     except ValueError as error:
         if not str(error).startswith(MACS_LIMITS):
             raise

@@ -16,7 +16,7 @@ from nni_earlyexit.evaluation.stored_outputs import experiments
 from nni_earlyexit.experiment.live import State
 from nni_earlyexit.experiment.manager import Manager
 from nni_earlyexit.integration import nni_processes, rest
-from nni_earlyexit.utils.amounts import format_macs, parse_duration
+from nni_earlyexit.utils.amounts import format_macs
 
 DONE, STOPPED, SILENT = "DONE", "STOPPED", "NO ANSWER"
 """Statuses beside NNI's own: where no manager runs, all trials or time were had, or it was stopped; where it says nothing."""
@@ -109,14 +109,10 @@ def overview(folder: Path) -> Overview:
     """The experiment in ``folder``; ``ValueError`` where there is none that can be read."""
     folder = folder.resolve()
     stored = nni_database.load(folder)
-    most, time = stored.config.get("maxTrialNumber"), stored.config.get("maxExperimentDuration")
-    try:
-        limit_s = None if time is None else parse_duration(time)
-    except ValueError as error:
-        raise ValueError(f"maxExperimentDuration: {error}") from None
+    most, limit_s = stored.config.get("maxTrialNumber"), stored.limit_s
     manager = next((manager for manager in nni_processes.managers() if manager.id == folder.name), None)
     state = State(_trials(stored), most)
-    over = (most is not None and state.ended >= most) or (limit_s is not None and stored.elapsed_s >= limit_s)
+    over = (most is not None and state.ended >= most) or stored.time_is_over
     return Overview(
         id=folder.name,
         name=str(stored.config.get("experimentName") or ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,8 @@ def _check_trials(folder: Path, say: Say) -> None:
     if given is not None:  # else trials of other people's
         settings = trial_arguments.parse(given, helps=False).settings
         check_weights(settings)
-        settings.data.with_whole_paths(Path(str(config.get("trialCodeDirectory") or "."))).check_there()
+        folder_of_trials = Path(str(config.get("trialCodeDirectory") or "."))
+        replace(settings, data=settings.data.with_whole_paths(folder_of_trials)).check_there()
         if isinstance(space, Mapping):
             files = read_by_trials(settings, written_identity(space))
     if machines := remote_machines(folder):

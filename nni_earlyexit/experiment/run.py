@@ -22,6 +22,7 @@ from nni_earlyexit.experiment.live import Display, Lines, State, display
 from nni_earlyexit.experiment.manager import Manager, last_error, reasons
 from nni_earlyexit.experiment.reach import check_reach
 from nni_earlyexit.experiment.registration import register
+from nni_earlyexit.experiment.variation import results_beside
 from nni_earlyexit.experiment.workers import fetch
 from nni_earlyexit.integration import trial_arguments
 from nni_earlyexit.integration.rest import ENDED_TRIAL, PATIENCE_S, NoAnswer
@@ -101,7 +102,7 @@ def attach(
     """Go on with ``experiment``, an ID, which runs on this machine and which nobody follows any more, as :func:`run` would."""
     manager, process = Manager.running(experiment)
     if results is None:
-        results = Path("results") if process.file is None else process.file.parent / "results"
+        results = Path("results") if process.file is None else results_beside(process.file)
     check_writable(results, "results")
     if manager.get("check-status", PATIENCE_S)["status"] == "VIEWED":
         raise ValueError(f"attach: experiment {experiment} is only looked at with nnictl view; nothing of it runs")

@@ -57,6 +57,11 @@ def varied(config: Path, folder: Path, *, options: Sequence[str] = (), quick: bo
     return path
 
 
+def results_beside(config: Path) -> Path:
+    """The folder of results where none is given: beside the experiment file, or that in which a changed one lies."""
+    return config.parent if config.name == FILE else config.parent / "results"
+
+
 def _with(command: str, options: Sequence[str]) -> str:
     return " ".join([command, *map(shlex.quote, options)])
 

@@ -71,7 +71,8 @@ class EarlyExitEvaluator(Lightning):
     def __init__(self, settings: Settings | None = None, *, train: Train | None = None, **options: Any) -> None:
         if settings is not None and options:
             raise ValueError(f"settings: it holds every option, so {next(iter(options))} cannot be given beside it")
-        self.settings = Settings.from_options(**options) if settings is None else settings
+        # paths from /, for results are read in other folders
+        self.settings = (Settings.from_options(**options) if settings is None else settings).with_whole_paths()
         self.data = data_sets.load_settings(self.settings.data, self.settings.training.seed, say)
         for note in self.data.notes:
             say(note)

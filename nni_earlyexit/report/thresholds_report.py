@@ -13,7 +13,7 @@ from nni_earlyexit.evaluation.stored_outputs import Source
 from nni_earlyexit.thresholds import outputs_file
 from nni_earlyexit.thresholds.diagnostics import Diagnostic, diagnose
 from nni_earlyexit.thresholds.optimizer import ThresholdOptimizer
-from nni_earlyexit.thresholds.policy_front import TradeOff
+from nni_earlyexit.thresholds.policy_front import TradeOff, mean_cost
 from nni_earlyexit.utils import files
 from nni_earlyexit.utils.amounts import format_macs
 from nni_earlyexit.utils.provenance import made_with
@@ -50,6 +50,8 @@ def refit(
         if point is not None:
             cost = f"{format_macs(point.avg_cost)} average MACs ({point.avg_cost / float(costs[-1]):.0%} of the full network)"
             say(f"{name}: accuracy {point.accuracy:.4f} at {cost}")
+    if too_slow := _too_slow(source, optimizer.chosen_):
+        say(f"concern: {too_slow}")
     certificate, guarantee = optimizer.certificate_, optimizer.guarantee
     if certificate is not None and guarantee is not None:
         say(
@@ -63,6 +65,18 @@ def refit(
     content = write(source, optimizer, costs, diagnostics, test, results)
     say(f"wrote {policy_file(source, results)} and {results / (source.prefix + PICTURE)}")
     return content
+
+
+def _too_slow(source: Source, chosen: TradeOff) -> str:
+    """A sentence where the ``chosen`` policy, whose cutoffs are fitted by MACs, is slower than the limit of the search."""
+    if source.trial is None or source.trial.exit_latency_s is None:
+        return ""
+    limit = source.trial.settings.limits.max_latency_s
+    branches = source.trial.branch_latency_s or 0
+    seconds = float(mean_cost(chosen.cutoffs, chosen.shares, source.trial.exit_latency_s, branches))
+    if limit is None or seconds <= limit:
+        return ""
+    return f"by the latency table it takes {seconds:.3g} s on average, and max_latency_s of the search is {limit:g}"
 
 
 def rows(optimizer: ThresholdOptimizer, costs: NDArray[np.number]) -> list[dict[str, Any]]:

@@ -69,6 +69,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def check_there(self) -> None:
+        """``FileNotFoundError`` unless the latency table is there; that of stored settings may be gone by now."""
         if self.latency_table is not None and not expanded(self.latency_table).is_file():
             raise FileNotFoundError(f"latency_table: there is no file {self.latency_table!r}")
 

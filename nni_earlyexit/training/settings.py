@@ -54,11 +54,19 @@ class Settings:
     def from_options(cls, **options: Any) -> Settings:
         """Settings from options by their names; ``ValueError`` with the nearest names for an unknown one.
 
-        The data must be there, or it is a ``FileNotFoundError``.
+        What they name must be there, or it is a ``FileNotFoundError``.
         """
         settings = build(cls, options, "settings")
-        settings.data.check_there()
+        settings.check_there()
         return settings
+
+    def check_there(self) -> None:
+        """``FileNotFoundError`` or ``ValueError`` unless the data and the latency table are where they are said to be.
+
+        Stored settings can be of what is elsewhere by now.
+        """
+        self.data.check_there()
+        self.limits.check_there()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:

@@ -364,3 +364,10 @@ def test_a_convolution_that_is_used_twice_keeps_its_normalisations():
     x = torch.rand(2, 3, 4, 4)
     with torch.no_grad():
         torch.testing.assert_close(folded(module, x)(x), module(x))
+
+
+def test_another_test_split_than_that_of_the_training_is_refused(bundle, trial):
+    with pytest.raises(
+        ValueError, match="^data: the test split of 'digits' has .*; give the options of data and splits that"
+    ):
+        inputs_of(bundle, replace(trial.settings.data, test_share=0.1), 20)

@@ -40,6 +40,14 @@ def test_every_policy_of_the_bundle_was_certified(certified, trial):
     assert Bundle.load(bundle.folder).fit().guarantee == fitted.guarantee
 
 
+def test_a_guarantee_is_of_tuned_cutoffs_whatever_those_of_the_trial_are(tmp_path, trial):
+    shared = replace(trial.settings, goal=replace(trial.settings.goal, cutoffs="shared", drop_exits=False))
+    settings = Wish.parse(CHEAP).settings(shared)
+    assert settings.goal.cutoffs == "shared"
+    bundle = export(trial, tmp_path / "b", settings, guarantee=Guarantee(0.2, 0.8), say=lambda line: None)
+    assert bundle.fit().guarantee["certified"] > 0
+
+
 def test_what_cannot_be_proven_sends_everything_to_the_last_exit_and_says_so(tmp_path, trial):
     said = []
     settings = Wish.parse(CHEAP).settings(trial.settings)

@@ -139,6 +139,15 @@ def test_what_is_finished_is_not_done_again(experiment, further):
     assert not any("epoch" in line for line in said)
 
 
+def test_options_of_several_words_are_the_same_options_again(experiment, tmp_path):
+    copy = shutil.copytree(experiment, tmp_path / "copy")
+    (trial,) = picked(copy, "cheap")
+    options, said = {**OPTIONS, "exit_weights": ["linear"]}, []  # a list, as from a command line
+    for _ in range(2):
+        train_again(copy, trial, options, further=True, say=said.append)
+    assert sum("finished before" in line for line in said) == 1
+
+
 def test_another_way_to_train_is_not_in_the_way(experiment, further, tmp_path):
     copy = tmp_path / "experiment"
     shutil.copytree(experiment, copy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from nni_database import write
@@ -27,6 +28,16 @@ def test_a_configuration_that_is_none_is_one_sentence(tmp_path, params):
     with pytest.raises(ValueError, match=r"^experiment: .* cannot be read: "):
         nni_database.load(folder)
     assert nni_database.read(folder).config == {}
+
+
+@pytest.mark.parametrize(
+    ("ends", "elapsed_s", "complete"),
+    [([True, True], 60, True), ([True, False], 60, False), ([True, True], 59, False), ([], 60, True)],
+)
+def test_a_search_is_over_when_its_time_is_and_its_trials_have_ended(ends, elapsed_s, complete):
+    jobs = {str(number): SimpleNamespace(over=over) for number, over in enumerate(ends)}
+    own = nni_database.Database({"maxExperimentDuration": "1m"}, elapsed_s=elapsed_s, jobs=jobs)
+    assert own.complete == complete
 
 
 def test_any_number_of_trials_is_possible(tmp_path):

@@ -85,3 +85,11 @@ def test_a_network_with_a_layer_that_stands_twice_is_kept(digits_space, two_exit
     assert names
     for name in names:
         assert torch.equal(stored[name], stored[name.replace("stem", "again", 1)])
+
+
+def test_a_trial_can_be_read_when_the_latency_table_of_its_search_is_gone(folder):
+    settings = json.loads((folder / record.SUMMARY).read_text())["settings"]
+    rewritten(folder, settings={**settings, "latency_table": "/gone/latency.json", "max_latency_s": 1.0})
+    assert record.load(folder).settings.limits.latency_table == "/gone/latency.json"
+    with pytest.raises(FileNotFoundError, match="^latency_table: there is no file '/gone/latency.json'"):
+        Settings.from_options(latency_table="/gone/latency.json")

@@ -71,6 +71,13 @@ def test_data_are_looked_for_where_trials_look_for_them(tmp_path, monkeypatch, d
     assert check(path).settings.data.source == f"npz:{code}/mine.npz"
 
 
+def test_fields_of_tuner_and_assessor_may_be_spelt_as_nni_lets_them(tmp_path):
+    spelt = {"Name": "EarlyExitHalving", "class_args": {"epochs": 12, "first_rung": 3}}
+    check(write_config(tmp_path / "right", assessor=spelt))
+    with pytest.raises(ValueError, match="^strategy: 'nsga' is unknown"):
+        check(write_config(tmp_path / "wrong", tuner={"name": "EarlyExit", "class_args": {"strategy": "nsga"}}))
+
+
 def test_a_home_may_be_written_short_in_paths(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "code").mkdir()

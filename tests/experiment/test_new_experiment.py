@@ -78,6 +78,15 @@ def test_a_budget_outside_of_the_space_is_said_with_its_range(digits_draft, limi
         check_budget(digits_draft.space, digits_draft.reach, Limits(**limits))
 
 
+def test_a_limit_on_latency_is_that_of_a_table(tmp_path, digits_space, table_of_macs):
+    table = str(table_of_macs(digits_space))
+    limits = {"latency_table": table, "max_latency_s": 500e-6}
+    checked = check(write(draft(plan(limits=limits)), tmp_path / "new"))
+    assert checked.settings.limits.max_latency_s == 500e-6
+    with pytest.raises(ValueError, match="^max_latency_s: .* is below the cheapest network"):
+        draft(plan(limits={**limits, "max_latency_s": 1e-9}))
+
+
 def test_data_that_the_space_does_not_take_are_said(tmp_path, rng):
     np.savez(tmp_path / "grey.npz", x=rng.integers(0, 256, (60, 12, 12, 1), dtype=np.uint8), y=np.arange(60) % 2)
     with pytest.raises(
