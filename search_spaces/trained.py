@@ -52,7 +52,7 @@ class Space(EarlyExitSpace):
         Raises ``FileNotFoundError`` where no trained network is, and ``ValueError`` for one that is damaged or has one stage.
         """
         path = Path(folder)
-        network, taken = _taken(path, time_of_change(str(path / _WEIGHTS)))
+        network, taken = _taken(path, max(time_of_change(str(path / name)) for name in (_WEIGHTS, BACKBONE)))
         pixels = network.preprocessing if network.preprocessing and network.preprocessing.pixels else None
         return given_parts(
             taken,
@@ -65,7 +65,7 @@ class Space(EarlyExitSpace):
 
 @lru_cache(maxsize=4)
 def _taken(folder: Path, changed: float) -> tuple[EarlyExitNetwork, StagedModel]:
-    """The network in ``folder``, and its pieces; ``changed`` is the time of its weights."""
+    """The network in ``folder``, and its pieces; ``changed`` is the time of its weights or description."""
     described = folder / BACKBONE
     network = _described(described) if described.is_file() else EarlyExitNetwork.load(folder)
     if len(network.stages) < 2:

@@ -120,7 +120,10 @@ def listed(folder: str, parts: Mapping[str, str] | None = None) -> ImageFiles:
     counts: list[int] = []
     codes: list[tuple[int, int]] = []
     for part, split in parts.items():
-        for name in _folders(os.path.join(root, part)):
+        inside = _folders(os.path.join(root, part))
+        if not inside:
+            raise ValueError(f"data: {folder!r} has no folders of classes in {part}/; one for each class is needed")
+        for name in inside:
             if name not in numbers:
                 raise ValueError(f"data: {folder!r} has the class {name!r} in {part}/, which {train}/ lacks")
             inner = os.path.join(part, name)

@@ -46,7 +46,8 @@ def outline(settings: DataSettings) -> Outline:
     raw = read_raw(settings)
     num_classes = int(raw.labels.max()) + 1
     if raw.inputs is None:
-        return Outline(None, settings.tokens, num_classes)
+        tokens, *_ = settings.input_shape or (settings.tokens,)
+        return Outline(None, tokens, num_classes)
     shape = raw.inputs.input_shape
     are_tokens = len(shape) == 1 and not raw.inputs.read(np.arange(1)).is_floating_point()
     return Outline(min(shape[1:]) if len(shape) == 3 else None, shape[0] if are_tokens else None, num_classes)

@@ -334,7 +334,6 @@ def _check_space(
     space = search_spaces.restore(name)
     if settings.training.bank is not None:
         Branches(space)
-        check_options(settings.training)
     if arguments is not None and arguments.space is not None:
         _check_tuner_space(search_spaces.restore(arguments.space).identity(), space.identity(), arguments.space)
     check_search_space(search_space, space.search_space(), space.identity())
@@ -345,6 +344,8 @@ def _check_space(
     task = data.load_settings(settings.data.for_shape(space.input_shape), settings.training.seed, say)
     data.check_fits(task, space)
     check_same_data(name, settings, task)
+    if settings.training.bank is not None:
+        check_options(settings.training, sentences=task.preprocessing.vocabulary is not None)
     check_optimizer(settings.training.optimizer)
     check_number_of_weights(settings.training.exit_weights, len(space.network.stages))
 

@@ -25,6 +25,8 @@ Array: TypeAlias = NDArray[np.floating]
 Kept: TypeAlias = tuple[int, ...]
 """Exits that are not dropped, the last one included."""
 
+BEYOND = float(np.finfo(np.float32).max)
+"""A cutoff that no confidence reaches."""
 MAX_SEARCHES = 16
 """Sets of kept exits that are all searched; of more, the best are."""
 
@@ -125,7 +127,8 @@ def search_policies(
     for kept in sets:
         problem, cutoffs = problem_of(kept)
         # an exit that is kept although nothing leaves there, for what later ones learn from it
-        above_all = confidences.of_exits(kept).max(axis=0, initial=0.0) + 1
+        surest = confidences.of_exits(kept).max(axis=0, initial=0.0)
+        above_all = np.where(surest <= 1, surest + 1, BEYOND)  # a measure that goes beyond 1 may go anywhere
         levels = [np.append(c, above) for c, above in zip(cutoffs, above_all, strict=True)]
         fronts.append((kept, cutoff_search.search(problem), levels))
     return _front(fronts, weights, exits)

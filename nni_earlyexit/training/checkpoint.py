@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +32,10 @@ class Progress(NamedTuple):
         The precision that had been chosen.
     path
         The file from which it goes on.
-    seconds, began
-        Seconds that the training has taken, and how many it had when the phase began.
+    seconds
+        Seconds that the training has taken.
+    began, done
+        Seconds and epochs that it had taken when the phase began; earlier versions did not write the latter.
     """
 
     phase: int
@@ -42,6 +44,7 @@ class Progress(NamedTuple):
     path: Path
     seconds: float = 0.0
     began: float = 0.0
+    done: int | None = None
 
 
 class Checkpoint(pl.Callback):
@@ -51,15 +54,14 @@ class Checkpoint(pl.Callback):
     ----------
     path
         The file.
-    phase, precision, began
-        Phase and precision of the training, and its seconds when the phase began.
+    about
+        The phase, the precision, and what else of :class:`Progress` stays the same in the phase.
     clock
         Gives the seconds that the training has taken.
     """
 
-    def __init__(self, path: Path, phase: int, precision: str, began: float, clock: Callable[[], float]) -> None:
-        self._path, self._clock = path, clock
-        self._about = {"phase": phase, "precision": precision, "began": began}
+    def __init__(self, path: Path, about: Mapping[str, Any], clock: Callable[[], float]) -> None:
+        self._path, self._about, self._clock = path, about, clock
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file."""

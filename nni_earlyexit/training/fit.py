@@ -55,7 +55,8 @@ def fit(
     network, data, recipe
         The network to train, the data, and the recipe, whose missing values are filled in.
     after_epoch
-        Function that hears of each epoch; of a network without anything to learn it is called once, with 0.
+        Function that hears of each epoch; of a network without anything to learn it is called once, with 0, and where what goes
+        on was over, with its epochs.
     module
         Module with the loss and the optimizer; that of the recipe by default.
     callbacks
@@ -89,7 +90,8 @@ def fit(
     augmentation = Augmentation(recipe, len(data.train))
     start, limit = time.monotonic(), math.inf if recipe.time_limit is None else recipe.time_limit
     taken = 0.0 if state is None else state.seconds
-    before, ended = 0, False
+    # epochs by the plan, which fix what is drawn, and those that there were, for a limit of time can end a phase before
+    before, done, heard, ended = 0, 0, False, False
 
     def clock() -> float:
         return taken + time.monotonic() - start
@@ -99,17 +101,22 @@ def fit(
             before += phase.epochs
             continue
         resumed = state if state is not None and number == state.phase else None
+        if resumed is not None:
+            done = before if resumed.done is None else resumed.done
+        epochs_of_phase = 0 if resumed is None else resumed.epochs
         average = WeightAveraging(network, recipe.averaging) if recipe.averaging else None
         # each phase has its part of the time, so that none is left out; Lightning counts what it had before an interruption
         began = clock() if resumed is None else resumed.began
         seconds = limit * (before + phase.epochs) / recipe.epochs - began
         judged = network if average is None else average.network
 
-        def call(epochs: int, before: int = before, judged: EarlyExitNetwork = judged) -> bool:
-            nonlocal ended
-            ended = not after_epoch(before + epochs, judged)
+        def call(epochs: int, done: int = done, judged: EarlyExitNetwork = judged) -> bool:
+            nonlocal ended, heard, epochs_of_phase
+            heard, epochs_of_phase = True, epochs
+            ended = not after_epoch(done + epochs, judged)
             return not ended
 
+        about = {"phase": number, "precision": str(recipe.precision), "began": began, "done": done}
         loop = trainer(
             replace(recipe, epochs=phase.epochs),
             max(1.0, seconds),
@@ -119,11 +126,7 @@ def fit(
                 *([average] if average is not None else []),
                 *callbacks,
                 EpochEnd(call),
-                *(
-                    [Checkpoint(checkpoint, number, str(recipe.precision), began, clock)]
-                    if checkpoint is not None
-                    else []
-                ),
+                *([Checkpoint(checkpoint, about, clock)] if checkpoint is not None else []),
             ],
         )
         module.start(phase)
@@ -150,9 +153,11 @@ def fit(
         if average is not None:
             average.put_in_place()
         network.to(loop.strategy.root_device)  # Lightning takes it back to the CPU
-        before += phase.epochs
+        before, done = before + phase.epochs, done + epochs_of_phase
         if ended:
             break
+    if not heard:  # what goes on was over but for this
+        after_epoch(done, network)
 
 
 def filled(recipe: Recipe, data: Data) -> Recipe:

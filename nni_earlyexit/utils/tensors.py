@@ -21,7 +21,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: object) -> N
     """Write ``tensors``, and facts ``about`` them as JSON, to ``path``, whole or not at all."""
     from safetensors.torch import save
 
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # copies, for the format takes no two names of one tensor, as a layer that stands twice has them
+    whole = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     facts = json.dumps(about)
     content = save(whole, {ABOUT: facts, CHECKSUM: _checksum(whole, facts)})
     write_whole(path, lambda temporary: temporary.write_bytes(content))

@@ -16,7 +16,7 @@ from support import PROGRAM, free_port, kill_at, launch, until
 
 pytestmark = [pytest.mark.nni, pytest.mark.slow]
 
-COMMAND = [str(PROGRAM), "supernet", "digits", "--epochs", "5", "--threads", "1", "--output"]
+COMMAND = [str(PROGRAM), "supernet", "digits", "--epochs", "9", "--threads", "1", "--output"]
 
 
 def start(path: Path) -> subprocess.Popen[str]:
@@ -38,12 +38,12 @@ def undisturbed(tmp_path_factory):
 def test_a_killed_training_goes_on_with_the_same_result(undisturbed, tmp_path):
     path = tmp_path / "killed.safetensors"
     killed = start(path)
-    kill_at(killed, "epoch 3 of 5")
+    kill_at(killed, "epoch 3 of 9")
     assert not path.exists()
     resumed = start(path)
     said, _ = resumed.communicate(timeout=800)
     assert resumed.returncode == 0, said
-    assert "epoch 2 of 5" not in said
+    assert "epoch 2 of 9" not in said
     assert [own.name for own in tmp_path.iterdir()] == [path.name]
     space = search_spaces.create("digits")
     own, other = (Supernet.load(place, space)[0].network.state_dict() for place in (path, undisturbed))

@@ -60,4 +60,6 @@ def test_sentences_decide_tokens_and_vocabulary(tmp_path):
     (tmp_path / "films.tsv").write_text("\n".join(lines) + "\n")
     space = space_for_data("text", DataSettings(f"tsv:{tmp_path / 'films.tsv'}", tokens=12, vocabulary=100))
     assert space.input_shape == (12,)
+    shorter = DataSettings(f"tsv:{tmp_path / 'films.tsv'}", (7,), vocabulary=100)
+    assert space_for_data("text", shorter).input_shape == (7,)
     assert space.arguments["vocabulary"] == 100

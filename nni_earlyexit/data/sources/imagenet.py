@@ -51,7 +51,7 @@ def check(settings: DataSettings, path: str) -> None:
 def listing(settings: DataSettings, path: str, say: Say = progress.say) -> ImageFiles:
     """The images, of archives unpacked before."""
     root = expanded(settings.root)
-    if not all((root / name).exists() for name in UNPACKED):
+    if not _is_unpacked(root):
         _unpack(root, say)
     return image_files.listed(settings.root, {"train": "", "val": "test"})
 
@@ -64,17 +64,39 @@ def read(settings: DataSettings, path: str, say: Say) -> Raw:
     return images.from_files("imagenet", "imagenet", replace(listed, class_names=names), settings, say)
 
 
+def _is_unpacked(root: Path) -> bool:
+    return all((root / name).exists() and not _mark(root, name).exists() for name in UNPACKED)
+
+
+def _mark(root: Path, part: str) -> Path:
+    """The file that is there while torchvision unpacks a part, whose folder it would take for whole afterwards."""
+    return root / f".{part}.unpacking"
+
+
 def _unpack(root: Path, say: Say) -> None:
     """Let torchvision unpack the archives, which it checks first."""
     from torchvision.datasets import ImageNet
 
     with claimed(root, lambda: say("waits for another process that unpacks imagenet")):
+        if _is_unpacked(root):
+            return  # by that process
         for part in ("train", "val"):
+            folder, mark = root / part, _mark(root, part)
+            if mark.exists() and folder.exists():
+                raise ValueError(
+                    f"root: the unpacking of {str(folder)!r} was interrupted; remove it and {str(mark)!r} to begin again"
+                )
+            if not folder.exists():
+                mark.touch()
             say(f"torchvision unpacks imagenet's {part} in {root}, which may take an hour")
             try:
                 ImageNet(str(root), split=part)
             except RuntimeError as error:
                 raise ValueError(f"root: {' '.join(str(error).split())}") from None
+            finally:
+                if not folder.exists():  # nothing was begun
+                    mark.unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
 
 
 def _names(root: Path) -> dict[str, str]:

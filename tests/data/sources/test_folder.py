@@ -73,6 +73,15 @@ def test_other_names_of_the_splits_mean_the_same_and_other_folders_are_said(spli
         data.load(f"folder:{split_folder}")
 
 
+def test_a_test_split_without_classes_is_no_test_split(split_folder):
+    for file in (split_folder / "test").rglob("*.png"):
+        file.rename(split_folder / "test" / f"{file.parent.name}{file.name}")
+    for name in ("cat", "dog"):
+        (split_folder / "test" / name).rmdir()
+    with pytest.raises(ValueError, match="has no folders of classes in test/; one for each class is needed"):
+        data.load(f"folder:{split_folder}")
+
+
 def test_classes_may_have_the_other_names_of_splits(tmp_path):
     folder = class_folders(tmp_path / "images")
     for before, after in (("cat", "valid"), ("dog", "invalid")):

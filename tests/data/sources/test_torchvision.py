@@ -258,6 +258,25 @@ def test_imagenet_in_archives_is_unpacked_before_it_is_listed(imagenet, monkeypa
     monkeypatch.setattr(datasets, "ImageNet", Unpacks)
     assert outline(DataSettings("imagenet", root=str(imagenet))).num_classes == 2
     assert asked == ["train", "val"]
+    assert not list(imagenet.glob(".*.unpacking"))
+
+
+def test_imagenet_that_was_not_unpacked_to_its_end_is_not_used(imagenet, monkeypatch):
+    (imagenet / "val").rename(imagenet / "packed")
+    (imagenet / "ILSVRC2012_img_val.tar").touch()
+
+    class IsKilled:
+        def __init__(self, root, split):
+            if split == "val":
+                (imagenet / "val" / "n01").mkdir(parents=True)
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "ImageNet", IsKilled)
+    settings = DataSettings("imagenet", root=str(imagenet))
+    with pytest.raises(KeyboardInterrupt):
+        outline(settings)
+    with pytest.raises(ValueError, match="^root: the unpacking of '.*/val' was interrupted; remove it and"):
+        outline(settings)
 
 
 def test_colours_are_not_made_grey(tmp_path, monkeypatch):
