@@ -211,8 +211,20 @@ class Running:
 
     def kill(self, what: str, trial: str | None = None) -> None:
         """Kill as ``kill -9`` does: ``manager``, ``tuner``, the process that NNI has started for a ``trial``, the ``server``
-        that warm trials are forked from, or a ``fork`` of it.
+        that warm trials are forked from, or a ``fork`` of it, as soon as there is one.
         """
+        processes: list[psutil.Process] = []
+
+        def there_are() -> bool:
+            processes[:] = self._processes(what, trial)
+            return bool(processes)
+
+        until(there_are, 60)
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes)
+
+    def _processes(self, what: str, trial: str | None) -> list[psutil.Process]:
         found = []
         for process in nni_processes.of_experiment(self.manager.id):
             try:
@@ -228,11 +240,7 @@ class Running:
                 kind = "trial" if job else "manager" if "--experiment-id" in command else "tuner"
             if kind == what and job == trial:
                 found.append(process)
-        found = found[:1] if what == "fork" else found
-        assert found, f"no {what} runs"
-        for process in found:
-            process.kill()
-        psutil.wait_procs(found)
+        return found[:1] if what == "fork" else found
 
 
 def run_script(code: str, home: Path, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
