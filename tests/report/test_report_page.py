@@ -305,6 +305,17 @@ def test_what_is_open_is_kept_when_the_page_is_loaded_again(page, networks):
     check_shown(page, networks[0], 0)
 
 
+@pytest.mark.parametrize("names", [("ddddd",), None], ids=["alike", "all"])
+def test_the_axis_of_the_front_has_numbers_however_narrow_it_is(page, folder, tmp_path, names):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for place in (copy / "environments" / "local-env" / "trials").iterdir():
+        if names is not None and place.name not in names:
+            shutil.rmtree(place)
+    write_report([copy], tmp_path / "narrow.html", lambda line: None)
+    opened(page, tmp_path / "narrow.html")
+    assert len(page.find_elements(By.CSS_SELECTOR, "#front .xtick text")) >= 2
+
+
 def test_failures_and_the_experiment_file_are_there_in_words(page):
     said = text(page, "failures")
     assert any(reason in said for reason in FAILURES.values())
@@ -312,6 +323,9 @@ def test_failures_and_the_experiment_file_are_there_in_words(page):
     assert "1 trial has not ended yet" in said
     assert "trialCommand: python -m nni_earlyexit.trial" in text(page, "reproduce")
     assert "seed1" in text(page, "reproduce")
+    assert "What its trials were made with" in text(page, "reproduce")
+    for words in ("[object", "undefined", "NaN"):
+        assert words not in page.execute_script("return document.body.innerText")
 
 
 def test_two_searches_stand_side_by_side(page, folder, tmp_path):

@@ -4,9 +4,11 @@ function showFailures(data) {
   const beside = element("div", { class: "beside" });
   for (const { name, failures } of data.experiments) {
     const lines = [];
-    if (failures.over) lines.push(`${failures.over} network${failures.over > 1 ? "s" : ""} missed a limit, ` +
-      `${failures.untrained} of them one that is known before training, and so ` +
-      `${failures.untrained === 1 ? "was" : "were"} not trained.`);
+    const networks = number => `${number} network${number > 1 ? "s" : ""}`;
+    if (failures.untrained) lines.push(`${networks(failures.untrained)} missed a limit that is known before training, and ` +
+      `${failures.untrained > 1 ? "were" : "was"} not trained.`);
+    const trained = failures.over - failures.untrained;
+    if (trained) lines.push(`${networks(trained)} missed a limit with the cutoffs that were given.`);
     if (failures.running) lines.push(`${failures.running} trial${failures.running > 1 ? "s have" : " has"} not ended yet.`);
     const failed = failures.failed.map(({ reason, trials }) => element("tr", {}, element("td", {}, String(trials.length)),
       element("td", { class: "text long" }, reason),
@@ -42,7 +44,7 @@ function showReproduction(data) {
         : element("p", {}, "NNI’s database is not in the folder, so the experiment file is not known."),
       element("h3", {}, "Settings of the trials that are not the usual ones"),
       Object.keys(reproduction.settings).length ? list(reproduction.settings) : element("p", {}, "There are none."),
-      reproduction.made_with.map(made => [element("h3", {}, "What its trials were made with"), list(made)]),
+      reproduction.made_with.flatMap(made => [element("h3", {}, "What its trials were made with"), list(made)]),
       reproduction.without_space ? element("p", {}, `The space was not built here: ${reproduction.without_space}`) : null));
   }
   byId("reproduce").append(beside, element("h3", {}, "Versions on the machine that wrote this report"), list(data.versions));

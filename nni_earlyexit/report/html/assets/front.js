@@ -147,7 +147,11 @@ function pickForm(data, open) {
 function showFront(data, open, find) {
   const chart = place("Accuracy against average MACs of every trial, with the front; the table below lists its networks");
   const section = byId("front");
-  const cost = { type: "log", dtick: "D2", title: { text: "average MACs of an input" }, tickformat: ".2~s" };
+  const traces = frontTraces(data);
+  const macs = traces.flatMap(trace => [...trace.x]).filter(x => x > 0);
+  // a logarithmic axis has numbers at 1, 2 and 5 times a power of ten, of which a narrow range may hold none
+  const scale = Math.max(...macs) > 5 * Math.min(...macs) ? { type: "log", dtick: "D2" } : {};
+  const cost = { ...scale, title: { text: "average MACs of an input" }, tickformat: ".3~s" };
   section.append(
     element("div", { class: "grid wide" }, element("div", {}, chart), pickForm(data, open)),
     element("p", { class: "soft" }, "Hover to see a network, click one of the front to open it. Thin lines are what other " +
@@ -161,7 +165,7 @@ function showFront(data, open, find) {
     }
     for (const line of experiment.unusable) section.append(element("p", { class: "soft" }, `Cannot be opened: ${line}`));
   }
-  draw(chart, frontTraces(data), { x: cost, y: { ...PERCENT, title: { text: "validation accuracy" }, range: accuracyRange(data) },
+  draw(chart, traces, { x: cost, y: { ...PERCENT, title: { text: "validation accuracy" }, range: accuracyRange(data) },
     hovermode: "closest" });
   chart.on("plotly_click", event => {
     const [index, id] = event.points[0].customdata ?? [];

@@ -152,7 +152,7 @@ function drawTradeOff(node, network) {
       marker: { symbol: "square", size: 9, color: "#51606f" }, hovertemplate: "%{text}: %{y:.2%} at %{x:.3s}<extra></extra>" },
     { name: "now", x: [points.avg_macs[reported]], y: [points.accuracy[reported]], mode: "markers",
       marker: { symbol: "star", size: 17, color: "#a3262a" }, hoverinfo: "skip" },
-  ], { x: { title: { text: "average MACs of an input" }, tickformat: ".2~s" }, y: PERCENT, hovermode: "closest" });
+  ], { x: { title: { text: "average MACs of an input" }, tickformat: ".3~s" }, y: PERCENT, hovermode: "closest" });
 }
 
 function drawCalibration(node, own, exit, network) {
