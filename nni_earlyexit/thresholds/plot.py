@@ -26,7 +26,8 @@ def draw(
     from matplotlib.ticker import EngFormatter, PercentFormatter
 
     axes = Figure(figsize=(7, 4.5), layout="constrained").subplots() if ax is None else ax
-    axes.step(front.avg_cost, front.accuracy, where="post", color="C0", label=f"front of {len(front)} policies")
+    label = f"front of {len(front)} polic{'y' if len(front) == 1 else 'ies'}"
+    axes.step(front.avg_cost, front.accuracy, where="post", color="C0", label=label)
     axes.scatter(
         single_exit_costs,
         single_exit_accuracies,
@@ -53,5 +54,5 @@ def draw(
     axes.set_xlabel("average cost of an input")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     return axes
