@@ -314,6 +314,8 @@ def test_the_axis_of_the_front_has_numbers_however_narrow_it_is(page, folder, tm
     write_report([copy], tmp_path / "narrow.html", lambda line: None)
     opened(page, tmp_path / "narrow.html")
     assert len(page.find_elements(By.CSS_SELECTOR, "#front .xtick text")) >= 2
+    for button in page.find_elements(By.CSS_SELECTOR, "#front .open-it"):  # not behind a long remark
+        assert button.rect["x"] + button.rect["width"] <= page.execute_script("return innerWidth")
 
 
 def test_failures_and_the_experiment_file_are_there_in_words(page):

@@ -82,8 +82,7 @@ function frontTable(data, open) {
       amount(network.full_macs), points.shares[reported].map(share => percent(share, 0)).join("  "),
       ...(tested ? [test && percent(test.accuracy), test && test.interval.map(end => percent(end, 1)).join(" to "),
         test && amount(test.avg_macs)] : []),
-      remark(network),
-    ], text), element("td", {}, element("button", {
+    ], text), element("td", { class: "text long" }, remark(network)), element("td", {}, element("button", {
       class: "open-it", "aria-label": `Open ${networkName(data, own)}`, onclick: () => open(own, undefined, true),
     }, "Open")));
     return row;
