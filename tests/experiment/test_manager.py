@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
+import psutil
 import pytest
-from nni_earlyexit.experiment.manager import STOPPING_S, Manager, reasons
+from nni_earlyexit.experiment.manager import STOPPING_S, Manager, _is_halted, reasons
+from support import until
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ def test_a_manager_that_is_busy_has_its_time_to_end_and_one_that_is_halted_has_n
         process.stdout.readline()
         if halted:
             process.send_signal(signal.SIGSTOP)
+            until(partial(_is_halted, psutil.Process(process.pid)))
         start = time.monotonic()
         Manager("busy1234", 9).stop()
         assert mark.exists() is not halted
