@@ -107,6 +107,7 @@ def test_it_begins_with_the_weights_of_the_trial(experiment, further, tmp_path):
     assert again.sample == trial.sample
     assert again.settings.training.epochs == 2
     assert again.settings.training.seed == 3  # so that no split changes
+    assert again.metrics["accuracy"] > trial.metrics["accuracy"]
     fresh = train_again(experiment, trial, OPTIONS, further=False, say=lambda line: None)
     own, other = judgement.network.state_dict(), fresh.network.state_dict()
     assert any(not np.array_equal(own[name], other[name]) for name in own)
