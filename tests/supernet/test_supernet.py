@@ -172,13 +172,15 @@ def test_a_trial_takes_the_weights_and_may_train_further(file, digits_space, two
     np.testing.assert_allclose(own, expected, atol=1e-4)
     assert result.metrics["epochs"] == 0
     # steps that are too small to lead away from where it begins, and usual ones
-    for folder, options in (("stays", {"learning_rate": 1e-12}), ("further", {})):
-        settings = Settings.from_options(weights=str(file), finetune=True, epochs=3, threads=1, **options)
+    for folder, options in (("stays", {"epochs": 3, "learning_rate": 1e-12}), ("further", {"epochs": 15})):
+        settings = Settings.from_options(weights=str(file), finetune=True, threads=1, **options)
         trained = train_one(digits_space, two_exits, settings, tmp_path / folder, say=lambda line: None)
-        assert trained.metrics["epochs"] == 3
+        assert trained.metrics["epochs"] == options["epochs"]
         own = dict(trained.network.named_parameters())
         same = [torch.allclose(own[name], value, atol=1e-6) for name, value in result.network.named_parameters()]
         assert all(same) == (folder == "stays")
+    assert trained.validation[0] > result.validation[0]
+    assert trained.validation[-1] > result.validation[-1]
 
 
 def test_what_does_not_fit_is_one_sentence(file, digits_space, tmp_path, two_exits):
